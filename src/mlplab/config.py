@@ -1,0 +1,182 @@
+"""What an experiment is: the tables of a recipe, with their types, limits and defaults.
+
+This module loads neither Keras nor JAX. The parameters of an optimizer, schedule or callback are
+therefore only collected here (:class:`Named`); ``mlplab.optim`` and ``mlplab.training.callbacks``
+check them against Keras's own signatures before anything is trained.
+
+TOML has no null: the word ``"none"`` stands for it, in recipes that are read and that are written.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
+
+
+def _none_word(value: Any) -> Any:
+    return None if isinstance(value, str) and value.lower() == "none" else value
+
+
+def _none_written(value: Any) -> Any:
+    return "none" if value is None else value
+
+
+# The annotation of every setting that may be absent: "none" in TOML, None in Python.
+Absent = (BeforeValidator(_none_word), PlainSerializer(_none_written))
+
+CUSTOM = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+"""``module:name``: code of the user's own, loaded only with ``--trust``."""
+
+
+class Table(BaseModel):
+    """A table of a recipe: unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Named(BaseModel):
+    """A name and its parameters, for what Keras (or the user's own code) defines.
+
+    Attributes:
+        name: Keras's name, in any capitalisation, or ``module:name``.
+
+    Every further key is a parameter; ``params`` has them as a dict, ``"none"`` read as ``None``.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    name: str
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return {key: _none_word(value) for key, value in (self.model_extra or {}).items()}
+
+    @property
+    def is_custom(self) -> bool:
+        return CUSTOM.match(self.name) is not None
+
+    def with_params(self, params: dict[str, Any]) -> "Named":
+        """Return a copy with these parameters alone; ``None`` is written as ``"none"``."""
+        return Named(name=self.name, **{key: _none_written(value) for key, value in params.items()})
+
+
+class Data(Table):
+    """``[data]``: where the images come from, how they are scaled and split."""
+
+    name: Literal["cifar10", "cifar100", "digits", "folder"] = Field(
+        "cifar10", description="the data set"
+    )
+    path: Annotated[str | None, *Absent] = Field(None, description="the folder of name = 'folder'")
+    image_size: int = Field(
+        32, ge=1, le=1024, description="side in pixels that a folder's images are resized to"
+    )
+    scaling: Literal["symmetric", "unit", "standard"] = Field(
+        "symmetric",
+        description="pixels to [-1, 1], to [0, 1], or to mean 0 and deviation 1 by channel",
+    )
+    validation: Annotated[float, Field(gt=0, lt=1)] | Literal["test"] = Field(
+        0.1, description="share of the training images held out for every choice, or 'test'"
+    )
+    test: float = Field(
+        0.2, gt=0, lt=1, description="share held out for testing where none is published"
+    )
+
+    @model_validator(mode="after")
+    def _folder_has_path(self) -> "Data":
+        if (self.name == "folder") != (self.path is not None):
+            raise ValueError("data.path is needed with data.name = 'folder', and only there")
+        return self
+
+
+Width = Annotated[int, Field(ge=1, le=1_000_000)]
+Penalty = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class MLP(Table):
+    """``[model]`` with ``name = "mlp"``: dense layers on the flattened image."""
+
+    name: Literal["mlp"] = "mlp"
+    hidden: list[Width] = Field(
+        [1024, 1024, 1024, 1024], max_length=1000, description="units of each hidden layer"
+    )
+    activation: str = Field("relu", description="an activation of Keras")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of units dropped after each layer")
+    normalisation: Literal["none", "batch", "layer"] = Field(
+        "none", description="between the product and the activation"
+    )
+    initialiser: str = Field("glorot_uniform", description="an initializer of Keras")
+    l1: Penalty = Field(0.0, description="L1 penalty on the kernels")
+    l2: Penalty = Field(0.0, description="L2 penalty on the kernels")
+
+
+class CustomModel(Named):
+    """``[model]`` with ``name = "module:function"``: the function builds a ``keras.Model``."""
+
+
+MODELS: dict[str, type[Table]] = {"mlp": MLP}
+
+
+class Loss(Table):
+    """``[loss]``: what is minimised."""
+
+    name: str = Field("sparse_categorical_crossentropy", description="a loss of Keras")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    class_weights: Annotated[Literal["balanced"] | list[Penalty] | None, *Absent] = Field(
+        None, description="'balanced', or a weight for each class"
+    )
+
+
+class Training(Table):
+    """``[training]``: how long, in what batches, in what precision."""
+
+    epochs: int = Field(100, ge=1, le=1_000_000)
+    batch_size: int = Field(64, ge=1, le=1_000_000)
+    precision: Literal["float32"] = "float32"
+
+
+SplitName = Literal["train", "validation", "test"]
+
+
+class Evaluation(Table):
+    """``[evaluation]``: what is measured when training has ended."""
+
+    splits: list[SplitName] = Field(["train", "validation", "test"])
+    top_k: int = Field(5, ge=1, description="k of the top-k accuracy")
+
+
+class Recipe(Table):
+    """A complete description of an experiment.
+
+    ``recipe.seed`` decides the split, the initial weights, the order and dropout; the rest is the
+    configuration.
+    """
+
+    seed: int = Field(0, ge=0, lt=2**31)
+    data: Data = Data()
+    model: MLP | CustomModel = MLP()
+    optimizer: Named = Named(name="adam")
+    schedule: Annotated[Named | None, *Absent] = None
+    loss: Loss = Loss()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    callbacks: dict[str, Named] = {}
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _family(cls, value: Any) -> Any:
+        """Choose the table of the family by its name, so that errors speak of that family alone."""
+        if not isinstance(value, dict):
+            return value
+        name = value.get("name", "mlp")
+        if isinstance(name, str) and CUSTOM.match(name):
+            return CustomModel(**value)
+        if name not in MODELS:
+            raise ValueError(f"unknown model '{name}'")
+        return MODELS[name].model_validate(value)

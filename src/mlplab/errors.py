@@ -1,0 +1,55 @@
+"""Everything that mlplab raises on purpose.
+
+MlplabError                 base; the command line prints it in one or two lines
+├── UserError               what the user can mend (exit code 2)
+│   ├── RecipeError         a recipe, an override, or a setting in it
+│   ├── DataError           a data set that is missing, damaged or unsuitable
+│   └── RunError            a run or runs folder that is missing, ambiguous or damaged
+└── Failure                 what went wrong while working (exit code 1)
+    └── StorageError        a disk that is full or a folder that cannot be written
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class MlplabError(Exception):
+    """Base of the project's exceptions. ``str(error)`` says what was wrong and what to do."""
+
+    exit_code = 1
+
+
+class UserError(MlplabError):
+    """Something that the user can mend."""
+
+    exit_code = 2
+
+
+class RecipeError(UserError):
+    """A recipe, an override or a setting in it is wrong."""
+
+
+class DataError(UserError):
+    """A data set is missing, damaged or unsuitable."""
+
+
+class RunError(UserError):
+    """A run or the runs folder is missing, ambiguous or damaged."""
+
+
+class StorageError(MlplabError):
+    """A disk is full or a folder cannot be written."""
+
+
+class TrainingError(MlplabError):
+    """A training cannot go on."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the known name closest to ``word``, or the choices."""
+    names = sorted(known)
+    by_lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean '{by_lower[close[0]]}'?"
+    return f"; choose from {', '.join(names)}" if names else ""

@@ -1,0 +1,222 @@
+"""Recipes: found by name or path, changed by overrides, written out in full."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+from mlplab import config
+from mlplab.errors import RecipeError, nearest
+
+Tables = dict[str, Any]
+
+
+def names() -> list[str]:
+    """Return the names of the recipes that ship with mlplab."""
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in resources.files(__name__).iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def text(name_or_path: str) -> str:
+    """Return the TOML text of a shipped recipe or of a ``.toml`` file.
+
+    Raises:
+        RecipeError: if there is neither such a name nor such a file.
+    """
+    if not name_or_path.endswith(".toml"):
+        if name_or_path not in names():
+            raise RecipeError(
+                f"no recipe is called '{name_or_path}'{nearest(name_or_path, names())}"
+                " A recipe of your own is given as a path that ends in .toml."
+            )
+        return resources.files(__name__).joinpath(f"{name_or_path}.toml").read_text("utf-8")
+    try:
+        return Path(name_or_path).read_text("utf-8")
+    except OSError as error:
+        raise RecipeError(f"cannot read the recipe {name_or_path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"the recipe {name_or_path} is not UTF-8 text") from None
+
+
+def load(name_or_path: str, overrides: Sequence[str] | Mapping[str, Any] = ()) -> config.Recipe:
+    """Read a recipe and apply overrides.
+
+    Args:
+        name_or_path: a shipped name, or the path of a ``.toml`` file.
+        overrides: ``"table.key=value"`` as on the command line, or nested tables.
+
+    Raises:
+        RecipeError: if the recipe or an override is wrong; the message names the key.
+    """
+    try:
+        tables = tomllib.loads(text(name_or_path))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"the recipe {name_or_path} is not TOML: {error}") from None
+    if isinstance(overrides, Mapping):
+        pairs = _leaves(overrides)
+    else:
+        pairs = [parse_override(item) for item in overrides]
+    return validate(override(tables, pairs))
+
+
+def parse_override(item: str) -> tuple[list[str], Any]:
+    """Split ``"table.key=value"`` into the path and the value.
+
+    The value is TOML; a bare word that is not TOML is a string.
+
+    Raises:
+        RecipeError: if there is no ``=`` or the path is empty.
+    """
+    path, equals, value = item.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise RecipeError(f"'{item}' is not an override; write table.key=value")
+    try:
+        parsed = tomllib.loads(f"value = {value.strip()}")
+        if list(parsed) == ["value"]:
+            return keys, parsed["value"]
+    except tomllib.TOMLDecodeError:
+        pass
+    return keys, value.strip()
+
+
+def override(tables: Tables, pairs: Sequence[tuple[Sequence[str], Any]]) -> Tables:
+    """Return the recipe's tables with the pairs of path and value set.
+
+    Setting ``<table>.name`` drops the other keys that the recipe had in that table, whatever the
+    order of the pairs: they belonged to what was named before. Setting a callback, or the schedule,
+    to ``"none"`` removes it.
+    """
+    result: Tables = json.loads(json.dumps(tables, default=str))
+    for path, _ in pairs:
+        if len(path) > 1 and path[-1] == "name" and isinstance(_at(result, path[:-1]), dict):
+            _table_for(result, path).clear()
+    for path, value in pairs:
+        table = _table_for(result, path)
+        if isinstance(value, str) and value.lower() == "none" and _removable(path):
+            table.pop(path[-1], None)
+        else:
+            table[path[-1]] = value
+    return result
+
+
+def _removable(path: Sequence[str]) -> bool:
+    return list(path) == ["schedule"] or (len(path) == 2 and path[0] == "callbacks")
+
+
+def _at(tables: Tables, path: Sequence[str]) -> Any:
+    value: Any = tables
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _table_for(tables: Tables, path: Sequence[str]) -> Tables:
+    """Return the table that holds the last key of the path, made where it was missing."""
+    table = tables
+    for depth, key in enumerate(path[:-1]):
+        inner = table.setdefault(key, {})
+        if not isinstance(inner, dict):
+            where = ".".join(path[: depth + 1])
+            raise RecipeError(f"'{where}' is a value, not a table; '{'.'.join(path)}' has no place")
+        table = inner
+    return table
+
+
+def _leaves(tables: Mapping[str, Any], path: tuple[str, ...] = ()) -> list[tuple[list[str], Any]]:
+    """Flatten nested tables into pairs of path and value; Python's ``None`` is ``"none"``."""
+    pairs: list[tuple[list[str], Any]] = []
+    for key, value in tables.items():
+        if isinstance(value, Mapping) and value:
+            pairs += _leaves(value, (*path, key))
+        else:
+            pairs.append(([*path, key], "none" if value is None else value))
+    return pairs
+
+
+def validate(tables: Tables) -> config.Recipe:
+    """Check nested tables and return the recipe.
+
+    Raises:
+        RecipeError: naming the first key that is wrong, what was expected and the nearest name.
+    """
+    try:
+        return config.Recipe.model_validate(tables)
+    except ValidationError as error:
+        raise RecipeError(_explain(error, tables)) from None
+
+
+def _explain(error: ValidationError, tables: Tables) -> str:
+    """Turn the first of pydantic's complaints into one line in the recipe's own words."""
+    first = error.errors()[0]
+    # Members of a union appear in the location by the name of their type: not the user's words.
+    path: list[str] = []
+    for part in map(str, first["loc"]):
+        if isinstance(_at(tables, path), dict | list) or not path:
+            path.append(part)
+    where = ".".join(path) or "the recipe"
+    if first["type"] == "extra_forbidden":
+        table = ".".join(path[:-1])
+        place = f"a key of [{table}]" if table else "a table of a recipe"
+        return f"'{where}' is not {place}{nearest(path[-1], _known_keys(path[:-1], tables))}"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        return f"'{where}' is missing"
+    if first["type"] == "value_error":
+        if path == ["model"]:
+            wrong = str(_at(tables, ["model", "name"]))
+            return f"model.name: {message}{nearest(wrong, config.MODELS)}"
+        return message if path == ["data"] else f"{where}: {message}"
+    given = repr(first["input"])
+    shown = given if len(given) < 60 else f"{given[:57]}..."
+    return f"{where} = {shown} is wrong: {message[0].lower()}{message[1:]}"
+
+
+def _known_keys(path: Sequence[str], tables: Tables) -> list[str]:
+    if list(path) == ["model"]:
+        family = config.MODELS.get(str(tables.get("model", {}).get("name", "mlp")), config.MLP)
+        return list(family.model_fields)
+    model: type[BaseModel] = config.Recipe
+    for key in path:
+        field = model.model_fields.get(key)
+        if field is None or not isinstance(field.annotation, type):
+            return []
+        model = field.annotation
+    return list(model.model_fields)
+
+
+def to_tables(recipe: config.Recipe) -> Tables:
+    """Return the recipe as nested plain tables, every default written out, ``None`` as "none"."""
+    tables = recipe.model_dump()
+    return {key: value for key, value in tables.items() if value != {}}
+
+
+def to_toml(recipe: config.Recipe) -> str:
+    """Return the complete recipe as TOML text that :func:`load` reads back to an equal recipe."""
+    return tomli_w.dumps(to_tables(recipe))
+
+
+def config_id(recipe: config.Recipe) -> str:
+    """Return the identity of the configuration: 12 hex digits over the recipe less its seed."""
+    tables = to_tables(recipe)
+    del tables["seed"]
+    canonical = json.dumps(tables, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def with_seed(recipe: config.Recipe, seed: int) -> config.Recipe:
+    """Return the recipe with another seed.
+
+    Raises:
+        RecipeError: if the seed is out of range.
+    """
+    return validate({**to_tables(recipe), "seed": seed})
