@@ -1,0 +1,1 @@
+"""Training: the engine, callbacks, TensorBoard and evaluation."""

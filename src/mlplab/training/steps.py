@@ -1,0 +1,172 @@
+"""Many of Keras's stateless steps in one compiled function, over data that lies on the device.
+
+``fit`` hands the device one batch at a time and returns to Python after each. Here the whole split
+is an argument of the compiled function, which gathers its batches itself, so that Python is left
+out for hundreds of steps. The state is donated: the optimizer writes in place.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+State = tuple[list[jax.Array], ...]
+Logs = dict[str, jax.Array]
+Mode = Literal["train", "test"]
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """A split on the device.
+
+    Attributes:
+        x: uint8 [n, height, width, channels].
+        y: int32 [n], or float32 [n, classes] for the losses that want one-hot labels.
+    """
+
+    x: jax.Array
+    y: jax.Array
+
+    def __len__(self) -> int:
+        return int(self.x.shape[0])
+
+
+def variables(model: keras.Model, mode: Mode) -> list[list[Any]]:
+    """Return the model's variables in the groups, and the order, of Keras's stateless steps."""
+    weights = [model.trainable_variables, model.non_trainable_variables]
+    if mode == "train":
+        weights.append(model.optimizer.variables)
+    return [*weights, model.metrics_variables]
+
+
+def take_state(model: keras.Model, mode: Mode) -> State:
+    """Return the arrays that the model's variables hold.
+
+    An array that two variables share (a weight and its average, say) is copied: donated once, it
+    would be gone for the other.
+    """
+    seen: set[int] = set()
+
+    def own(array: jax.Array) -> jax.Array:
+        if id(array) in seen:
+            return jnp.copy(array)
+        seen.add(id(array))
+        return array
+
+    return tuple([own(variable.value) for variable in group] for group in variables(model, mode))
+
+
+def put_state(model: keras.Model, state: State, mode: Mode) -> None:
+    """Give the arrays of a state back to the model's variables; deleted ones are left out."""
+    for group, arrays in zip(variables(model, mode), state, strict=True):
+        for variable, array in zip(group, arrays, strict=True):
+            if not array.is_deleted():
+                variable.assign(array)
+
+
+@dataclass(eq=False)
+class Stepper:
+    """Runs ranges of steps of one model, compiling once for each batch size.
+
+    Args:
+        model: compiled and built.
+        mode: ``train`` (the state has the optimizer's variables) or ``test``.
+        class_weights: float32 [classes], the weight of an example in the loss by its class.
+    """
+
+    model: keras.Model
+    mode: Mode
+    class_weights: NDArray[np.float32] | None = None
+    compile_seconds: float = 0.0
+    _compiled: dict[tuple[int, ...], Callable[..., tuple[State, Logs]]] = field(
+        default_factory=dict
+    )
+
+    def run(
+        self, state: State, data: Arrays, order: NDArray[np.int32], start: int, stop: int
+    ) -> tuple[State, Logs]:
+        """Run steps ``start`` to ``stop`` and return the new state and the last step's logs.
+
+        Args:
+            state: donated where the mode is ``train``: its arrays are gone afterwards.
+            data: the split to draw from.
+            order: int32 [steps, batch], positions in the split.
+            start: first row of the order.
+            stop: the row after the last.
+        """
+        bounds = (jnp.int32(start), jnp.int32(stop))
+        arguments = (state, data.x, data.y, jnp.asarray(order), *bounds)
+        # The shapes decide the program; bounds are traced, so that any number of steps fits it.
+        key = (*data.x.shape, *order.shape)
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(arguments)
+        return self._compiled[key](*arguments)
+
+    def _compile(self, arguments: tuple[Any, ...]) -> Callable[..., tuple[State, Logs]]:
+        begun = time.perf_counter()
+        # A test step leaves the weights as they are, and the model goes on using them.
+        donated = (0,) if self.mode == "train" else ()
+        compiled = jax.jit(self._steps, donate_argnums=donated).lower(*arguments).compile()
+        self.compile_seconds += time.perf_counter() - begun
+        return compiled
+
+    def _steps(
+        self, state: State, x: jax.Array, y: jax.Array, order: jax.Array, start: Any, stop: Any
+    ) -> tuple[State, Logs]:
+        step = self.model.train_step if self.mode == "train" else self.model.test_step
+
+        def one(index: jax.Array, state: State) -> tuple[Logs, State]:
+            rows = order[index]
+            batch = [a.at[rows].get(mode="promise_in_bounds") for a in (x, y)]
+            if self.class_weights is not None:
+                batch.append(self._weights(batch[1]))
+            logs, state = step(state, tuple(batch))
+            return dict(logs), tuple(list(group) for group in state)
+
+        logs = jax.eval_shape(lambda s: one(jnp.int32(0), s)[0], state)
+        zeros = {key: jnp.zeros(value.shape, value.dtype) for key, value in logs.items()}
+
+        def body(index: jax.Array, carry: tuple[State, Logs]) -> tuple[State, Logs]:
+            logs, state = one(index, carry[0])
+            return state, logs
+
+        result: tuple[State, Logs] = jax.lax.fori_loop(start, stop, body, (state, zeros))
+        return result
+
+    def _weights(self, y: jax.Array) -> jax.Array:
+        table = jnp.asarray(self.class_weights)
+        return table[y] if y.ndim == 1 else y @ table
+
+
+def batches(order: NDArray[np.int32], batch_size: int) -> list[NDArray[np.int32]]:
+    """Cut an order into rows of whole batches, and one row for what is left over.
+
+    Returns:
+        One or two arrays, int32 [steps, batch size] and int32 [1, rest]; no example is dropped.
+    """
+    whole = len(order) // batch_size * batch_size
+    parts = [order[:whole].reshape(-1, batch_size), order[whole:].reshape(1, -1)]
+    return [part for part in parts if part.size]
+
+
+def evaluate(stepper: Stepper, data: Arrays, batch_size: int) -> dict[str, float]:
+    """Return the compiled loss and metrics over a split, as ``model.evaluate`` does.
+
+    The model's weights are read and not changed.
+    """
+    model = stepper.model
+    for metric in model.metrics:
+        metric.reset_state()
+    state = take_state(model, "test")
+    logs: Logs = {}
+    for part in batches(np.arange(len(data), dtype=np.int32), batch_size):
+        state, logs = stepper.run(state, data, part, 0, len(part))
+    for metric in model.metrics:
+        metric.reset_state()
+    return {key: float(value) for key, value in logs.items()}
