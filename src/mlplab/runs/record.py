@@ -1,0 +1,94 @@
+"""``record.json``: the facts of a run, for comparison, reports and outside programs."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
+
+
+class Seconds(BaseModel):
+    """Wall-clock seconds of a run.
+
+    Attributes:
+        total: from the start of the run to its record.
+        compile: the excess of the first chunk of steps over the median of the later ones.
+        train: the training loop, validation and callbacks included.
+        epoch_median: the steps of one epoch, validation and callbacks left out.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    total: float = 0.0
+    compile: float = 0.0
+    train: float = 0.0
+    epoch_median: float = 0.0
+
+
+class Record(BaseModel):
+    """What a run is and what it reached.
+
+    Attributes:
+        schema_version: written as ``schema``.
+        config_id: identity of the recipe less its seed.
+        data_id: hash of the decoded data set.
+        parameters: number of scalars in the network, non-trainable ones included.
+        flops_per_example: multiplications and additions of one forward pass's dense products.
+        best_epoch: counted from 1, the epoch whose weights were kept.
+        metrics: by split; see :func:`mlplab.statistics.classification_metrics`, and ``loss``.
+        selected_on: the split that every choice was made on.
+        test_openings: how often this run looked at the test split.
+        ledger: openings of this test set, and configurations that opened it, in the runs folder.
+        diagnostics: by layer, gradient norm, ratio of update to weight and share of dead units.
+        files: SHA-256 of each file of the run, by its path in the folder.
+        reason: why the run failed or diverged.
+    """
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    schema_version: Literal[1] = 1
+    name: str
+    group: str | None = None
+    status: Status = "running"
+    reason: str | None = None
+    recipe: str
+    command: str = ""
+    config_id: str
+    seed: int
+    data_id: str = ""
+    class_names: list[str] = []
+    image_shape: list[int] = []
+    skipped: list[str] = []
+    parameters: int = 0
+    flops_per_example: int = 0
+    epochs: int = 0
+    best_epoch: int = 0
+    metrics: dict[str, dict[str, Any]] = {}
+    selected_on: str = "validation"
+    test_openings: int = 0
+    ledger: dict[str, int] = {}
+    seconds: Seconds = Seconds()
+    peak_memory_bytes: int = 0
+    device: dict[str, Any] = {}
+    precision: str = "float32"
+    versions: dict[str, str] = {}
+    git: dict[str, Any] = {}
+    started: str = ""
+    ended: str = ""
+    diagnostics: dict[str, Any] = {}
+    findings: list[dict[str, Any]] = []
+    model_summary: str = ""
+    files: dict[str, str] = {}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON-able tables, with ``schema`` for the version."""
+        tables = self.model_dump(mode="json")
+        return {"schema": tables.pop("schema_version"), **tables}
+
+    @classmethod
+    def from_json(cls, tables: dict[str, Any]) -> "Record":
+        """Read :meth:`to_json`'s form.
+
+        Raises:
+            pydantic.ValidationError: if a fact is missing, unknown or of the wrong type.
+        """
+        tables = dict(tables)
+        return cls(schema_version=tables.pop("schema", None), **tables)
