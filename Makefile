@@ -1,0 +1,51 @@
+# Everything happens in .venv, made by the first target that needs it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: quickstart test torture bench docs serve-docs format clean
+
+# Without make: `pip install .`, then `mlplab train quickstart`.
+quickstart: $(VENV)/.installed
+	$(BIN)/mlplab train quickstart
+
+test: $(VENV)/.installed-dev
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not torture"
+
+torture: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m torture --timeout 3600
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.epoch
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/mkdocs build --strict
+
+serve-docs: $(VENV)/.installed-docs
+	$(BIN)/mkdocs serve
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
+
+clean:
+	rm -rf $(VENV) site build dist
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(INSTALL) --editable ".[dev]"
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(INSTALL) --editable ".[docs]"
+	@touch $@

@@ -1,0 +1,101 @@
+"""mlplab from Python: the same as on the command line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlplab import recipes
+from mlplab.config import Recipe
+from mlplab.runs import store
+from mlplab.runs.run import Run
+
+if TYPE_CHECKING:
+    from mlplab.training.engine import Watcher
+
+__all__ = ["Recipe", "Run", "load_run", "recipe", "train"]
+
+
+def recipe(name_or_path: str, **tables: Mapping[str, Any] | int) -> Recipe:
+    """Return a shipped recipe, or one from a ``.toml`` file, with some keys changed.
+
+    Args:
+        name_or_path: such as ``"seed"`` or ``"mine.toml"``.
+        **tables: keys to change, by table: ``optimizer={"name": "sgd"}``, ``seed=3``. As on the
+            command line, naming another optimizer, model, data set or callback drops the keys of
+            the one before.
+
+    Raises:
+        RecipeError: if the recipe or a key is wrong.
+
+    Example:
+        >>> import mlplab
+        >>> changed = mlplab.recipe("seed", optimizer={"name": "sgd", "learning_rate": 0.05})
+        >>> changed.optimizer.params
+        {'learning_rate': 0.05}
+    """
+    return recipes.load(name_or_path, tables)
+
+
+def train(
+    recipe: Recipe | str,
+    *,
+    data_dir: str | Path | None = None,
+    runs_dir: str | Path = "runs",
+    name: str | None = None,
+    group: str | None = None,
+    open_test: bool = True,
+    trust: bool = False,
+    watcher: "Watcher | None" = None,
+) -> Run:
+    """Train a recipe, evaluate the network and record the run.
+
+    Args:
+        recipe: from :func:`recipe`, or a shipped name.
+        data_dir: a folder that holds the data set's, such as ``cifar10/``.
+        runs_dir: where the run folder is made.
+        name: of the run; by default made of the recipe, the time and the seed.
+        group: a label that comparisons can use.
+        open_test: ``False`` leaves the test split closed.
+        trust: load code of your own that the recipe names.
+        watcher: hears of each chunk of steps and each epoch.
+
+    Returns:
+        The run; look at ``run.record.status`` for how it ended.
+
+    Raises:
+        UserError: for a wrong recipe or missing data.
+        StorageError: if the disk is full or the runs folder cannot be written.
+
+    Example:
+        >>> import mlplab, tempfile
+        >>> quick = mlplab.recipe("quickstart", training={"epochs": 2})
+        >>> run = mlplab.train(quick, runs_dir=tempfile.mkdtemp())
+        >>> run.record.status, len(run.history), run.record.parameters
+        ('finished', 2, 85002)
+        >>> run.predictions("test")["probabilities"].shape
+        (360, 10)
+    """
+    from mlplab.runs import execute
+
+    named = recipe if isinstance(recipe, str) else None
+    options = execute.Options(
+        data_dir=Path(data_dir) if data_dir is not None else None,
+        runs_dir=Path(runs_dir),
+        name=name,
+        group=group,
+        recipe_name=Path(named).stem if named else "recipe",
+        open_test=open_test,
+        trust=trust,
+    )
+    return execute.run(
+        recipes.load(recipe) if isinstance(recipe, str) else recipe, options, watcher
+    )
+
+
+def load_run(query: str = "last", runs_dir: str | Path = "runs") -> Run:
+    """Return a run by its name, a unique prefix of it, its path, or ``"last"``.
+
+    Raises:
+        RunError: if no run or more than one fits.
+    """
+    return Run(store.find(Path(runs_dir), query))

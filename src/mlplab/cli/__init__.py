@@ -1,0 +1,11 @@
+"""The command line: ``mlplab COMMAND``. Commands import Keras and JAX only when they need them."""
+
+from mlplab.cli import data, recipes, report, runs, tensorboard, train, use
+from mlplab.cli.app import app
+
+__all__ = ["data", "main", "recipes", "report", "runs", "tensorboard", "train", "use"]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

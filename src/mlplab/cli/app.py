@@ -1,0 +1,110 @@
+"""The application object, and what its commands share: options, errors, output."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from mlplab.errors import MlplabError
+
+# Results go to stdout; progress, notes and errors to stderr, so that results can be piped.
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="A folder that holds the data set's, such as cifar10/.", show_default=False),
+]
+RunsDir = Annotated[Path, typer.Option(help="Where the runs lie.", envvar="MLPLAB_RUNS_DIR")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Load code of your own that the recipe names.")
+]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's name, a unique prefix of it, or 'last'.")
+]
+
+
+class Commands(TyperGroup):
+    """Turns mlplab's errors into one or two plain lines and the right exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MlplabError as error:
+            if ctx.params.get("debug"):
+                raise
+            err.print(f"[red]error:[/red] {escape(str(error))}")
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            err.print("stopped")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            # Whoever read our output has gone (a pager, head); that is no failure of ours.
+            sys.stderr.close()
+            raise typer.Exit(0) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug") or hasattr(error, "exit_code"):
+                raise  # the latter are usage errors, which Typer prints
+            err.print(
+                f"[red]error:[/red] {escape(f'{type(error).__name__}: {error}'[:400])}\n"
+                "This should not happen; `mlplab --debug …` shows where it did."
+            )
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from mlplab import __version__
+
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Train, watch and judge multilayer perceptrons: one command per question.
+
+    Example: mlplab train quickstart
+    """
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on stdout; what JSON cannot hold (NaN) is null."""
+    print(json.dumps(_finite(value), indent=1))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return None
+    return value
+
+
+def note(text: str) -> None:
+    """Print a note on stderr."""
+    err.print(f"[yellow]note:[/yellow] {escape(text)}")

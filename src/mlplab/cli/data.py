@@ -1,0 +1,107 @@
+"""``mlplab data``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from mlplab.cli.app import AsJson, DataDir, app, err, note, out, print_json
+
+commands = typer.Typer(no_args_is_help=True, help="The data sets: a picture, facts, download.")
+app.add_typer(commands, name="data")
+
+Name = Annotated[str, typer.Argument(help="cifar10, cifar100, digits or folder.")]
+Path_ = Annotated[Path | None, typer.Option("--path", help="The folder of 'folder'.")]
+Size = Annotated[int, typer.Option("--image-size", help="Side that a folder's images get.")]
+
+
+@commands.command()
+def show(
+    name: Name,
+    path: Path_ = None,
+    image_size: Size = 32,
+    output: Annotated[Path | None, typer.Option("--out", help="The picture's file.")] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a picture of sample images with their classes, and print its path.
+
+    Example: mlplab data show cifar10
+    """
+    dataset = _load(name, path, image_size, data_dir)
+
+    from mlplab import figures
+
+    target = output or Path(f"{name}-samples.png")
+    split = dataset.train
+    figures.save(figures.sample_grid(split.images, split.labels, dataset.class_names), target)
+    if as_json:
+        print_json({"picture": str(target)})
+    else:
+        out.print(str(target), markup=False)
+
+
+@commands.command()
+def info(
+    name: Name,
+    path: Path_ = None,
+    image_size: Size = 32,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a data set holds: classes, images by split, identity, unreadable files.
+
+    Example: mlplab data info digits
+    """
+    from mlplab.data.info import describe
+
+    facts = describe(_load(name, path, image_size, data_dir))
+    if as_json:
+        print_json(facts)
+        return
+    out.print(f"[bold]{facts['name']}[/bold], images of {'×'.join(map(str, facts['image_shape']))}")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("class", overflow="fold")
+    for split in facts["splits"]:
+        table.add_column(split, justify="right")
+    for label in facts["classes"]:
+        counts = [str(split["per_class"][label]) for split in facts["splits"].values()]
+        table.add_row(label.replace("[", "\\["), *counts)
+    table.add_section()
+    table.add_row("all", *(f"{split['images']:,}" for split in facts["splits"].values()))
+    out.print(table)
+    out.print(f"identity {facts['data_id']}")
+    for line in facts["skipped"]:
+        note(f"unreadable: {line}")
+
+
+@commands.command()
+def fetch(name: Name, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Download a published data set, going on where an earlier download stopped.
+
+    Example: mlplab data fetch cifar10
+    """
+    from mlplab.data.fetch import fetch as download
+
+    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as display:
+        task = display.add_task(name, total=None)
+
+        def progress(done: int, total: int | None) -> None:
+            display.update(task, completed=done, total=total)
+
+        archive = download(name, data_dir, progress)
+    if as_json:
+        print_json({"archive": str(archive)})
+    else:
+        out.print(str(archive), markup=False)
+
+
+def _load(name: str, path: Path | None, image_size: int, data_dir: Path | None) -> Any:
+    from mlplab import data, recipes
+
+    table = {"name": name, "image_size": image_size, "path": "none" if path is None else str(path)}
+    settings = recipes.validate({"data": table}).data
+    return data.load(settings, data_dir, note)

@@ -1,0 +1,74 @@
+"""The progress bar of a training."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from mlplab.cli.app import note
+
+
+class Silent:
+    """Shows notes alone."""
+
+    def on_steps(self, epoch: int, done: int, total: int, logs: dict[str, float]) -> None: ...
+
+    def on_row(self, row: dict[str, float]) -> None: ...
+
+    def on_note(self, text: str) -> None:
+        note(text)
+
+
+class Bar(Silent):
+    """A bar over the epochs, with loss, accuracy, steps a second and the time left."""
+
+    def __init__(self, display: Progress, task: TaskID, epochs: int) -> None:
+        self.display = display
+        self.task = task
+        self.epochs = epochs
+        self.begun = time.monotonic()
+        self.validation = ""
+
+    def on_steps(self, epoch: int, done: int, total: int, logs: dict[str, float]) -> None:
+        passed = epoch - 1 + done / total
+        seconds = time.monotonic() - self.begun
+        left = seconds / passed * (self.epochs - passed)
+        numbers = f"loss {logs['loss']:.3f}  accuracy {100 * logs['accuracy']:.1f} %"
+        self.display.update(
+            self.task,
+            completed=passed,
+            epoch=f"{epoch}/{self.epochs}",
+            numbers=numbers + self.validation,
+            pace=f"{passed * total / seconds:,.0f} steps/s",
+            left=f"at most {_duration(left)} left",
+        )
+
+    def on_row(self, row: dict[str, float]) -> None:
+        if "val_accuracy" in row:
+            self.validation = f"  validation {100 * row['val_accuracy']:.1f} %"
+
+
+@contextmanager
+def bar(epochs: int, console: Console, quiet: bool) -> Iterator[Silent]:
+    """Yield a watcher that draws a bar on the console until the block ends."""
+    if quiet or not console.is_terminal:
+        yield Silent()
+        return
+    columns = (
+        TextColumn("epoch {task.fields[epoch]}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[numbers]}"),
+        TextColumn("[dim]{task.fields[pace]}  {task.fields[left]}[/dim]"),
+    )
+    with Progress(*columns, console=console, transient=True) as display:
+        task = display.add_task(
+            "", total=epochs, epoch=f"1/{epochs}", numbers="compiling", pace="", left=""
+        )
+        yield Bar(display, task, epochs)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

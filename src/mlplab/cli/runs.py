@@ -1,0 +1,106 @@
+"""``mlplab runs``."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+
+from mlplab.cli import show as shown
+from mlplab.cli.app import AsJson, RunName, RunsDir, app, err, out, print_json
+from mlplab.errors import RunError
+from mlplab.runs import store
+from mlplab.runs.record import Record
+from mlplab.runs.run import Run
+
+commands = typer.Typer(invoke_without_command=True, help="The runs there are.")
+app.add_typer(commands, name="runs")
+
+Order = Literal["validation", "started", "seconds", "name"]
+
+
+@commands.callback()
+def listing(
+    ctx: typer.Context,
+    runs_dir: RunsDir = Path("runs"),
+    recipe: Annotated[str | None, typer.Option(help="Only runs of this recipe.")] = None,
+    group: Annotated[str | None, typer.Option(help="Only runs of this group.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only runs of this status.")] = None,
+    sort: Annotated[Order, typer.Option(help="What the best is judged by.")] = "validation",
+    as_json: AsJson = False,
+) -> None:
+    """List the runs, ranked by validation accuracy.
+
+    Example: mlplab runs --recipe seed-honest --sort seconds
+    """
+    if ctx.invoked_subcommand:
+        return
+    records = []
+    for folder in store.folders(runs_dir):
+        try:
+            records.append(store.read_record(folder))
+        except RunError as error:
+            err.print(f"[yellow]note:[/yellow] left out: {error}")
+    wanted = {"recipe": recipe, "group": group, "status": status}
+    records = [r for r in records if all(v in (None, getattr(r, k)) for k, v in wanted.items())]
+    records.sort(key=lambda record: _key(record, sort))
+    if as_json:
+        print_json([record.to_json() for record in records])
+    elif not records:
+        out.print(f"no runs in {runs_dir}; `mlplab train quickstart` makes one")
+    else:
+        out.print(_table(records))
+
+
+def _key(record: Record, sort: Order) -> Any:
+    if sort == "validation":
+        # A run that selected on the test split has no honest validation figure: it goes last.
+        honest = record.selected_on == "validation"
+        accuracy = record.metrics.get("validation", {}).get("accuracy", -1.0)
+        return (not honest, -accuracy, record.name)
+    return {
+        "started": record.started,
+        "seconds": record.seconds.total,
+        "name": record.name,
+    }[sort]
+
+
+def _table(records: list[Record]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("run", overflow="fold")
+    for heading in ("status", "epochs", "validation", "test", "parameters", "seconds"):
+        table.add_column(heading, justify="left" if heading == "status" else "right")
+    for record in records:
+        on_test = record.selected_on == "test"
+        accuracy = {split: record.metrics.get(split, {}).get("accuracy") for split in shown.SPLITS}
+        table.add_row(
+            record.name,
+            record.status,
+            str(record.epochs),
+            "on test" if on_test else shown.percent(accuracy["validation"]),
+            shown.percent(accuracy["test"]),
+            f"{record.parameters:,}",
+            f"{record.seconds.total:.1f}",
+        )
+    return table
+
+
+@commands.command()
+def show(run: RunName, runs_dir: RunsDir = Path("runs"), as_json: AsJson = False) -> None:
+    """Show one run in full.
+
+    Example: mlplab runs show last
+    """
+    found = Run(store.find(runs_dir, run))
+    if as_json:
+        print_json(found.record.to_json() | {"history": found.history})
+        return
+    shown.run(out, found)
+    history = Table(box=None, pad_edge=False)
+    rows = found.history
+    for heading in rows[0] if rows else ():
+        history.add_column(heading, justify="right")
+    for row in rows:
+        history.add_row(*("–" if value is None else f"{value:.5g}" for value in row.values()))
+    out.print(history)
+    out.print((found.folder / "recipe.toml").read_text("utf-8"), markup=False)

@@ -1,0 +1,84 @@
+"""Runs as text in the terminal."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mlplab.runs.record import Record
+from mlplab.runs.run import Run
+
+SPLITS = ("train", "validation", "test")
+
+
+def percent(share: float | None) -> str:
+    """Return a share as ``54.4 %``, or a dash."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def run(console: Console, run: Run) -> None:
+    """Print what a run reached and where its report lies."""
+    record = run.record
+    console.print(f"[bold]{record.name}[/bold]: {_ending(record)}")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "accuracy", "95 % interval", "loss", "images"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for split in SPLITS:
+        metrics = record.metrics.get(split)
+        if metrics and not (split == "validation" and record.selected_on == "test"):
+            interval = (
+                f"{100 * metrics['accuracy_low']:.1f} to {100 * metrics['accuracy_high']:.1f}"
+            )
+            table.add_row(
+                split,
+                percent(metrics["accuracy"]),
+                interval,
+                f"{metrics['loss']:.3f}",
+                f"{metrics['n']:,}",
+            )
+    console.print(table)
+    if record.selected_on == "test":
+        console.print(
+            "[yellow]selected on the test split, as published: its accuracy flatters[/yellow]"
+        )
+    if "test" in record.metrics and record.ledger:
+        console.print(f"test split opened {openings(record.ledger)} in this runs folder")
+    for finding in record.findings:
+        console.print(f"- {escape(finding['text'])}", style="dim")
+    console.print(f"parameters  {record.parameters:,}")
+    console.print(f"report      {escape(str(run.folder / 'report.html'))}")
+
+
+def openings(ledger: dict[str, int]) -> str:
+    """Return a ledger in words: ``37 times, for 12 configurations``."""
+    times, configurations = ledger.get("openings", 0), ledger.get("configurations", 0)
+    return (
+        f"{times} time{'s' * (times != 1)},"
+        f" for {configurations} configuration{'s' * (configurations != 1)}"
+    )
+
+
+def _ending(record: Record) -> str:
+    best = f", weights of epoch {record.best_epoch}" if record.best_epoch < record.epochs else ""
+    reason = f" ({record.reason})" if record.reason else ""
+    return (
+        f"{record.status}{escape(reason)} after {record.epochs} epochs{best},"
+        f" {record.seconds.total:.1f} s"
+    )
+
+
+def replicates(console: Console, records: Sequence[Record]) -> None:
+    """Print mean and standard deviation over runs that differ in their seed alone."""
+    table = Table(title=f"{len(records)} seeds", box=None, pad_edge=False, title_justify="left")
+    for heading in ("", "mean", "sd", "each seed"):
+        table.add_column(heading, justify="left" if heading in ("", "each seed") else "right")
+    for split in SPLITS:
+        values = [r.metrics[split]["accuracy"] for r in records if split in r.metrics]
+        if values:
+            spread = statistics.stdev(values) if len(values) > 1 else math.nan
+            each = "  ".join(f"{100 * value:.1f}" for value in values)
+            table.add_row(split, percent(statistics.mean(values)), f"{100 * spread:.2f}", each)
+    console.print(table)

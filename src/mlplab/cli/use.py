@@ -1,0 +1,78 @@
+"""``mlplab evaluate`` and ``mlplab predict``."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from mlplab.cli import show
+from mlplab.cli.app import AsJson, DataDir, RunName, RunsDir, Trust, app, err, note, out, print_json
+from mlplab.runs import store
+from mlplab.runs.run import Run
+
+Split = Literal["train", "validation", "test"]
+
+
+@app.command(no_args_is_help=True)
+def evaluate(
+    run: RunName,
+    split: Annotated[Split, typer.Option(help="What to measure on.")] = "validation",
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a trained run on a split; opening the test split is counted.
+
+    Example: mlplab evaluate last --split test
+    """
+    found = Run(store.find(runs_dir, run))
+
+    from mlplab.runs import reuse
+
+    metrics = reuse.evaluate(found, split, data_dir, trust, note)
+    if as_json:
+        print_json(metrics)
+        return
+    out.print(f"[bold]{found.name}[/bold] on {split}, {metrics['n']:,} images")
+    low, high = 100 * metrics["accuracy_low"], 100 * metrics["accuracy_high"]
+    out.print(f"accuracy           {show.percent(metrics['accuracy'])} ({low:.1f} to {high:.1f})")
+    out.print(f"balanced accuracy  {show.percent(metrics['balanced_accuracy'])}")
+    out.print(f"top-{metrics['top_k']} accuracy     {show.percent(metrics['top_k_accuracy'])}")
+    out.print(f"loss               {metrics['loss']:.4f}")
+    out.print(f"calibration error  {show.percent(metrics['calibration_error'])}")
+    if split == "test":
+        out.print(f"test split opened {show.openings(found.record.ledger)} in this runs folder")
+
+
+@app.command(no_args_is_help=True)
+def predict(
+    run: RunName,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
+    runs_dir: RunsDir = Path("runs"),
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Classify image files of any size and format that Pillow reads.
+
+    Example: mlplab predict last photo.jpg
+    """
+    found = Run(store.find(runs_dir, run))
+
+    from mlplab.runs import reuse
+
+    predictions = reuse.predict(found, images, trust)
+    if as_json:
+        print_json([asdict(prediction) for prediction in predictions])
+    for prediction in predictions:
+        if prediction.error:
+            err.print(f"[red]error:[/red] {escape(prediction.error)}")
+        elif not as_json:
+            best = zip(prediction.classes[:top], prediction.probabilities[:top], strict=True)
+            words = ", ".join(f"{name} {show.percent(share)}" for name, share in best)
+            out.print(f"{escape(prediction.path)}: {escape(words)}")
+    if any(prediction.error for prediction in predictions):
+        raise typer.Exit(2)

@@ -1,0 +1,101 @@
+"""A trained network judged: predictions, metrics and figures in its run folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from mlplab import figures
+from mlplab.data import Splits
+from mlplab.runs import store
+from mlplab.statistics import confusion
+from mlplab.training import evaluate
+
+Predictions = dict[str, NDArray[np.float32]]
+
+
+def judge(
+    folder: Path, model: keras.Model, splits: Splits, which: Sequence[str], top_k: int
+) -> tuple[dict[str, dict[str, Any]], Predictions]:
+    """Measure a network on some splits and write its predictions.
+
+    Args:
+        folder: the run's.
+        model: raw uint8 images to probabilities.
+        splits: the data.
+        which: names of the splits to measure.
+        top_k: k of the top-k accuracy.
+
+    Returns:
+        Metrics by split, and probabilities, float32 [n, classes], by split.
+    """
+    metrics: dict[str, dict[str, Any]] = {}
+    predictions: Predictions = {}
+    for name in which:
+        split = getattr(splits, name)
+        if name == "validation" and splits.validation is splits.test and "test" in predictions:
+            predictions[name] = predictions["test"]
+        else:
+            predictions[name] = evaluate.probabilities(model, split.images)
+        metrics[name] = evaluate.metrics(predictions[name], split.labels, top_k)
+        store.write_predictions(folder, name, predictions[name], split.labels, split.index)
+    return metrics, predictions
+
+
+def draw(
+    folder: Path,
+    model: keras.Model,
+    rows: Sequence[dict[str, Any]],
+    best_epoch: int,
+    splits: Splits,
+    predictions: Predictions,
+    class_names: Sequence[str],
+) -> None:
+    """Write the run's figures: those of the last split that was measured, test if it was."""
+    target = folder / "figures"
+    target.mkdir(exist_ok=True)
+    if rows:
+        history = {key: [row.get(key) for row in rows] for key in rows[0]}
+        figures.save(figures.curves(history, best_epoch or None), target / "curves.png")
+    kernel = first_kernel(model)
+    shape = model.input_shape[1:]
+    if kernel is not None and kernel.shape[0] == np.prod(shape):
+        figures.save(figures.weights(kernel, shape), target / "first-layer.png")
+    if not predictions:
+        return
+    name = next(s for s in ("test", "validation", "train") if s in predictions)
+    split, predicted = getattr(splits, name), predictions[name]
+    matrix = confusion(predicted, split.labels, len(class_names))
+    recall = [row[i] / row.sum() if row.sum() else None for i, row in enumerate(matrix)]
+    pictures = {
+        "confusion": figures.confusion_matrix(matrix, class_names),
+        "per-class": figures.per_class_accuracy(recall, matrix.sum(axis=1).tolist(), class_names),
+        "calibration": figures.calibration(predicted, split.labels),
+        "mistakes": figures.confident_mistakes(split.images, split.labels, predicted, class_names),
+    }
+    for key, figure in pictures.items():
+        figures.save(figure, target / f"{key}.png")
+
+
+def mistakes(
+    splits: Splits, predictions: Predictions, class_names: Sequence[str]
+) -> dict[str, Any]:
+    """Return ``confusion``, int [classes, classes], and the figure ``mistakes``, on validation."""
+    predicted, split = predictions.get("validation"), splits.validation
+    if predicted is None:
+        return {"confusion": None, "mistakes": None}
+    return {
+        "confusion": confusion(predicted, split.labels, len(class_names)),
+        "mistakes": figures.confident_mistakes(split.images, split.labels, predicted, class_names),
+    }
+
+
+def first_kernel(model: keras.Model) -> NDArray[np.float32] | None:
+    """Return the kernel of the first dense layer, float32 [inputs, units]."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dense):
+            return np.asarray(layer.kernel)
+    return None

@@ -1,0 +1,102 @@
+"""What a trained run can do afterwards: be evaluated again, and classify pictures."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlplab import data
+from mlplab.data.images import read_image
+from mlplab.errors import DataError, RunError
+from mlplab.report.findings import findings
+from mlplab.report.page import write_run_page
+from mlplab.runs import judge, store
+from mlplab.runs.run import Run
+from mlplab.training import evaluate as evaluation
+
+
+def evaluate(
+    run: Run,
+    split: str,
+    data_dir: Path | None = None,
+    trust: bool = False,
+    warn: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Measure a trained run on a split, enter it in its record, and return the metrics.
+
+    Opening the test split is counted in the ledger.
+
+    Raises:
+        DataError: if the data set is not the one that the run was trained on.
+        RunError: if the run has no network.
+    """
+    recipe, record = run.recipe, run.record
+    if record.status == "running":
+        raise RunError(f"{run.name} is still running; evaluate it when it has ended")
+    dataset = data.load(recipe.data, data_dir, warn)
+    if dataset.data_id != record.data_id:
+        raise DataError(
+            f"the data set {recipe.data.name} found here is not the one that {run.name} was trained"
+            " on (another content); point --data-dir at that one"
+        )
+    splits = data.split(dataset, recipe.data.validation, recipe.seed)
+    model = run.model(trust)
+    if split == "test" or (split == "validation" and record.selected_on == "test"):
+        record.ledger = store.open_test(run.folder.parent, record)
+        record.test_openings += 1
+    top_k = recipe.evaluation.top_k
+    metrics, _ = judge.judge(run.folder, model, splits, [split], top_k)
+    record.metrics = {**record.metrics, **metrics}
+    record.findings = findings(record.to_json(), run.history)
+    store.write_record(run.folder, record)
+    write_run_page(run.folder)
+    record.files = store.hashes(run.folder)
+    store.write_record(run.folder, record)
+    return metrics[split]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of one picture.
+
+    Attributes:
+        path: the picture's file.
+        classes: names, the most probable first.
+        probabilities: of these classes.
+        error: why the file could not be read; then there are no classes.
+    """
+
+    path: str
+    classes: tuple[str, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    error: str | None = None
+
+
+def predict(run: Run, paths: Sequence[Path], trust: bool = False) -> list[Prediction]:
+    """Classify image files of any size and format that Pillow reads.
+
+    Pictures are fitted to the network's input as those of a ``folder`` data set are. A file that
+    cannot be read gets an ``error`` and does not keep the others from being classified.
+    """
+    record = run.record
+    height, width, channels = record.image_shape
+    model = run.model(trust)
+    results: list[Prediction] = []
+    for path in paths:
+        try:
+            image = read_image(path, (height, width, channels))
+        except DataError as error:
+            results.append(Prediction(str(path), error=str(error)))
+            continue
+        probabilities = evaluation.probabilities(model, image[None])[0]
+        order = np.argsort(-probabilities, kind="stable")
+        results.append(
+            Prediction(
+                str(path),
+                tuple(record.class_names[i] for i in order),
+                tuple(float(probabilities[i]) for i in order),
+            )
+        )
+    return results

@@ -1,0 +1,96 @@
+"""A run as an object: its facts, and its files when they are asked for."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlplab import recipes
+from mlplab.config import Recipe
+from mlplab.errors import RunError
+from mlplab.runs import store
+from mlplab.runs.record import Record
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, read when asked.
+
+    Example:
+        >>> import mlplab
+        >>> run = mlplab.load_run("last")               # doctest: +SKIP
+        >>> run.metrics["test"]["accuracy"]             # doctest: +SKIP
+        0.9722
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def record(self) -> Record:
+        """The facts of ``record.json``."""
+        return store.read_record(self.folder)
+
+    @property
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """By split: accuracy with its Wilson interval, loss, calibration error and more."""
+        return self.record.metrics
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One row an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, seconds."""
+        return store.read_lines(self.folder / "metrics.jsonl")
+
+    @property
+    def recipe(self) -> Recipe:
+        """The complete recipe; training it again gives the same result."""
+        try:
+            text = (self.folder / "recipe.toml").read_text("utf-8")
+            return recipes.validate(tomllib.loads(text))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.folder / 'recipe.toml'} cannot be read: {error}") from None
+
+    def predictions(self, split: str) -> dict[str, NDArray[np.generic]]:
+        """Return ``probabilities`` float32 [n, classes], ``labels`` [n] and ``index`` [n].
+
+        Raises:
+            RunError: if the split was not evaluated.
+        """
+        return store.read_predictions(self.folder, split)
+
+    def model(self, trust: bool = False) -> "keras.Model":
+        """Load the trained network: raw uint8 [n, height, width, channels] to probabilities.
+
+        Args:
+            trust: import the user's own module that the recipe names, for its classes.
+
+        Raises:
+            RunError: if the run has no network, or its file is damaged.
+        """
+        import keras
+
+        path = self.folder / "model.keras"
+        if not path.exists():
+            raise RunError(f"{self.name} has no trained network ({self.record.status})")
+        if trust and self.recipe.model.name.partition(":")[1]:
+            from mlplab.models.custom import load_object
+
+            load_object(self.recipe.model.name, trust=True)
+        from mlplab.optim import schedules  # noqa: F401  registers the schedules of a saved optimizer
+
+        try:
+            return keras.saving.load_model(path, safe_mode=True)
+        except Exception as error:  # a damaged file can raise nearly anything
+            reason = (
+                str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            )
+            raise RunError(f"{path} cannot be opened: {reason[:300]}") from None
