@@ -181,7 +181,7 @@ class _Job:
             rate = schedules.build(
                 recipe.schedule,
                 recipe.optimizer.params["learning_rate"],
-                self._updates_per_epoch(),
+                math.ceil(len(train) / recipe.training.batch_size),
                 recipe.training.epochs,
             )
         optimizer = optimizers.build(recipe.optimizer, self.model, rate)
@@ -192,10 +192,6 @@ class _Job:
     @property
     def _standard(self) -> bool:
         return self.recipe.data.scaling == "standard"
-
-    def _updates_per_epoch(self) -> int:
-        steps = math.ceil(len(self.splits.train) / self.recipe.training.batch_size)
-        return max(1, steps // (self.recipe.optimizer.params["gradient_accumulation_steps"] or 1))
 
     def _class_weights(self, classes: int) -> Any:
         wanted = self.recipe.loss.class_weights
@@ -298,8 +294,7 @@ class _Job:
         """Save and judge the network, then complete the record and its page."""
         record, status = self.record, STATUS.get(self.fit.ending, self.fit.ending)
         probe = Probe(self.model, self.context.images, self.context.labels)
-        statistics, _ = probe()
-        record.diagnostics = statistics.to_json()
+        record.diagnostics = probe().to_json()
         sound = all(np.isfinite(np.asarray(w)).all() for w in self.model.weights)
         predictions: judge.Predictions = {}
         if sound:

@@ -63,7 +63,7 @@ def draw(
     kernel = first_kernel(model)
     shape = model.input_shape[1:]
     if kernel is not None and kernel.shape[0] == np.prod(shape):
-        figures.save(figures.weights(kernel, shape), target / "first-layer.png")
+        figures.save(figures.weights(kernel, shape), target / "weights.png")
     if not predictions:
         return
     name = next(s for s in ("test", "validation", "train") if s in predictions)
@@ -71,13 +71,17 @@ def draw(
     matrix = confusion(predicted, split.labels, len(class_names))
     recall = [row[i] / row.sum() if row.sum() else None for i, row in enumerate(matrix)]
     pictures = {
-        "confusion": figures.confusion_matrix(matrix, class_names),
-        "per-class": figures.per_class_accuracy(recall, matrix.sum(axis=1).tolist(), class_names),
+        "confusion_matrix": figures.confusion_matrix(matrix, class_names),
+        "per_class_accuracy": figures.per_class_accuracy(
+            recall, matrix.sum(axis=1).tolist(), class_names
+        ),
         "calibration": figures.calibration(predicted, split.labels),
-        "mistakes": figures.confident_mistakes(split.images, split.labels, predicted, class_names),
+        "confident_mistakes": figures.confident_mistakes(
+            split.images, split.labels, predicted, class_names
+        ),
     }
     for key, figure in pictures.items():
-        figures.save(figure, target / f"{key}.png")
+        figures.save(figure, target / f"{key}-{name}.png")
 
 
 def mistakes(

@@ -49,7 +49,7 @@ def evaluate(
     top_k = recipe.evaluation.top_k
     metrics, _ = judge.judge(run.folder, model, splits, [split], top_k)
     record.metrics = {**record.metrics, **metrics}
-    record.findings = findings(record.to_json(), run.history)
+    record.findings = findings(record.to_json(), run.history, recipe.model_dump())
     store.write_record(run.folder, record)
     write_run_page(run.folder)
     record.files = store.hashes(run.folder)

@@ -1,0 +1,94 @@
+"""How contestants are timed: side by side, in turns, on a machine that may throttle.
+
+Each turn is preceded by a reference matrix product. A round in which the reference fell under 85 %
+of the best rate seen was run on a slowed machine: it is repeated, and the repetitions are counted.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+LOWEST = 0.85
+REFERENCE_SECONDS = 2.0
+SIZE = 1024
+
+
+@dataclass
+class Timing:
+    """What a comparison measured.
+
+    Attributes:
+        seconds: by contestant, one value a counted round.
+        reference: GFLOP/s of the reference product, one value a counted round.
+        repeated: rounds that were thrown away because the machine was slowed.
+    """
+
+    seconds: dict[str, list[float]]
+    reference: list[float] = field(default_factory=list)
+    repeated: int = 0
+
+    def summary(self, ours: str) -> dict[str, Any]:
+        """Return medians, spreads, and the ratios of each contestant's time to ours, by round."""
+        rows: dict[str, Any] = {}
+        for name, values in self.seconds.items():
+            ratios = [value / own for value, own in zip(values, self.seconds[ours], strict=True)]
+            rows[name] = {
+                "median": statistics.median(values),
+                "lowest": min(values),
+                "highest": max(values),
+                "ratio_median": statistics.median(ratios),
+                "ratio_lowest": min(ratios),
+                "ratio_highest": max(ratios),
+                "seconds": values,
+            }
+        return rows
+
+
+def interleave(
+    contestants: dict[str, Callable[[], float]],
+    rounds: int,
+    report: Callable[[str], None] = print,
+) -> Timing:
+    """Time the contestants in turns: A B A B …
+
+    Args:
+        contestants: by name, a function that does the work once and returns its seconds. Compiling
+            and other first-time costs are for the caller to take before.
+        rounds: how many to count.
+        report: told of each round.
+    """
+    timing = Timing({name: [] for name in contestants})
+    best = reference_rate()
+    while len(timing.reference) < rounds:
+        rates, seconds = [], {}
+        for name, work in contestants.items():
+            rates.append(reference_rate())
+            seconds[name] = work()
+        best = max(best, *rates)
+        words = "  ".join(f"{name} {value:.2f} s" for name, value in seconds.items())
+        if min(rates) < LOWEST * best and timing.repeated < 4 * rounds:
+            timing.repeated += 1
+            report(f"slowed, to be repeated: {words}  (reference {min(rates):.0f} GFLOP/s)")
+            continue
+        report(f"{words}  (reference {min(rates):.0f} GFLOP/s)")
+        timing.reference.append(min(rates))
+        for name, value in seconds.items():
+            timing.seconds[name].append(value)
+    return timing
+
+
+def reference_rate() -> float:
+    """Return the rate of a float32 matrix product over two seconds, in GFLOP/s."""
+    matrix = jnp.ones((SIZE, SIZE), jnp.float32)
+    product = jax.jit(lambda a: a @ a)
+    product(matrix).block_until_ready()
+    count, begun = 0, time.perf_counter()
+    while time.perf_counter() - begun < REFERENCE_SECONDS:
+        product(matrix).block_until_ready()
+        count += 1
+    return 2 * SIZE**3 * count / (time.perf_counter() - begun) / 1e9

@@ -1,0 +1,51 @@
+"""Images in, splits out.
+
+:func:`load` finds and reads a data set, :func:`split` takes validation images from its training
+split.
+"""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from mlplab import config
+from mlplab.data import cifar, digits, folder
+from mlplab.data.cache import Warn
+from mlplab.data.dataset import Dataset, Split, Splits
+from mlplab.data.splits import class_weights, split
+
+__all__ = ["DATASETS", "Dataset", "Split", "Splits", "class_weights", "load", "split"]
+
+DATASETS: dict[str, Callable[[config.Data, Path | None, Warn], Dataset]] = {
+    "cifar10": cifar.load_cifar10,
+    "cifar100": cifar.load_cifar100,
+    "digits": digits.load,
+    "folder": folder.load,
+}
+
+NAMED = 5
+"""Unreadable files that a warning names; the data set names them all."""
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=2)
+
+
+def load(settings: config.Data, data_dir: Path | None = None, warn: Warn = _warn) -> Dataset:
+    """Return the data set that ``settings`` names.
+
+    Args:
+        settings: the recipe's ``[data]``.
+        data_dir: searched for published data sets before ``MLPLAB_DATA_DIR``, Keras's cache and
+            mlplab's.
+        warn: told what is worth knowing but no reason to stop, such as a cache that is full.
+
+    Raises:
+        DataError: the data set is missing, damaged or unsuitable.
+    """
+    dataset = DATASETS[settings.name](settings, data_dir, warn)
+    if dataset.skipped:
+        more = ", …" if len(dataset.skipped) > NAMED else ""
+        named = ", ".join(dataset.skipped[:NAMED])
+        warn(f"{len(dataset.skipped)} files could not be read and were left out: {named}{more}")
+    return dataset

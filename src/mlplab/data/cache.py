@@ -1,0 +1,122 @@
+"""Decoded data on disk, so that only the first start decodes."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+
+from mlplab.data.dataset import Dataset, Split
+from mlplab.errors import DataError, StorageError
+from mlplab.runs.store import atomic
+
+FORMAT = 1
+"""Raised when the files' layout, or what a reader makes of the same bytes, changes."""
+
+KEPT = 8
+"""Decoded data sets that are kept, those used last; CIFAR-10 takes 184 MB."""
+
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set on disk that has not been decoded yet.
+
+    Attributes:
+        fingerprint: computes what changes when the decoded data would.
+        read: decodes.
+    """
+
+    fingerprint: Callable[[], str]
+    read: Callable[[], Dataset]
+
+
+def cache_dir() -> Path:
+    """Return mlplab's cache folder: ``MLPLAB_CACHE_DIR``, or the system's place for such."""
+    override = os.environ.get("MLPLAB_CACHE_DIR")
+    if override:
+        return Path(override).expanduser()
+    return platformdirs.user_cache_path("mlplab", appauthor=False)
+
+
+def content_fingerprint(files: Sequence[Path], *settings: object) -> str:
+    """Return a fingerprint of the files' names and content, and of the settings that matter.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    digests = []
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                digests.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    return json.dumps([digests, [str(setting) for setting in settings]])
+
+
+def decoded(source: Source, warn: Warn) -> Dataset:
+    """Return the decoded data of ``source``: those kept from last time if it is unchanged.
+
+    A cached file that is damaged is replaced without a word: it holds nothing that the source does
+    not. A cache that cannot be written costs time only, so it is a warning.
+
+    Raises:
+        DataError: the source cannot be decoded.
+    """
+    key = hashlib.sha256(f"{FORMAT} {source.fingerprint()}".encode()).hexdigest()
+    folder = cache_dir() / "decoded"
+    path = folder / f"{key}.npz"
+    dataset = _read(path)
+    if dataset is not None:
+        return dataset
+    dataset = source.read()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _write(path, dataset)
+        _tidy(folder)
+    except (OSError, StorageError) as error:
+        warn(f"the decoded data were not kept, so the next start decodes them again: {error}")
+    return dataset
+
+
+def _write(path: Path, dataset: Dataset) -> None:
+    facts = [dataset.name, dataset.class_names, dataset.data_id, dataset.skipped]
+    arrays = {"facts": np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)}
+    for name, split in (("train", dataset.train), ("test", dataset.test)):
+        arrays |= {f"{name}_{part}": value for part, value in vars(split).items()}
+    with atomic(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def _read(path: Path) -> Dataset | None:
+    """Return the cached data set; None if there is none or its checksums do not agree."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            name, class_names, data_id, skipped = json.loads(arrays["facts"].tobytes())
+            train, test = (
+                Split(*(arrays[f"{split}_{part}"] for part in ("images", "labels", "index")))
+                for split in ("train", "test")
+            )
+    except Exception:  # zip, npy and JSON each have errors of their own for damaged bytes
+        return None
+    with suppress(OSError):
+        os.utime(path)  # marks it as used
+    return Dataset(name, tuple(class_names), train, test, data_id, tuple(skipped))
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what has been unused for longest, and what a killed process left half-written."""
+    files = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
+    yesterday = time.time() - 24 * 3600
+    torn = [path for path in folder.glob(".*.npz.*") if path.stat().st_mtime < yesterday]
+    for path in [*files[KEPT:], *torn]:
+        with suppress(OSError):  # another process may be reading it, or have removed it
+            path.unlink()

@@ -1,0 +1,81 @@
+"""CIFAR-10 and CIFAR-100, found in whichever place and layout they lie in."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mlplab import config
+from mlplab.data import batches, folder, parquet
+from mlplab.data.cache import Source, Warn, cache_dir, decoded
+from mlplab.data.dataset import Dataset
+from mlplab.data.published import CIFAR10, CIFAR100, SHAPE, Published
+from mlplab.errors import DataError
+
+
+def load_cifar10(settings: config.Data, data_dir: Path | None, warn: Warn) -> Dataset:
+    """Return 60,000 colour images of 32×32 in 10 classes, 10,000 of them for testing.
+
+    Raises:
+        DataError: they are nowhere, or damaged.
+    """
+    return _load(CIFAR10, data_dir, warn)
+
+
+def load_cifar100(settings: config.Data, data_dir: Path | None, warn: Warn) -> Dataset:
+    """Return 60,000 colour images of 32×32 in 100 (fine) classes, 10,000 of them for testing.
+
+    Raises:
+        DataError: they are nowhere, or damaged.
+    """
+    return _load(CIFAR100, data_dir, warn)
+
+
+def places(data_dir: Path | None) -> Iterator[Path]:
+    """Yield the folders that are searched for published data sets, in order."""
+    if data_dir is not None:
+        yield data_dir.expanduser()
+    if named := os.environ.get("MLPLAB_DATA_DIR"):
+        yield Path(named).expanduser()
+    keras = os.environ.get("KERAS_HOME")
+    yield (Path(keras).expanduser() if keras else Path.home() / ".keras") / "datasets"
+    yield cache_dir()
+
+
+def _load(kind: Published, data_dir: Path | None, warn: Warn) -> Dataset:
+    for place in places(data_dir):
+        for candidate in (place / kind.name, place):
+            for layout in LAYOUTS:
+                source = layout(candidate, kind)
+                if source is None:
+                    continue
+                if data_dir is not None and place != data_dir.expanduser():
+                    warn(f"{data_dir} does not hold {kind.name}; the one in {candidate} is used")
+                return decoded(source, warn)
+    searched = ", ".join(dict.fromkeys(str(place) for place in places(data_dir)))
+    raise DataError(
+        f"{kind.name} was not found in {searched}.\n"
+        f"Run `mlplab data fetch {kind.name}`, or point --data-dir or MLPLAB_DATA_DIR at a folder "
+        f"that holds {kind.name}/, or run `mlplab train quickstart`, which needs no download."
+    )
+
+
+def _class_folders(candidate: Path, kind: Published) -> Source | None:
+    """Return the images in ``train/<class>/`` and ``test/<class>/``."""
+    # A folder that merely has train/ and test/ in it may be any other data set.
+    if not folder.has_splits(candidate) or not (candidate / "train" / kind.class_names[0]).is_dir():
+        return None
+    train, test = folder.scan(candidate / "train"), folder.scan(candidate / "test")
+    if train.class_names != kind.class_names:
+        different = sorted(set(train.class_names) ^ set(kind.class_names))
+        raise kind.unsuitable(
+            candidate, f"missing or additional classes: {', '.join(different[:5])}"
+        )
+    return folder.split_source(kind.name, train, test, SHAPE)
+
+
+LAYOUTS: tuple[Callable[[Path, Published], Source | None], ...] = (
+    parquet.source,
+    batches.unpacked_source,
+    batches.archive_source,
+    _class_folders,
+)

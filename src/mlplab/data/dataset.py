@@ -1,0 +1,86 @@
+"""Labelled images in splits: the values that the whole project passes around."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Labelled images.
+
+    Attributes:
+        images: uint8 [n, height, width, channels], pixels from 0 to 255.
+        labels: int32 [n], positions in the data set's class names.
+        index: int64 [n], the position of each image in the published split that it came from.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    index: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, positions: NDArray[np.int64]) -> "Split":
+        """Return a copy of the images at ``positions`` (int64 [m]); ``index`` goes with them."""
+        return Split(self.images[positions], self.labels[positions], self.index[positions])
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set as it was published (or laid out in a folder): training and test images.
+
+    Attributes:
+        name: the name that a recipe gives it.
+        class_names: the meaning of the labels.
+        train: the published training split, before validation images are taken from it.
+        test: the test split.
+        data_id: ``sha256:…`` over the shapes, pixels, labels and class names, in their order.
+        skipped: the files that could not be read, as ``"relative/path: reason"``.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    test: Split
+    data_id: str
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """What an experiment trains on, chooses by, and is judged by."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+
+def whole(images: NDArray[np.uint8], labels: NDArray[np.int32]) -> Split:
+    """Return the split that these images and labels are, unabridged and in order."""
+    return Split(images, labels, np.arange(len(labels), dtype=np.int64))
+
+
+def assemble(
+    name: str,
+    class_names: tuple[str, ...],
+    train: Split,
+    test: Split,
+    skipped: tuple[str, ...] = (),
+) -> Dataset:
+    """Return the data set of these splits, with its ``data_id``."""
+    return Dataset(name, class_names, train, test, _data_id(class_names, train, test), skipped)
+
+
+def _data_id(class_names: tuple[str, ...], *splits: Split) -> str:
+    shapes = [split.images.shape for split in splits]
+    digest = hashlib.sha256(json.dumps([shapes, class_names]).encode())
+    for split in splits:
+        digest.update(np.ascontiguousarray(split.images).data)
+        # Little-endian everywhere, so that every machine gives the same data the same name.
+        digest.update(np.ascontiguousarray(split.labels, dtype="<i4").data)
+    return f"sha256:{digest.hexdigest()}"

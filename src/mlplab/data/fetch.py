@@ -1,0 +1,174 @@
+"""Downloading the published archives: resumable, checked, and never half there."""
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
+
+from mlplab.data.cache import cache_dir
+from mlplab.data.published import BASE_URL, PUBLISHED
+from mlplab.errors import DataError, nearest
+from mlplab.runs.store import storage
+
+CHUNK = 1 << 18
+PATIENCE = 30
+"""Seconds without a byte after which a connection counts as lost."""
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that are there and, where the server says it, the bytes in all."""
+
+
+def _silent(done: int, total: int | None) -> None:
+    pass
+
+
+def fetch(
+    name: str,
+    data_dir: Path | None = None,
+    progress: Progress = _silent,
+    *,
+    base_url: str = BASE_URL,
+) -> Path:
+    """Download the published archive of a data set, unless it is there already.
+
+    Args:
+        name: ``cifar10`` or ``cifar100``.
+        data_dir: the archive goes to ``<data_dir>/<name>/``; by default to mlplab's cache. In both
+            ``load`` finds it.
+        progress: told now and then how far it is.
+        base_url: the folder on the web, or of a mirror, that has the archive.
+
+    Returns:
+        The archive's path.
+
+    Raises:
+        DataError: the name is not one of a published data set, the server cannot be reached or
+            stops half way (the part that came is kept, and the next call goes on from there), or
+            what came has another checksum than its authors published (it is removed).
+        StorageError: the archive cannot be written.
+    """
+    if name not in PUBLISHED:
+        raise DataError(f"'{name}' is not a data set that can be fetched{nearest(name, PUBLISHED)}")
+    kind = PUBLISHED[name]
+    folder = (cache_dir() if data_dir is None else data_dir) / name
+    url = f"{base_url.rstrip('/')}/{kind.archive}"
+    return download(url, folder / kind.archive, kind.md5, progress)
+
+
+def download(url: str, path: Path, md5: str, progress: Progress = _silent) -> Path:
+    """Download ``url`` to ``path``, by way of ``<path>.part``, which a later call goes on with.
+
+    Args:
+        url: http or https.
+        path: where the whole file will be; it appears there only once its checksum is right.
+        md5: the checksum, in hexadecimal.
+        progress: told now and then how far it is.
+
+    Raises:
+        DataError, StorageError: as :func:`fetch` says.
+    """
+    part = path.with_name(f"{path.name}.part")
+    with storage(str(path.parent)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(part):
+            if path.is_file() and _md5(path) == md5:
+                return path
+            _receive(url, part, progress)
+            if (found := _md5(part)) != md5:
+                part.unlink()
+                raise DataError(
+                    f"what {url} sent is damaged or another file: its MD5 is {found}, not {md5}.\n"
+                    "It was removed. Try again, or another mirror."
+                )
+            part.replace(path)
+    return path
+
+
+@contextmanager
+def _alone(part: Path) -> Iterator[None]:
+    """Keep other processes from writing the same part."""
+    lock = FileLock(f"{part}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise DataError(f"another process is writing {part}; wait for it to end") from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows keeps an open file
+            Path(lock.lock_file).unlink()
+        lock.release()
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _receive(url: str, part: Path, progress: Progress) -> None:
+    """Append to ``part`` what it lacks, or fill it anew from a server that knows no ranges."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise DataError(f"{url} is not an address that begins with http:// or https://")
+    there = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "mlplab"})
+    if there:
+        request.add_header("Range", f"bytes={there}-")
+    try:
+        response = urllib.request.urlopen(request, timeout=PATIENCE)
+    except urllib.error.HTTPError as error:
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # nothing is lacking; whether the part is right, its checksum says
+        raise _unreachable(url, part, f"{error.code} {error.reason}") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise _unreachable(url, part, getattr(error, "reason", error)) from None
+    with response:
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            there = 0
+        length = response.headers.get("Content-Length", "")
+        total = there + int(length) if length.isdecimal() else None
+        with part.open("r+b" if there else "wb") as file:
+            file.seek(there)
+            done = _copy(response, file, there, total, progress)
+            file.flush()
+            os.fsync(file.fileno())
+    if total is not None and done < total:
+        raise DataError(
+            f"the connection to {urlsplit(url).netloc} was lost at {done:,} of {total:,} bytes.\n"
+            "Repeat the command: it goes on from there."
+        )
+
+
+def _copy(
+    response: http.client.HTTPResponse,
+    file: BinaryIO,
+    done: int,
+    total: int | None,
+    progress: Progress,
+) -> int:
+    """Copy until the response ends or fails; return the size reached."""
+    while True:
+        progress(done, total)
+        try:
+            chunk = response.read(CHUNK)
+        except (OSError, http.client.HTTPException):
+            return done  # told from a whole download by its length, or else by its checksum
+        if not chunk:
+            return done
+        file.write(chunk)
+        done += len(chunk)
+
+
+def _unreachable(url: str, part: Path, reason: object) -> DataError:
+    archive = part.name.removesuffix(".part")
+    return DataError(
+        f"{url} cannot be fetched: {reason}.\n"
+        f"Try again later, or put {archive} into {part.parent} yourself."
+    )

@@ -1,0 +1,99 @@
+"""Facts about the two data sets as their authors published them.
+
+Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlplab.errors import DataError
+
+SHAPE = (32, 32, 3)
+BASE_URL = "https://www.cs.toronto.edu/~kriz/"
+
+CIFAR10_NAMES = "airplane automobile bird cat deer dog frog horse ship truck"
+CIFAR100_NAMES = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
+butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch
+crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo
+keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain
+mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain
+plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk
+skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone
+television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+"""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published data set.
+
+    Attributes:
+        name: the name that a recipe gives it.
+        class_names: the meaning of the labels, in the published order (which is alphabetical).
+        column: the column of the labels in the Parquet layout.
+        archive: the published archive's file name.
+        md5: the published archive's checksum, as its authors state it.
+        folder: the one folder in the archive, with the files below.
+        train_files, test_files: pickled batches.
+        meta_file: a pickled dict that has the class names under ``names_key``.
+        labels_key: where a batch has its labels.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    column: str
+    archive: str
+    md5: str
+    folder: str
+    train_files: tuple[str, ...]
+    test_files: tuple[str, ...]
+    meta_file: str
+    labels_key: str
+    names_key: str
+
+    def damaged(self, path: Path, cause: Exception) -> DataError:
+        """Return the error for a file of this data set that cannot be read."""
+        reason = str(cause).partition("\n")[0] or type(cause).__name__
+        return DataError(
+            f"{path} is truncated or damaged ({reason}).\n"
+            f"Delete it and run `mlplab data fetch {self.name}`, or copy it again from its source."
+        )
+
+    def unsuitable(self, path: Path, reason: str) -> DataError:
+        """Return the error for a whole file that does not hold this data set."""
+        return DataError(
+            f"{path} is not {self.name}: {reason}.\n"
+            f"Put {self.name} there, or point --data-dir at another folder that holds it."
+        )
+
+
+CIFAR10 = Published(
+    name="cifar10",
+    class_names=tuple(CIFAR10_NAMES.split()),
+    column="label",
+    archive="cifar-10-python.tar.gz",
+    md5="c58f30108f718f92721af3b95e74349a",
+    folder="cifar-10-batches-py",
+    train_files=tuple(f"data_batch_{number}" for number in range(1, 6)),
+    test_files=("test_batch",),
+    meta_file="batches.meta",
+    labels_key="labels",
+    names_key="label_names",
+)
+
+CIFAR100 = Published(
+    name="cifar100",
+    class_names=tuple(CIFAR100_NAMES.split()),
+    column="fine_label",
+    archive="cifar-100-python.tar.gz",
+    md5="eb9058c3a382ffc7106e4002c42a8d85",
+    folder="cifar-100-python",
+    train_files=("train",),
+    test_files=("test",),
+    meta_file="meta",
+    labels_key="fine_labels",
+    names_key="fine_label_names",
+)
+
+PUBLISHED = {kind.name: kind for kind in (CIFAR10, CIFAR100)}

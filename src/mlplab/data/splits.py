@@ -1,0 +1,110 @@
+"""Stratified, seeded splits, and what an uneven one needs: class weights."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlplab.data.dataset import Dataset, Splits
+from mlplab.errors import DataError
+
+
+def split(dataset: Dataset, validation: float | Literal["test"], seed: int) -> Splits:
+    """Hold validation images out of the training split.
+
+    Args:
+        dataset: the data set as published.
+        validation: the share of every class that is held out, or ``"test"``: then the validation
+            split *is* the test split and all training images are trained on, as the published
+            experiment did.
+        seed: decides which images are held out; the same seed holds out the same ones.
+
+    Raises:
+        DataError: a class has fewer than two training images.
+    """
+    if validation == "test":
+        return Splits(dataset.train, dataset.test, dataset.test)
+    kept, held_out = hold_out(
+        dataset.train.labels, validation, seed, dataset.class_names, ("train", "validation")
+    )
+    return Splits(dataset.train.take(kept), dataset.train.take(held_out), dataset.test)
+
+
+def hold_out(
+    labels: NDArray[np.int32],
+    share: float,
+    seed: int,
+    class_names: Sequence[str],
+    parts: Sequence[str],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Choose a share of every class at random.
+
+    Each class gives ``share`` of its images, rounded, but at least one, and keeps at least one.
+
+    Args:
+        labels: int [n].
+        share: between 0 and 1.
+        seed: decides the choice.
+        class_names: the meaning of the labels; a class without images is refused as well.
+        parts: what the images will have been divided into when all is done, for the message: a
+            class must be able to give each part an image.
+
+    Returns:
+        The positions kept and the positions held out, int64, each ascending, so that both parts
+        keep the published order.
+
+    Raises:
+        DataError: a class is too small.
+    """
+    counts = np.bincount(labels, minlength=len(class_names))
+    check_sizes(counts, class_names, parts)
+    rng = np.random.default_rng(seed)
+    chosen = np.zeros(len(labels), dtype=bool)
+    for label, count in enumerate(counts):
+        number = min(max(int(share * count + 0.5), 1), int(count) - 1)
+        members = np.flatnonzero(labels == label)
+        chosen[rng.permutation(members)[:number]] = True
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def check_sizes(
+    counts: NDArray[np.int64], class_names: Sequence[str], parts: Sequence[str]
+) -> None:
+    """Refuse classes that cannot give an image to each of ``parts``, with their numbers.
+
+    Raises:
+        DataError: a class is too small.
+    """
+    small = [
+        f"'{name}' has {count}"
+        for name, count in zip(class_names, counts, strict=True)
+        if count < len(parts)
+    ]
+    if small:
+        more = f" and {len(small) - 5} more" if len(small) > 5 else ""
+        raise DataError(
+            f"too few images for the splits {', '.join(parts)}: every class needs at least "
+            f"{len(parts)}, but {', '.join(small[:5])}{more}.\n"
+            "Add images to these classes, or leave the classes out."
+        )
+
+
+def class_weights(labels: NDArray[np.int32], classes: int) -> NDArray[np.float32]:
+    """Return the weight of each class with which all classes count the same in a loss.
+
+    ``n / (classes * n_of_the_class)``, scikit-learn's ``balanced`` (King and Zeng, "Logistic
+    Regression in Rare Events Data", 2001). A class without images weighs nothing.
+
+    Args:
+        labels: int [n].
+        classes: how many classes there are.
+
+    Returns:
+        float32 [classes].
+    """
+    counts = np.bincount(labels, minlength=classes)
+    weights = np.zeros(classes, dtype=np.float32)
+    present = counts > 0
+    weights[present] = len(labels) / (classes * counts[present])
+    return weights

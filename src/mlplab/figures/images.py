@@ -1,0 +1,151 @@
+"""Pictures: what the network is shown, what it gets wrong, what it looks for."""
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from mlplab.figures.style import INK, MUTED, VERMILION, new_figure, shortened, title
+from mlplab.statistics import predicted_classes
+
+GAP = 0.05  # inches around each picture of a grid
+
+
+def sample_grid(
+    images: NDArray[np.uint8],
+    labels: ArrayLike,
+    class_names: Sequence[str],
+    rows: int = 5,
+    columns: int = 5,
+) -> Figure:
+    """Draw the first images of an array with their classes beneath them.
+
+    Args:
+        images: uint8 [n, height, width, channels], 1 or 3 channels; the first rows * columns are
+            drawn, and places beyond the last image stay empty.
+        labels: int [n].
+        class_names: one name a class.
+        rows: number of rows.
+        columns: number of columns.
+    """
+    figure = new_figure(1.35 * columns, 1.55 * rows, pad=GAP)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, image, label in zip(grid, images, np.asarray(labels), strict=False):
+        _picture(axes, image, shortened(class_names[int(label)]))
+    return figure
+
+
+def confident_mistakes(
+    images: NDArray[np.uint8],
+    labels: ArrayLike,
+    probabilities: NDArray[np.floating],
+    class_names: Sequence[str],
+    count: int = 16,
+) -> Figure:
+    """Draw the wrong predictions that were made with the highest probability, the worst first.
+
+    Args:
+        images: uint8 [n, height, width, channels], 1 or 3 channels.
+        labels: int [n], the true classes.
+        probabilities: float [n, classes].
+        class_names: one name a class.
+        count: how many at most.
+    """
+    worst = mistakes(probabilities, labels)[:count]
+    if not len(worst):
+        return _sentence("No mistakes: every image was recognised.")
+    truth, predicted = np.asarray(labels), predicted_classes(probabilities)
+    columns = min(len(worst), max(2, round(np.sqrt(count))))
+    rows = -(-len(worst) // columns)
+    figure = new_figure(max(3.4, 1.75 * columns), 2.05 * rows + 0.4, pad=GAP)
+    title(figure, "Most confident mistakes")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, index in zip(grid, worst, strict=False):
+        guess = int(predicted[index])
+        _picture(axes, images[index], f"is {shortened(class_names[int(truth[index])], 14)}")
+        said = (
+            f"said {shortened(class_names[guess], 14)} ({100 * probabilities[index, guess]:.0f} %)"
+        )
+        _caption(axes, said, line=1, colour=VERMILION)
+    return figure
+
+
+def mistakes(probabilities: NDArray[np.floating], labels: ArrayLike) -> NDArray[np.int64]:
+    """Return the indices of the wrong predictions, int64, the most confident first."""
+    wrong = np.flatnonzero(predicted_classes(probabilities) != np.asarray(labels))
+    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
+
+
+def weights(kernel: NDArray[np.floating], image_shape: Sequence[int], count: int = 64) -> Figure:
+    """Draw what the units of the first layer look for: their weights in the image's shape.
+
+    Each picture is scaled on its own, symmetrically about zero, which is mid-grey in colour images
+    and white in grey ones (where blue is negative and red positive).
+
+    Args:
+        kernel: float [inputs, units], the first dense layer's kernel.
+        image_shape: (height, width, channels) with inputs = height * width * channels.
+        count: how many units are drawn: those with the largest norms, the largest first.
+
+    Raises:
+        ValueError: if the kernel does not fit the image shape.
+    """
+    if kernel.ndim != 2 or kernel.shape[0] != int(np.prod(image_shape)):
+        raise ValueError(f"kernel {kernel.shape}: expected [{np.prod(image_shape)}, units]")
+    norms = np.linalg.norm(np.nan_to_num(kernel), axis=0)
+    chosen = np.argsort(-norms, kind="stable")[:count]
+    columns = min(len(chosen), max(1, round(np.sqrt(count))))
+    rows = -(-len(chosen) // columns)
+    figure = new_figure(max(4.4, 0.8 * columns), 0.8 * rows + 0.5, pad=GAP)
+    title(figure, f"First-layer weights of {len(chosen)} of {kernel.shape[1]} units, by norm")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, unit in zip(grid, chosen, strict=False):
+        _picture(axes, _weight_image(kernel[:, unit].reshape(tuple(image_shape))))
+    return figure
+
+
+def _weight_image(weight: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Return weights [height, width, channels] as uint8 RGB, zero in the middle."""
+    finite = np.nan_to_num(np.asarray(weight, np.float64), posinf=0, neginf=0)
+    unit = 0.5 + 0.5 * finite / (np.abs(finite).max() or 1)
+    if unit.shape[-1] != 3:
+        unit = matplotlib.colormaps["RdBu_r"](unit.mean(axis=-1))[..., :3]
+    return np.round(255 * unit).astype(np.uint8)
+
+
+def _picture(axes: Axes, image: NDArray[np.uint8], caption: str = "") -> None:
+    # Pixels are shown as they are: a smoothed picture is not what the network is given.
+    shown = image[..., 0] if image.shape[-1] == 1 else image
+    axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    if caption:
+        _caption(axes, caption, line=0, colour=INK)
+
+
+def _caption(axes: Axes, text: str, line: int, colour: str) -> None:
+    axes.annotate(
+        text,
+        (0.5, 0),
+        xytext=(0, -4 - 12 * line),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        fontsize=8.5,
+        color=colour,
+        parse_math=False,
+    )
+
+
+def _sentence(text: str) -> Figure:
+    figure = new_figure(5, 1.2)
+    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=11, color=MUTED)
+    return figure

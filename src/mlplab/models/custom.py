@@ -1,0 +1,155 @@
+"""Code of the user's own: found by ``module:name``, only where it is trusted, and checked."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+
+from mlplab import config
+from mlplab.errors import RecipeError, nearest
+
+
+def load_object(name: str, trust: bool) -> Callable[..., Any]:
+    """Import a function or class of the user's own.
+
+    Modules are looked for where Python looks, and last in the current directory, so that a file
+    there cannot stand in for a library.
+
+    Args:
+        name: ``"module:name"``.
+        trust: whether the user allowed it; importing a module runs it.
+
+    Raises:
+        RecipeError: if that is not allowed, or there is no such module or name, or it cannot be
+            called.
+    """
+    if not trust:
+        raise RecipeError(
+            f"'{name}' is code of your own, which a recipe runs only with --trust. "
+            "Add it if you know and trust that code."
+        )
+    module_name, _, attribute = name.partition(":")
+    module = _import(module_name)
+    where = f"the module {module_name} ({getattr(module, '__file__', None) or 'built in'})"
+    if not hasattr(module, attribute):
+        public = [key for key in vars(module) if not key.startswith("_")]
+        raise RecipeError(f"{where} has no '{attribute}'{nearest(attribute, public)}")
+    found = getattr(module, attribute)
+    if not callable(found):
+        raise RecipeError(f"'{attribute}' in {where} cannot be called; name a function or a class")
+    return found  # type: ignore[no-any-return]
+
+
+def build(
+    settings: config.CustomModel,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    scaling: keras.layers.Layer,
+    seed: int,
+    trust: bool,
+) -> keras.Model:
+    """Call the user's function for a model and check what it returns.
+
+    The function is called by keywords: ``input_shape`` (height, width, channels), ``classes``,
+    ``seed`` and ``scaling`` (a layer that takes raw uint8 images), as far as its signature has
+    them, and the recipe's other keys of ``[model]``.
+
+    Raises:
+        RecipeError: if the code is not trusted or not found, does not take those keys, fails, or
+            returns anything but a ``keras.Model`` from images [n, height, width, channels], raw
+            uint8, to probabilities [n, classes].
+    """
+    function = load_object(settings.name, trust)
+    ours = {"input_shape": input_shape, "classes": classes, "seed": seed, "scaling": scaling}
+    arguments = _arguments(function, settings, ours)
+    try:
+        model = function(**arguments)
+    except Exception as error:
+        raise RecipeError(f"'{settings.name}' failed: {_one_line(error)}") from error
+    if not isinstance(model, keras.Model):
+        kind = type(model).__name__
+        raise RecipeError(f"'{settings.name}' returned {kind}; a keras.Model is expected")
+    _check(model, settings.name, input_shape, classes)
+    return model
+
+
+def _import(name: str) -> ModuleType:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        # For good: the module may import its neighbours later, when it is called.
+        sys.path.append(here)
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise RecipeError(
+                f"there is no module '{name}': it must be installed or lie in {here}"
+            ) from None
+        raise RecipeError(f"importing '{name}' failed: {_one_line(error)}") from error
+    except Exception as error:
+        raise RecipeError(f"importing '{name}' failed: {_one_line(error)}") from error
+
+
+def _arguments(
+    function: Callable[..., Any], settings: config.CustomModel, ours: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the keyword arguments for the user's function."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        raise RecipeError(f"'{settings.name}' does not tell its parameters") from None
+    kinds = [parameter.kind for parameter in signature.parameters.values()]
+    takes_all = inspect.Parameter.VAR_KEYWORD in kinds
+    for key in settings.params:
+        if key in ours:
+            raise RecipeError(f"'model.{key}' is given by mlplab and cannot be set")
+        if key not in signature.parameters and not takes_all:
+            known = set(signature.parameters) - set(ours)
+            raise RecipeError(
+                f"'model.{key}' is not a parameter of '{settings.name}'{nearest(key, known)}"
+            )
+    accepted = {key: value for key, value in ours.items() if key in signature.parameters}
+    arguments = {**accepted, **settings.params}
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise RecipeError(f"'{settings.name}' cannot be called: {error}") from None
+    return arguments
+
+
+def _check(model: keras.Model, name: str, input_shape: tuple[int, int, int], classes: int) -> None:
+    """Check the model's input and output: first symbolically, which also builds it, then by two
+    images, because only values tell probabilities from logits.
+    """
+    try:
+        output = model(keras.KerasTensor((None, *input_shape), dtype="uint8"))
+    except Exception as error:
+        raise RecipeError(
+            f"the model of '{name}' does not take uint8 images of shape "
+            f"[n, {', '.join(map(str, input_shape))}]: {_one_line(error)}"
+        ) from error
+    shape = getattr(output, "shape", None)
+    if shape != (None, classes):
+        raise RecipeError(
+            f"the model of '{name}' gives {shape or type(output).__name__}; "
+            f"[n, {classes}] is expected, a probability for each class"
+        )
+    images = np.stack([np.zeros(input_shape, np.uint8), np.full(input_shape, 255, np.uint8)])
+    probabilities = np.asarray(model(images, training=False), np.float64)
+    if not (np.all(probabilities >= 0) and np.allclose(probabilities.sum(axis=1), 1, atol=1e-2)):
+        raise RecipeError(
+            f"the model of '{name}' does not give probabilities; end it with a softmax"
+        )
+
+
+def _one_line(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    shown = words if len(words) < 300 else f"{words[:297]}..."
+    return f"{type(error).__name__}: {shown}"

@@ -1,0 +1,26 @@
+"""What one image costs on its way through a network."""
+
+from math import prod
+
+import keras
+
+
+def flops_per_example(model: keras.Model) -> int:
+    """Return the floating-point operations of one image's forward pass.
+
+    Each weight of a layer is used once for every position of its output (one position in dense
+    layers), in a multiplication and an addition. Activations and scaling are left out, and a layer
+    that is called several times counts once.
+    """
+    return sum(
+        2 * layer.count_params() * _positions(layer)
+        for layer in model._flatten_layers(include_self=False, recursive=True)
+        if layer.count_params() and not layer._layers
+    )
+
+
+def _positions(layer: keras.layers.Layer) -> int:
+    if not isinstance(layer, keras.layers.Layer) or not layer._inbound_nodes:
+        return 1  # inside a subclassed model, whose shapes Keras does not keep
+    shape = layer._inbound_nodes[0].output_tensors[0].shape
+    return prod(size or 1 for size in shape[1:-1])

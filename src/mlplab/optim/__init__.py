@@ -1,0 +1,1 @@
+"""Settings of a recipe to Keras's optimizers and learning-rate schedules."""

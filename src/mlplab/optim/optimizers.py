@@ -1,0 +1,116 @@
+"""Keras's optimizers, by their own names and with all their own parameters.
+
+``MultiOptimizer`` and ``LossScaleOptimizer`` are left out: they wrap other optimizers and have no
+settings that a table of a recipe could hold. (For the second, ``loss_scale_factor`` is a parameter
+of every optimizer.)
+"""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import keras
+
+from mlplab.config import Named
+from mlplab.optim import signatures
+
+if TYPE_CHECKING:
+    from keras.optimizers.schedules import LearningRateSchedule
+
+OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
+    "SGD": keras.optimizers.SGD,
+    "RMSprop": keras.optimizers.RMSprop,
+    "Adam": keras.optimizers.Adam,
+    "AdamW": keras.optimizers.AdamW,
+    "Adadelta": keras.optimizers.Adadelta,
+    "Adagrad": keras.optimizers.Adagrad,
+    "Adamax": keras.optimizers.Adamax,
+    "Adafactor": keras.optimizers.Adafactor,
+    "Nadam": keras.optimizers.Nadam,
+    "Ftrl": keras.optimizers.Ftrl,
+    "Lion": keras.optimizers.Lion,
+    "Lamb": keras.optimizers.Lamb,
+    "Muon": keras.optimizers.Muon,
+    "ScheduleFreeAdamW": keras.optimizers.ScheduleFreeAdamW,
+}
+
+
+def complete(settings: Named) -> Named:
+    """Return the settings under Keras's own name, with every default written out.
+
+    Raises:
+        RecipeError: for an unknown optimizer or parameter, a wrong type, a value outside its range,
+            or a combination that Keras refuses.
+    """
+    cls = signatures.find(settings.name, OPTIMIZERS, "optimizer")
+    params = signatures.complete(cls, settings.params, "optimizer", hidden=("name",))
+    signatures.construct(cls, params, "optimizer")  # refuses combinations: two kinds of clipping
+    return Named(name=cls.__name__).with_params(params)
+
+
+def build(
+    settings: Named,
+    model: keras.Model,
+    learning_rate: "float | LearningRateSchedule | None" = None,
+) -> keras.optimizers.Optimizer:
+    """Return the optimizer, its variables not yet built.
+
+    Muon orthogonalises the updates of matrices, which suits every layer but the last (Jordan et al.
+    2024). Unless ``exclude_layers`` says otherwise, the output layer is left to the AdamW that
+    Keras's Muon has inside; ``exclude_layers = []`` leaves nothing out.
+
+    Args:
+        settings: the recipe's table, complete or not.
+        model: the network to be trained; only its output layer's name is read.
+        learning_rate: instead of the settings' own, a number or a schedule.
+
+    Raises:
+        RecipeError: as :func:`complete`.
+    """
+    completed = complete(settings)
+    cls, params = OPTIMIZERS[completed.name], completed.params
+    if learning_rate is not None:
+        params["learning_rate"] = learning_rate
+    if completed.name == "Muon" and params["exclude_layers"] is None:
+        params["exclude_layers"] = _output_layer(model)
+    # Keras would number the names: variables of a second optimizer would be named differently.
+    return signatures.construct(cls, {**params, "name": cls.__name__.lower()}, "optimizer")
+
+
+def averaged_weights(
+    optimizer: keras.optimizers.Optimizer,
+    trainable: Sequence[jax.Array],
+    optimizer_variables: Sequence[jax.Array],
+) -> list[jax.Array] | None:
+    """Return the weights that a schedule-free optimizer is to be evaluated at.
+
+    ScheduleFreeAdamW trains at y = (1 - beta_1) z + beta_1 x, where z are the weights of the plain
+    method and x is their average, the result (Defazio et al. 2024, "The Road Less Scheduled",
+    eq. 2 to 4). Keras stores y (in the model) and z; this solves for x. Statistics of batch
+    normalisation are gathered at y and stay as they are.
+
+    Args:
+        optimizer: a built optimizer.
+        trainable: values of the trainable variables, in the order that it was built with.
+        optimizer_variables: values of ``optimizer.variables``, in their order.
+
+    Returns:
+        One array for each of ``trainable``; or ``None`` where the weights themselves are the
+        result: for every other optimizer, and with ``use_ema``, which takes an average of its own.
+    """
+    if not isinstance(optimizer, keras.optimizers.ScheduleFreeAdamW) or optimizer.use_ema:
+        return None
+    position = {id(variable): i for i, variable in enumerate(optimizer.variables)}
+    beta = optimizer.beta_1
+    plain = [optimizer_variables[position[id(z)]] for z in optimizer._momentums]
+    return [(y - (1 - beta) * z) / beta for y, z in zip(trainable, plain, strict=True)]
+
+
+def _output_layer(model: keras.Model) -> list[Any]:
+    """Return the pattern, for Muon's search in variables' paths, of the last layer's variables."""
+    matrices = [v.path for v in model.trainable_variables if len(v.shape) == 2]
+    if not matrices:
+        return []
+    layer = matrices[-1].rpartition("/")[0]
+    return [rf"(^|/){re.escape(layer)}/"]

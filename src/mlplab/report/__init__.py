@@ -1,0 +1,1 @@
+"""Reports: run folders in, findings in plain words and pages out. Loads neither Keras nor JAX."""

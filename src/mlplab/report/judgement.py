@@ -1,0 +1,143 @@
+"""Findings that rest on the evaluation and on the layers' statistics at the end of a run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlplab.report.words import is_number, percent, points
+from mlplab.statistics import wilson
+
+# A dead unit outputs zero for every image and can no longer learn. A few are common and harmless;
+# above a tenth of a layer, capacity that was paid for is lost.
+DEAD_SHARE = 0.10
+# Well-trained networks without any calibration reach 4 to 20 points (Guo et al. 2017, table 1);
+# below 5, probabilities can be taken at their word for most uses.
+CALIBRATION_ERROR = 0.05
+# Classes always differ; one that lies 15 points under the whole is worth looking at.
+WEAK_CLASS = 0.15
+
+
+def tested_on_selection(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Say that the test figure is optimistic where the epoch was chosen on it."""
+    if record.get("selected_on") != "test":
+        return None
+    accuracy, looks = _metrics(record, "test").get("accuracy"), record.get("test_openings") or 0
+    figure = f"its accuracy of {percent(accuracy)}" if is_number(accuracy) else "its accuracy"
+    often = f" (it was looked at {looks} times)" if looks > 1 else ""
+    return {
+        "kind": "tested-on-selection",
+        "text": (
+            f"The best epoch was chosen on the test split{often}, so {figure} is optimistic: the"
+            " epoch was picked to suit these very images, and new ones will do a little worse."
+            " For an honest figure choose on a part of the training images: data.validation=0.1."
+        ),
+        "evidence": {"selected_on": "test", "test_openings": looks, "accuracy": accuracy},
+    }
+
+
+def dead_units(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Name the layers of which more than a tenth of the units are dead."""
+    layers = (record.get("diagnostics") or {}).get("layers") or []
+    dead = {
+        str(layer.get("layer")): layer["dead_share"]
+        for layer in layers
+        if is_number(layer.get("dead_share")) and layer["dead_share"] > DEAD_SHARE
+    }
+    if not dead:
+        return None
+    listed = ", ".join(f"{percent(share)} of {name}" for name, share in dead.items())
+    return {
+        "kind": "dead-units",
+        "text": (
+            f"Some units output zero for every image: {listed}. They get no gradient and can no"
+            " longer learn. This often comes from steps that were too large; try a lower"
+            " optimizer.learning_rate, or model.activation=leaky_relu, which cannot die."
+        ),
+        "evidence": {f"{name}_dead_share": share for name, share in dead.items()},
+    }
+
+
+def calibration(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Say whether the network is surer, or less sure, than its accuracy entitles it to."""
+    split, metrics = held_out(record)
+    keys = ("calibration_error", "confidence", "accuracy", "accuracy_low", "accuracy_high")
+    evidence = {key: metrics.get(key) for key in keys}
+    values = [value for value in evidence.values() if is_number(value)]
+    if len(values) < len(keys):
+        return None
+    error, confidence, accuracy, low, high = values
+    # The error of few examples is large by chance; the mean confidence must also lie outside
+    # the interval of the accuracy.
+    if error < CALIBRATION_ERROR or low <= confidence <= high:
+        return None
+    over = confidence > accuracy
+    advice = (
+        " Label smoothing makes a network more modest: try loss.label_smoothing=0.1."
+        if over
+        else " That is usual with strong regularisation, and does no harm to the accuracy."
+    )
+    return {
+        "kind": "calibration",
+        "text": (
+            f"The network is {'over' if over else 'under'}-confident: on the {split} images it"
+            f" gives its answers a probability of {percent(confidence)} on average and is right in"
+            f" {percent(accuracy)} (calibration error {points(error)}).{advice}"
+        ),
+        "evidence": {"split": split, **evidence},
+    }
+
+
+def weak_class(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Name the class that is recognised worst, if it is clearly worse than the whole."""
+    split, metrics = held_out(record)
+    per_class, overall = metrics.get("per_class") or {}, metrics.get("accuracy")
+    recall, support = per_class.get("recall") or [], per_class.get("support") or []
+    known = [index for index, value in enumerate(recall) if is_number(value) and support[index]]
+    if len(known) < 2 or not is_number(overall):
+        return None
+    worst = min(known, key=lambda index: recall[index])
+    share, examples = recall[worst], support[worst]
+    low, high = wilson(round(share * examples), examples)
+    if share > overall - WEAK_CLASS or high >= overall:
+        return None
+    text = (
+        f"{_class(record, worst)} is the hardest class: {percent(share)} of its {examples}"
+        f" {split} images are recognised ({percent(low)} to {percent(high)}), against"
+        f" {percent(overall)} of all."
+    )
+    other = (per_class.get("confused_with") or [None] * len(recall))[worst]
+    if other is not None:
+        often = percent(per_class["confused_share"][worst])
+        text += f" It is most often taken for {_class(record, other)} (in {often})."
+    rare = examples < sum(support) / len(known) / 2
+    advice = " It is rare: loss.class_weights=balanced gives it more weight." if rare else ""
+    return {
+        "kind": "weak-class",
+        "text": text + advice,
+        "evidence": {
+            "split": split,
+            "class": _class(record, worst),
+            "recall": share,
+            "recall_low": low,
+            "recall_high": high,
+            "support": examples,
+            "accuracy": overall,
+            "confused_with": None if other is None else _class(record, other),
+        },
+    }
+
+
+def held_out(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the split that findings rest on, and its metrics: validation, or else test."""
+    for split in ("validation", "test"):
+        if metrics := _metrics(record, split):
+            return split, metrics
+    return "validation", {}
+
+
+def _metrics(record: Mapping[str, Any], split: str) -> dict[str, Any]:
+    return (record.get("metrics") or {}).get(split) or {}
+
+
+def _class(record: Mapping[str, Any], index: int) -> str:
+    names = record.get("class_names") or []
+    return str(names[index]) if index < len(names) else f"class {index}"

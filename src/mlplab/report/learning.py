@@ -1,0 +1,232 @@
+"""Findings that rest on the curves: what loss and accuracy did from epoch to epoch."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlplab.report import advice
+from mlplab.report.history import PROGRESS, Curves, idle_epochs
+from mlplab.report.judgement import held_out
+from mlplab.report.words import is_number, percent, points
+
+# Five points between training and held-out accuracy: several times the noise of 10,000 images.
+OVERFITTING_GAP = 0.05
+# Five epochs in which a loss falls by less than 1 %: at that pace 50 more bring less than a tenth.
+SPAN = 5
+# A training loss half as high again as that of guessing is worse than knowing nothing.
+EXPLODED = 1.5
+# Under 90 % of its own training images, with a gap under 2 points, a network is not fitting them.
+FITTED, SMALL_GAP = 0.90, 0.02
+# Up to one and a half times the accuracy of guessing, nothing has been learnt.
+GUESSING = 1.5
+
+
+def divergence(
+    curves: Curves, record: Mapping[str, Any], recipe: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Say at which epoch the loss left the realm of numbers, or of sense."""
+    ceiling = EXPLODED * max(
+        math.log(_classes(record)) if _classes(record) else 0.0,
+        curves.loss[0] if len(curves.loss) and np.isfinite(curves.loss[0]) else 0.0,
+    )
+    index = curves.unreal
+    what = "is no longer a number"
+    if index is None and len(curves.loss) > 1 and ceiling > 0 and curves.loss[-1] > ceiling:
+        index = int(np.flatnonzero(curves.loss > ceiling)[0])
+        what = f"rose to {curves.loss[-1]:.3g}, above that of guessing or of its own first epoch"
+    if index is None and record.get("status") != "diverged":
+        return None
+    when = "The loss became infinite or not a number within the first epoch"
+    if index is not None:
+        when = f"From epoch {curves.epoch[index]} on the loss {what}"
+    return {
+        "kind": "divergence",
+        "text": (
+            f"Training diverged. {when}: the steps were too large. {advice.smaller_steps(recipe)}"
+        ),
+        "evidence": {
+            "epoch": int(curves.epoch[index]) if index is not None else None,
+            "first_loss": _value(curves.loss, 0),
+            "last_loss": _value(curves.loss, -1),
+        },
+    }
+
+
+def overfitting(
+    curves: Curves, record: Mapping[str, Any], recipe: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Say how far training and held-out accuracy lie apart, and when they parted."""
+    if not curves.validated:
+        return None
+    gap, train, validation, split = _gap(curves, record)
+    turned, crossed = curves.turned, curves.crossed
+    if not _clear(gap, record, train) and (turned is None or gap <= 0):
+        return None
+    last = float(curves.accuracy[-1] - curves.val_accuracy[-1])
+    text = (
+        f"The network overfits: it recognises {percent(train)} of the training images but"
+        f" {percent(validation)} of the {split} images, a gap of {points(gap)}."
+    )
+    if crossed is not None:
+        text += f" The training loss lies below the {split} loss from epoch {crossed} on."
+    rise = float(curves.val_loss[-1] / curves.val_loss.min() - 1)
+    if turned is not None:
+        text += (
+            f" Since epoch {turned} the {split} loss has risen by {percent(rise)} while the"
+            f" training loss went on falling; after the last epoch the gap is {points(last)}."
+        )
+    return {
+        "kind": "overfitting",
+        "text": f"{text} {advice.more_regularisation(recipe)}",
+        "evidence": {
+            "train_accuracy": train,
+            f"{split}_accuracy": validation,
+            "gap": gap,
+            "gap_last_epoch": last,
+            "opened_epoch": turned if turned is not None else crossed,
+            "validation_loss_turned_epoch": turned,
+            "validation_loss_rise": rise,
+        },
+    }
+
+
+def under_training(
+    curves: Curves, record: Mapping[str, Any], recipe: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Say that training ended too early, or that the network does not fit even what it saw."""
+    loss = curves.val_loss if curves.validated else curves.loss
+    if len(loss) < 2 or not np.isfinite(loss).all():
+        return None
+    span = max(1, len(loss) // 10)
+    fall = float(1 - loss[-1] / loss[:-span].min())
+    if int(loss.argmin()) == len(loss) - 1 and fall > PROGRESS:
+        which = "validation" if curves.validated else "training"
+        over = f"the last {span} epochs" if span > 1 else "the last epoch"
+        interrupted = record.get("status") == "interrupted"
+        end = "It was interrupted" if interrupted else "Training ended"
+        remedy = "" if interrupted else f" {advice.more_epochs(recipe, len(loss))}"
+        return {
+            "kind": "under-training",
+            "text": (
+                f"{end} while it still learnt: the {which} loss fell by {percent(fall)} over"
+                f" {over}, to its lowest.{remedy}"
+            ),
+            "evidence": {"fall": fall, "over_epochs": span, "last_loss": float(loss[-1])},
+        }
+    if not curves.validated or len(loss) < 3 or _guesses(curves, record):
+        return None
+    gap, train, validation, split = _gap(curves, record)
+    if not (train < FITTED and abs(gap) < SMALL_GAP):
+        return None
+    return {
+        "kind": "under-training",
+        "text": (
+            f"The network underfits: {percent(train)} on the training images and"
+            f" {percent(validation)} on the {split} images. It does not fit even what it has"
+            f" seen, so regularisation is not what it lacks. {advice.more_capacity(recipe)}"
+        ),
+        "evidence": {"train_accuracy": train, f"{split}_accuracy": validation, "gap": gap},
+    }
+
+
+def plateau(
+    curves: Curves, record: Mapping[str, Any], recipe: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Say since when nothing has improved: neither loss, or that of validation alone."""
+    if _guesses(curves, record):
+        return _at_chance(curves, record, recipe)
+    if len(curves.loss) <= SPAN or curves.turned is not None or curves.annealed:
+        return None
+    idle = idle_epochs(curves.val_loss) if curves.validated else idle_epochs(curves.loss)
+    stalled = idle_epochs(curves.loss) >= SPAN
+    if idle < SPAN or (stalled and curves.accuracy[-1] >= FITTED):
+        return None
+    since = int(curves.epoch[-1 - idle])
+    if stalled:
+        text = (
+            f"Training has stalled: since epoch {since} the loss has not fallen by more than"
+            f" {percent(PROGRESS)}. {advice.other_steps(recipe)}"
+        )
+    else:
+        text = (
+            f"The validation loss has not fallen by more than {percent(PROGRESS)} since epoch"
+            f" {since}, while the training loss has. More epochs of the same will not help;"
+            " regularisation, or more images, might."
+        )
+    return {
+        "kind": "plateau",
+        "text": text,
+        "evidence": {"since_epoch": since, "idle_epochs": idle, "training_stalled": stalled},
+    }
+
+
+def early_stopping(
+    curves: Curves, record: Mapping[str, Any], recipe: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Say where training stopped, and which epoch's weights were kept."""
+    limit = (recipe.get("training") or {}).get("epochs")
+    ran, best = len(curves.epoch), record.get("best_epoch") or 0
+    if record.get("status") != "finished" or not 0 < best < ran or (limit and ran >= limit):
+        return None
+    end = f"Training stopped by itself after epoch {ran}" + (f" of {limit}" if limit else "")
+    return {
+        "kind": "early-stopping",
+        "text": (
+            f"{end}, because nothing had improved enough since epoch {best}, which is the best."
+            " If the curves still looked promising, give it more patience:"
+            f" {advice.more_patience(recipe)}."
+        ),
+        "evidence": {"stopped_epoch": ran, "best_epoch": best, "epoch_limit": limit},
+    }
+
+
+def _gap(curves: Curves, record: Mapping[str, Any]) -> tuple[float, float, float, str]:
+    """Return the gap, both accuracies and the held-out split's name: as evaluated, or by epoch.
+
+    The accuracy of a training epoch is measured with dropout and while the weights still change;
+    the evaluation of the kept weights is the fairer comparison where there is one.
+    """
+    split, held = held_out(record)
+    train = ((record.get("metrics") or {}).get("train") or {}).get("accuracy")
+    validation = held.get("accuracy")
+    if is_number(train) and is_number(validation):
+        return train - validation, train, validation, split
+    by_epoch = float(curves.accuracy[curves.best]), float(curves.val_accuracy[curves.best])
+    return by_epoch[0] - by_epoch[1], *by_epoch, "validation"
+
+
+def _clear(gap: float, record: Mapping[str, Any], train: float) -> bool:
+    """Tell whether a gap is large, and no accident of few held-out images."""
+    high = held_out(record)[1].get("accuracy_high")
+    return gap > OVERFITTING_GAP and not (is_number(high) and train <= high)
+
+
+def _guesses(curves: Curves, record: Mapping[str, Any]) -> bool:
+    classes = _classes(record)
+    return len(curves.loss) >= 3 and classes > 0 and curves.accuracy[-1] < GUESSING / classes
+
+
+def _at_chance(
+    curves: Curves, record: Mapping[str, Any], recipe: Mapping[str, Any]
+) -> dict[str, Any]:
+    chance = 1 / _classes(record)
+    return {
+        "kind": "plateau",
+        "text": (
+            f"Nothing was learnt: after {len(curves.loss)} epochs the training accuracy is"
+            f" {percent(curves.accuracy[-1])}, that of guessing {percent(chance)}."
+            f" {advice.other_steps(recipe)}"
+        ),
+        "evidence": {"accuracy": float(curves.accuracy[-1]), "chance": chance},
+    }
+
+
+def _classes(record: Mapping[str, Any]) -> int:
+    return len(record.get("class_names") or [])
+
+
+def _value(values: NDArray[np.float64], index: int) -> float | None:
+    return float(values[index]) if len(values) and np.isfinite(values[index]) else None

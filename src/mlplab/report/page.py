@@ -1,0 +1,185 @@
+"""A run's folder as one self-contained HTML page: no script, no network, nothing to install."""
+
+import base64
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from mlplab.report import words
+from mlplab.runs.store import read_lines, read_record, write_text
+
+# Captions in the order of the page; a file may add a split: confusion_matrix-test.png.
+CAPTIONS = {
+    "curves": "Loss and accuracy, epoch by epoch. The ring marks the epoch that was kept.",
+    "sample_grid": "What the network is shown: images of the data set with their classes.",
+    "confident_mistakes": "The mistakes it was surest of: what each image is, what it said.",
+    "confusion_matrix": "What each class (row) is taken for (column).",
+    "per_class_accuracy": "How much of each class is recognised, with 95 % intervals.",
+    "calibration": "Is it right as often as it believes? Below the dashed line it is too sure.",
+    "weights": "What single units of the first layer look for.",
+}
+WIDE = 1.9  # pictures of more than this aspect ratio take the whole width
+PNG = b"\x89PNG\r\n\x1a\n"
+
+# Keys of shares, which are shown in percent: val_accuracy, dead_share, accuracy_low ...
+SHARE = re.compile(r"accuracy|share|recall|gap|rise|fall|confidence|calibration_error|chance")
+
+# An override within a sentence: 'model.hidden=[16, 8]' or training.epochs=200.
+TABLES = "data|model|optimizer|schedule|loss|training|evaluation|callbacks"
+OVERRIDE = re.compile(rf"'((?:{TABLES})\.[^']+)'|\b((?:{TABLES})\.[a-z]\w*[\w.]*(?:=\S*\w)?)")
+
+SPLITS = {"test": "Test", "validation": "Validation", "train": "Training"}
+HEADINGS = {
+    "tested-on-selection": "Chosen on the test split",
+    "under-training": "Under-training",
+    "dead-units": "Dead units",
+    "weak-class": "Weakest class",
+    "early-stopping": "Early stopping",
+}
+
+
+def run_page(folder: Path) -> str:
+    """Return the report of a run as HTML, made from the files of its folder alone.
+
+    What a run does not have (because it was interrupted, or not tested) is left out.
+
+    Raises:
+        RunError: if ``record.json`` is missing or damaged.
+    """
+    record = read_record(folder).to_json()
+    recipe = folder / "recipe.toml"
+    template = _environment().get_template("page.html.j2")
+    return template.render(
+        record=record,
+        best_epoch=record["best_epoch"] or None,
+        splits={key: record["metrics"].get(key) or {} for key in SPLITS},
+        split_names=SPLITS,
+        findings=[_headed(finding) for finding in record["findings"]],
+        figures=_figures(folder),
+        per_class=_per_class(record),
+        epochs=_table(read_lines(folder / "metrics.jsonl")),
+        layers=_table(record["diagnostics"].get("layers") or []),
+        recipe=recipe.read_text("utf-8", errors="replace") if recipe.is_file() else "",
+    )
+
+
+def write_run_page(folder: Path) -> Path:
+    """Write ``report.html`` into a run's folder and return its path.
+
+    Raises:
+        RunError: if ``record.json`` is missing or damaged.
+        StorageError: if the page cannot be written.
+    """
+    path = folder / "report.html"
+    write_text(path, run_page(folder))
+    return path
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("mlplab", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=words.percent,
+        number=words.number,
+        duration=words.duration,
+        moment=words.moment,
+        size=words.size,
+        times=words.times,
+        value=_value,
+        label=lambda key: str(key).replace("_", " "),
+        with_code=_with_code,
+    )
+    return environment
+
+
+def _headed(finding: dict[str, Any]) -> dict[str, Any]:
+    kind = str(finding.get("kind", ""))
+    return {
+        "heading": HEADINGS.get(kind, kind.capitalize()),
+        "text": str(finding.get("text", "")),
+        "evidence": finding.get("evidence") or {},
+    }
+
+
+def _figures(folder: Path) -> list[dict[str, Any]]:
+    """Return the folder's pictures as data URIs, in the order of :data:`CAPTIONS`."""
+    order = list(CAPTIONS)
+    found = []
+    for path in sorted((folder / "figures").glob("*.png")):
+        content = path.read_bytes()
+        if not content.startswith(PNG) or len(content) < 24:
+            continue
+        name, _, split = path.stem.partition("-")
+        width, height = struct.unpack(">II", content[16:24])
+        heading = name.replace("_", " ").capitalize() + (f" ({split})" if split else "")
+        found.append(
+            {
+                "rank": order.index(name) if name in order else len(order),
+                "heading": heading,
+                "caption": CAPTIONS.get(name, ""),
+                "width": width,
+                "height": height,
+                "wide": height > 0 and width / height > WIDE,
+                "source": "data:image/png;base64," + base64.b64encode(content).decode(),
+            }
+        )
+    return sorted(found, key=lambda figure: figure["rank"])
+
+
+def _per_class(record: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return a table of the classes for each held-out split that has one."""
+    names = record["class_names"]
+    tables = {}
+    for split in ("validation", "test"):
+        columns = (record["metrics"].get(split) or {}).get("per_class") or {}
+        count = max((len(values) for values in columns.values()), default=0)
+        rows = []
+        for index in range(count):
+            row = {key: values[index] for key, values in columns.items() if index < len(values)}
+            other = row.get("confused_with")
+            row["name"] = _name(names, index)
+            row["confused_with"] = None if other is None else _name(names, other)
+            rows.append(row)
+        if rows:
+            tables[split] = rows
+    return tables
+
+
+def _name(names: list[str], index: int) -> str:
+    return names[index] if 0 <= index < len(names) else f"class {index}"
+
+
+def _table(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return the columns that any row has, in order of appearance, and the rows' cells."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return {"columns": columns, "rows": [[row.get(key) for key in columns] for row in rows]}
+
+
+def _value(value: Any, key: str = "") -> str:
+    """Return any value of a record's tables as text; shares, known by their key, in percent."""
+    if isinstance(value, float) and SHARE.search(key):
+        return words.percent(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or isinstance(value, float):
+        return words.number(value)
+    return words.number(value) if isinstance(value, int) else str(value)
+
+
+def _with_code(text: str) -> Markup:
+    """Return a sentence, escaped, with the overrides in it set as code."""
+    parts, end = [], 0
+    for match in OVERRIDE.finditer(text):
+        parts += [escape(text[end : match.start()]), Markup("<code>")]
+        parts += [escape(match[1] or match[2]), Markup("</code>")]
+        end = match.end()
+    return Markup("").join([*parts, escape(text[end:])])

@@ -1,0 +1,68 @@
+"""Numbers as people read them. What is missing or not a number is a dash."""
+
+import math
+from datetime import datetime
+from typing import Any, TypeGuard
+
+DASH = "–"
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Tell whether a value read from JSON is a finite number."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)
+
+
+def percent(share: Any) -> str:
+    """``0.5441`` is ``54.4 %``."""
+    return f"{100 * share:.1f} %" if is_number(share) else DASH
+
+
+def points(difference: float) -> str:
+    """``0.134``, a difference of two shares, is ``13.4 points``."""
+    return f"{100 * difference:.1f} points"
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """``6305802`` is ``6,305,802``; ``0.93251`` is ``0.9325``; ``1e-05`` stays."""
+    if not is_number(value):
+        return DASH
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
+
+
+def duration(seconds: Any) -> str:
+    """``187.3`` is ``3 min 7 s``."""
+    if not is_number(seconds):
+        return DASH
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def size(count: Any) -> str:
+    """``1536000`` bytes is ``1.5 MB``; 0 is not known."""
+    if not is_number(count) or not count:
+        return DASH
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def times(count: int) -> str:
+    """``37`` is ``37 times``, 1 is ``once``."""
+    return "once" if count == 1 else f"{count} times"
+
+
+def moment(text: str) -> str:
+    """``2026-01-01T12:00:00+00:00`` is ``2026-01-01 12:00 UTC``; what is no time stays."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        return text or DASH
+    return f"{read:%Y-%m-%d %H:%M} {read.tzname() or ''}".rstrip()

@@ -1,0 +1,201 @@
+"""The callbacks of a recipe: Keras's by their names and parameters, and the user's own."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from mlplab.config import Named, Recipe
+from mlplab.errors import RecipeError, nearest
+from mlplab.models.custom import load_object
+from mlplab.optim import signatures
+from mlplab.training.tensorboard import TensorBoard
+
+CALLBACKS: dict[str, type[keras.callbacks.Callback]] = {
+    "EarlyStopping": keras.callbacks.EarlyStopping,
+    "ReduceLROnPlateau": keras.callbacks.ReduceLROnPlateau,
+    "ModelCheckpoint": keras.callbacks.ModelCheckpoint,
+    "CSVLogger": keras.callbacks.CSVLogger,
+    "TerminateOnNaN": keras.callbacks.TerminateOnNaN,
+    "LearningRateScheduler": keras.callbacks.LearningRateScheduler,
+    "SwapEMAWeights": keras.callbacks.SwapEMAWeights,
+    "TensorBoard": TensorBoard,
+}
+
+MONITORS = ("loss", "accuracy", "val_loss", "val_accuracy")
+
+# Set by mlplab, not by a recipe: what would print into the results, or is filled in at building.
+HIDDEN = {
+    "EarlyStopping": ("verbose",),
+    "ReduceLROnPlateau": ("verbose", "kwargs"),
+    "ModelCheckpoint": ("verbose",),
+    "TerminateOnNaN": ("raise_error",),
+    "TensorBoard": ("folder", "probe_images", "probe_labels", "class_names", "recipe_text"),
+}
+
+# Where Keras wants a path, the file that a recipe gets without naming one.
+PATHS = {"ModelCheckpoint": ("filepath", "checkpoints/{epoch:03d}.keras"),
+         "CSVLogger": ("filename", "log.csv")}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What callbacks need to know of the run.
+
+    Attributes:
+        folder: the run's; every path that a callback writes lies inside.
+        images: uint8 [n, height, width, channels], a few hundred of the training split.
+        labels: of these images, as the loss wants them.
+        class_names: by label.
+        recipe_text: the complete recipe.
+        trust: whether code of the user's own may be loaded.
+    """
+
+    folder: Path
+    images: NDArray[np.uint8]
+    labels: NDArray[Any]
+    class_names: tuple[str, ...]
+    recipe_text: str
+    trust: bool
+
+
+def complete(key: str, settings: Named) -> Named:
+    """Return a callback's settings under Keras's own names, with every default.
+
+    Args:
+        key: the callback's table, ``callbacks.<key>``.
+        settings: its name and parameters.
+
+    Raises:
+        RecipeError: for an unknown callback or parameter, or a value of the wrong type.
+    """
+    if settings.is_custom:
+        return settings
+    where = f"callbacks.{key}"
+    signatures.find(settings.name, CALLBACKS, where)
+    name = next(known for known in CALLBACKS if known.lower() == _plain(settings.name))
+    params = dict(settings.params)
+    if name == "LearningRateScheduler":
+        _rates(params, where)
+        return Named(name=name, **params)
+    if name in PATHS:
+        parameter, path = PATHS[name]
+        params.setdefault(parameter, path)
+        _inside(Path("run"), str(params[parameter]), f"{where}.{parameter}")
+    params = signatures.complete(CALLBACKS[name], params, where, hidden=HIDDEN.get(name, ()))
+    monitor = params.get("monitor")
+    if monitor is not None and monitor not in MONITORS:
+        raise RecipeError(f"{where}.monitor = '{monitor}'{nearest(str(monitor), MONITORS)}")
+    return Named(name=name).with_params(params)
+
+
+def check_together(recipe: Recipe) -> None:
+    """Refuse callbacks that cannot work with the recipe's optimizer or schedule.
+
+    Raises:
+        RecipeError: saying which and why.
+    """
+    for key, settings in recipe.callbacks.items():
+        if recipe.schedule and settings.name in ("ReduceLROnPlateau", "LearningRateScheduler"):
+            raise RecipeError(
+                f"callbacks.{key} ({settings.name}) sets the learning rate, and so does [schedule]:"
+                " remove one (callbacks.NAME=none or schedule=none)"
+            )
+        if settings.name == "SwapEMAWeights" and not recipe.optimizer.params.get("use_ema"):
+            raise RecipeError(
+                f"callbacks.{key} (SwapEMAWeights) needs an average: optimizer.use_ema=true"
+            )
+
+
+def build(settings: Mapping[str, Named], context: Context) -> list[keras.callbacks.Callback]:
+    """Return the callbacks of completed settings, in their order in the recipe."""
+    return [_build(f"callbacks.{key}", named, context) for key, named in settings.items()]
+
+
+def _build(where: str, settings: Named, context: Context) -> keras.callbacks.Callback:
+    name, params = settings.name, dict(settings.params)
+    if settings.is_custom:
+        return _custom(where, settings, context.trust)
+    if name == "LearningRateScheduler":
+        return keras.callbacks.LearningRateScheduler(_table_schedule(params["table"]))
+    if name == "TensorBoard":
+        return TensorBoard(
+            context.folder / "tensorboard",
+            context.images,
+            context.labels,
+            context.class_names,
+            recipe_text=context.recipe_text,
+            **params,
+        )
+    if name in PATHS:
+        parameter, _ = PATHS[name]
+        path = _inside(context.folder, str(params[parameter]), f"{where}.{parameter}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        params[parameter] = str(path)
+    try:
+        return CALLBACKS[name](**params)
+    except (ValueError, TypeError) as error:
+        raise RecipeError(f"{where}: {str(error).splitlines()[0]}") from None
+
+
+def _custom(where: str, settings: Named, trust: bool) -> keras.callbacks.Callback:
+    make: Callable[..., Any] = load_object(settings.name, trust)
+    try:
+        callback = make(**settings.params)
+    except TypeError as error:
+        raise RecipeError(f"{where}: {error}") from None
+    if not isinstance(callback, keras.callbacks.Callback):
+        raise RecipeError(f"{where}: {settings.name} does not make a keras.callbacks.Callback")
+    return callback
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "")
+
+
+def _inside(folder: Path, path: str, where: str) -> Path:
+    """Return the path inside the folder, refusing one that climbs out of it."""
+    root = folder.resolve()
+    target = (root / path).resolve()
+    if not target.is_relative_to(root) or target == root:
+        raise RecipeError(f"{where} = '{path}' lies outside the run folder; give a relative path")
+    return target
+
+
+def _rates(params: Mapping[str, Any], where: str) -> None:
+    """Check the table of a LearningRateScheduler: rows of first epoch and rate, ascending."""
+    if set(params) != {"table"}:
+        raise RecipeError(f"{where} takes one parameter: table = [[1, 1e-3], [10, 1e-4]]")
+    rows = params["table"]
+    valid = isinstance(rows, list) and rows and all(map(_is_rate_row, rows))
+    if not valid or [row[0] for row in rows] != sorted({row[0] for row in rows}):
+        raise RecipeError(
+            f"{where}.table must list [epoch, rate] with ascending epochs from 1 on and rates"
+            " above 0, such as [[1, 1e-3], [10, 1e-4]]"
+        )
+
+
+def _is_rate_row(row: Any) -> bool:
+    return (
+        isinstance(row, list)
+        and len(row) == 2
+        and type(row[0]) is int
+        and row[0] >= 1
+        and type(row[1]) in (int, float)
+        and 0 < row[1] < math.inf
+    )
+
+
+def _table_schedule(rows: list[list[float]]) -> Callable[[int, float], float]:
+    """Return Keras's function of (epoch from 0, rate): each rate holds from its epoch on."""
+
+    def rate(epoch: int, current: float) -> float:
+        reached = [value for first, value in rows if first <= epoch + 1]
+        return float(reached[-1]) if reached else current
+
+    return rate

@@ -1,0 +1,45 @@
+"""The losses of a recipe, and labels in the form that each wants."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from mlplab.config import Loss
+from mlplab.errors import RecipeError
+from mlplab.optim import signatures
+
+LOSSES: dict[str, type[keras.losses.Loss]] = {
+    "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
+    "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+    "categorical_focal_crossentropy": keras.losses.CategoricalFocalCrossentropy,
+    "kl_divergence": keras.losses.KLDivergence,
+    "mean_squared_error": keras.losses.MeanSquaredError,
+    "categorical_hinge": keras.losses.CategoricalHinge,
+}
+SMOOTHING = ("categorical_crossentropy", "categorical_focal_crossentropy")
+
+
+def build(settings: Loss) -> keras.losses.Loss:
+    """Return the Keras loss over probabilities.
+
+    Raises:
+        RecipeError: for an unknown loss, or label smoothing where the loss has none.
+    """
+    loss = signatures.find(settings.name, LOSSES, "loss")
+    if not settings.label_smoothing:
+        return loss()
+    if settings.name == "sparse_categorical_crossentropy":
+        # The same function of smoothed labels; only one-hot labels can be smoothed.
+        return keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
+    if loss not in [LOSSES[name] for name in SMOOTHING]:
+        raise RecipeError(f"loss.label_smoothing: {settings.name} has none; use {SMOOTHING[0]}")
+    return loss(label_smoothing=settings.label_smoothing)
+
+
+def encode(loss: keras.losses.Loss, labels: NDArray[np.int32], classes: int) -> NDArray[Any]:
+    """Return labels as the loss wants them: int32 [n], or one-hot float32 [n, classes]."""
+    if isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
+        return labels
+    return np.eye(classes, dtype=np.float32)[labels]

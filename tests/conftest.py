@@ -1,0 +1,28 @@
+"""What every test may use: a cache of the session's own, and the real CIFAR-10 where it is."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mlplab  # noqa: F401  chooses the backend before any test imports Keras
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # the workers share one cache, so that one of them decodes
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLPLAB_CACHE_DIR", str(folder / "mlplab-cache"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def cifar10_dir() -> Path:
+    """The folder that holds the real ``cifar10/``; tests that ask for it are skipped elsewhere."""
+    folder = Path(os.environ.get("MLPLAB_DATA_DIR", ""))
+    if not (folder / "cifar10").is_dir():
+        pytest.skip("real CIFAR-10: set MLPLAB_DATA_DIR")
+    return folder

@@ -1,0 +1,186 @@
+import gzip
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlplab import config
+from mlplab.data import load
+from mlplab.data.published import CIFAR10, CIFAR100, PUBLISHED
+from mlplab.errors import DataError
+
+SETTINGS = {name: config.Data(name=name) for name in ("cifar10", "cifar100")}
+LAYOUTS = ["hub", "batches", "archive", "keras", "class folders"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_layout_gives_the_same_images(name, layout, make, nowhere):
+    make.layout(layout, nowhere / "data", name)
+    dataset = load(SETTINGS[name], nowhere / "data")
+    kind = PUBLISHED[name]
+    assert dataset.class_names == kind.class_names
+    for split, each in ((dataset.train, 2), (dataset.test, 1)):
+        images, labels = make.sample(kind, each)
+        # Class folders come class by class; the other layouts keep the published order.
+        order = np.argsort(labels, kind="stable") if layout == "class folders" else ...
+        assert (split.images == images[order]).all()
+        assert (split.labels == labels[order]).all()
+        assert (split.index == np.arange(len(labels))).all()
+        assert (split.images.dtype, split.labels.dtype) == (np.uint8, np.int32)
+
+
+def test_the_same_data_have_the_same_id_whatever_their_layout(make, nowhere):
+    ids = set()
+    for layout in ("hub", "batches", "archive"):
+        make.layout(layout, nowhere / layout, "cifar10")
+        ids.add(load(SETTINGS["cifar10"], nowhere / layout).data_id)
+    assert len(ids) == 1
+    assert ids.pop().startswith("sha256:")
+
+
+@pytest.mark.parametrize("subfolder", ["plain_text", "data", "."])
+def test_the_hub_s_subfolders_and_the_folder_itself_are_searched(subfolder, make, nowhere):
+    make.layout("hub", nowhere / "made", "cifar10")
+    home = nowhere / "data" / subfolder
+    home.parent.mkdir(exist_ok=True)
+    (nowhere / "made" / "cifar10").rename(home)
+    assert len(load(SETTINGS["cifar10"], nowhere / "data").train) == 20
+
+
+def test_places_are_searched_in_order(make, nowhere, monkeypatch):
+    monkeypatch.setenv("MLPLAB_DATA_DIR", str(nowhere / "env"))
+    said: list[str] = []
+    for place in ("cache", "keras/datasets", "env", "given"):
+        make.layout("hub", nowhere / place, "cifar10")
+        load(SETTINGS["cifar10"], nowhere / "given", said.append)
+        assert f"the one in {nowhere / place}" in said[-1] or place == "given"
+    assert len(said) == 3
+
+
+def test_missing_data_name_the_three_ways_out(nowhere):
+    with pytest.raises(DataError) as error:
+        load(SETTINGS["cifar100"], nowhere / "typo")
+    for words in ("typo", "mlplab data fetch cifar100", "--data-dir", "train quickstart"):
+        assert words in str(error.value)
+    assert str(error.value).count("\n") == 1
+
+
+def refused(nowhere: Path, name: str = "cifar10") -> str:
+    with pytest.raises(DataError) as error:
+        load(SETTINGS[name], nowhere)
+    assert str(error.value).count("\n") <= 1
+    return str(error.value)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+@pytest.mark.parametrize(
+    ("layout", "name"),
+    [
+        ("hub", "cifar10/train-00001-of-00002.parquet"),
+        ("batches", "cifar-10-batches-py/data_batch_3"),
+        ("archive", "cifar-10-python.tar.gz"),
+    ],
+)
+def test_truncated_files_are_named(layout, name, share, make, nowhere):
+    make.layout(layout, nowhere, "cifar10")
+    path = nowhere / name
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    message = refused(nowhere)
+    assert str(path) in message
+    assert "mlplab data fetch cifar10" in message
+
+
+def test_flipped_bytes_in_parquet_never_pass_for_data(make, nowhere):
+    make.layout("hub", nowhere, "cifar10")
+    path = nowhere / "cifar10/test-00000-of-00001.parquet"
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 3] ^= 0xFF
+    path.write_bytes(damaged)
+    assert str(path) in refused(nowhere)
+
+
+def test_an_archive_is_checked_to_its_end(make, nowhere):
+    make.layout("archive", nowhere, "cifar10")
+    path = nowhere / CIFAR10.archive
+    padded = gzip.decompress(path.read_bytes()) + bytes(1_000_000)  # as tar pads to full records
+    damaged = bytearray(gzip.compress(padded))
+    damaged[-8] ^= 0xFF  # gzip's checksum of the content
+    path.write_bytes(damaged)
+    assert str(path) in refused(nowhere)
+
+
+def test_a_missing_file_of_several_is_named(make, nowhere):
+    make.layout("hub", nowhere, "cifar10")
+    (nowhere / "cifar10/train-00001-of-00002.parquet").unlink()
+    assert "1 of 2 files train-*.parquet" in refused(nowhere)
+    make.layout("batches", nowhere / "100", "cifar100")
+    (nowhere / "100/cifar-100-python/test").unlink()
+    assert "test is missing" in refused(nowhere / "100", "cifar100")
+
+
+def test_another_data_set_s_columns_are_refused(make, nowhere):
+    make.layout("hub", nowhere / "made", "cifar10")
+    (nowhere / "made/cifar10").rename(nowhere / "cifar100")
+    assert "columns img and fine_label, and has img, label" in refused(nowhere, "cifar100")
+
+
+@pytest.mark.parametrize("label", [-1, 10])
+def test_labels_without_a_class_are_refused(label, make, nowhere):
+    make.layout("hub", nowhere, "cifar10")
+    images, labels = make.sample(CIFAR10, 1)
+    labels[4] = label
+    make.parquet(nowhere / "cifar10/test-00000-of-00001.parquet", CIFAR10, images, labels)
+    assert "labels outside 0 to 9" in refused(nowhere)
+
+
+def test_images_of_another_size_are_refused(make, nowhere):
+    make.layout("hub", nowhere, "cifar10")
+    images = np.zeros((1, 64, 64, 3), np.uint8)
+    make.parquet(nowhere / "cifar10/test-00000-of-00001.parquet", CIFAR10, images, [0])
+    assert "RGB of 64×64" in refused(nowhere)
+
+
+def test_labels_and_pixels_of_different_number_are_refused(make, nowhere):
+    make.layout("batches", nowhere, "cifar10")
+    batch = {b"data": np.zeros((3, 3072), np.uint8), b"labels": [0, 1]}
+    (nowhere / CIFAR10.folder / "test_batch").write_bytes(make.python2_pickle(batch))
+    assert "2 labels, but pixels of (3, 3072)" in refused(nowhere)
+
+
+def test_an_archive_s_links_and_other_members_are_not_unpacked(make, nowhere):
+    make.layout("batches", nowhere / "made", "cifar10")
+    (nowhere / "secret").write_text("not for reading")
+    with tarfile.open(nowhere / CIFAR10.archive, "w:gz") as archive:
+        link = tarfile.TarInfo(f"{CIFAR10.folder}/data_batch_1")
+        link.type, link.linkname = tarfile.SYMTYPE, str(nowhere / "secret")
+        archive.addfile(link)
+        archive.add(nowhere / "secret", "../outside")
+    assert "data_batch_1 is missing" in refused(nowhere)
+    assert not (nowhere.parent / "outside").exists()
+
+
+def test_class_folders_that_lack_a_class_are_refused(make, nowhere):
+    make.layout("class folders", nowhere, "cifar10")
+    for split in ("train", "test"):
+        (nowhere / "cifar10" / split / "ship").rename(nowhere / "cifar10" / split / "boat")
+    assert "boat, ship" in refused(nowhere)
+
+
+def test_names_are_published_alphabetically():
+    for kind, classes in ((CIFAR10, 10), (CIFAR100, 100)):
+        assert len(set(kind.class_names)) == classes
+        assert list(kind.class_names) == sorted(kind.class_names)
+
+
+def test_the_real_cifar10(cifar10_dir, monkeypatch):
+    first = load(SETTINGS["cifar10"], cifar10_dir)
+    again = load(SETTINGS["cifar10"], cifar10_dir)
+    assert first.train.images.shape == (50_000, 32, 32, 3)
+    assert first.test.images.shape == (10_000, 32, 32, 3)
+    assert (np.bincount(first.train.labels) == 5_000).all()
+    assert (np.bincount(first.test.labels) == 1_000).all()
+    assert first.train.images.mean(axis=(0, 1, 2)).round(1).tolist() == [125.3, 123.0, 113.9]
+    assert again.data_id == first.data_id
+    assert (again.train.images == first.train.images).all()

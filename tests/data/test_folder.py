@@ -1,0 +1,139 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlplab import config
+from mlplab.data import Dataset, load
+from mlplab.data.info import describe
+from mlplab.errors import DataError
+
+
+def fill(folder: Path, count: int, grey: int = 0) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        size = (20 + number, 30)
+        Image.new("RGB", size, (grey, grey, number)).save(folder / f"{number:02}.png")
+
+
+def read(root: Path, said: list[str] | None = None, **settings: object) -> Dataset:
+    data = config.Data(name="folder", path=str(root), image_size=8, **settings)
+    return load(data, warn=(said if said is not None else []).append)
+
+
+def refused(root: Path, **settings: object) -> str:
+    with pytest.raises(DataError) as error:
+        read(root, **settings)
+    assert str(error.value).count("\n") <= 1
+    return str(error.value)
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    fill(tmp_path / "dogs", 10, grey=200)
+    fill(tmp_path / "cats", 5, grey=100)
+    return tmp_path
+
+
+def test_a_share_of_each_class_is_held_out_for_testing(pets):
+    dataset = read(pets, test=0.2)
+    assert dataset.class_names == ("cats", "dogs")
+    assert np.bincount(dataset.train.labels).tolist() == [4, 8]
+    assert np.bincount(dataset.test.labels).tolist() == [1, 2]
+    assert dataset.train.images.shape == (12, 8, 8, 3)
+    for split in (dataset.train, dataset.test):
+        greys = np.where(split.labels == 0, 100, 200)
+        assert (split.images[:, 0, 0, 0] == greys).all()
+
+
+def test_train_and_test_folders_are_kept_apart(tmp_path):
+    for split, grey in (("train", 10), ("test", 20)):
+        for name in ("a", "b"):
+            fill(tmp_path / split / name, 2, grey)
+    (tmp_path / "extra").mkdir()
+    said: list[str] = []
+    dataset = read(tmp_path, said)
+    assert set(dataset.train.images[..., 0].ravel()) == {10}
+    assert set(dataset.test.images[..., 0].ravel()) == {20}
+    assert said == [f"{tmp_path} has train/ and test/; extra beside them is not used"]
+
+
+def test_unreadable_files_are_named_and_counted(pets):
+    (pets / "cats" / "notes.txt").write_text("not an image")
+    (pets / "dogs" / "03.png").write_bytes(b"")
+    for _ in range(2):  # also when the data come from the cache
+        said: list[str] = []
+        dataset = read(pets, said)
+        assert len(dataset.skipped) == 2
+        assert dataset.skipped[0].endswith("cats/notes.txt: not an image, or damaged")
+        assert len(said) == 1
+        assert "2 files could not be read" in said[0]
+    assert describe(dataset)["skipped"] == list(dataset.skipped)
+
+
+def test_hidden_and_system_files_are_ignored(pets):
+    before = read(pets).data_id
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        (pets / "cats" / name).write_text("")
+    (pets / ".thumbnails").mkdir()
+    after = read(pets)
+    assert after.data_id == before
+    assert not after.skipped
+
+
+def test_links_in_circles_are_not_followed(pets):
+    before = read(pets).data_id
+    (pets / "cats" / "all").symlink_to(pets)
+    (pets / "cats" / "self").symlink_to(pets / "cats")
+    (pets / "dogs" / "nowhere").symlink_to(pets / "gone")
+    os.mkfifo(pets / "dogs" / "pipe")
+    assert read(pets).data_id == before
+
+
+def test_images_lie_at_any_depth(pets):
+    fill(pets / "cats" / "siamese" / "2024", 3)
+    dataset = read(pets)
+    assert len(dataset.train) + len(dataset.test) == 18
+
+
+def test_changed_files_are_read_again(pets):
+    before = read(pets).data_id
+    fill(pets / "cats", 1, grey=7)
+    assert read(pets).data_id != before
+
+
+def test_too_few_classes_are_refused(tmp_path):
+    assert "no folders in it" in refused(tmp_path)
+    fill(tmp_path / "cats", 5)
+    assert "only 'cats'" in refused(tmp_path)
+    assert "there is no folder" in refused(tmp_path / "typo")
+
+
+def test_empty_classes_are_refused(pets):
+    (pets / "birds").mkdir()
+    (pets / "birds" / ".hidden").write_text("")
+    assert "no images in birds" in refused(pets)
+
+
+def test_a_class_of_which_nothing_can_be_read_is_refused(pets):
+    for path in (pets / "cats").iterdir():
+        path.write_text("damaged")
+    message = refused(pets)
+    assert "none of the 5 files of class 'cats'" in message
+    assert "cats/00.png: not an image" in message
+
+
+def test_different_classes_in_train_and_test_are_refused(tmp_path):
+    for name in ("train/a", "train/b", "test/a", "test/c"):
+        fill(tmp_path / name, 2)
+    assert refused(tmp_path).endswith("b, c")
+
+
+def test_classes_smaller_than_the_splits_are_refused_with_the_numbers(pets):
+    fill(pets / "birds", 2)
+    assert "at least 3, but 'birds' has 2" in refused(pets)
+    assert len(read(pets, validation="test").class_names) == 3
+    (pets / "birds" / "00.png").write_text("damaged")
+    assert "at least 2, but 'birds' has 1" in refused(pets, validation="test")

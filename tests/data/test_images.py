@@ -1,0 +1,128 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mlplab.data.images import read_image
+from mlplab.errors import DataError
+
+COLOUR = (4, 4, 3)
+
+
+def saved(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def pixel(content: bytes, channels: int = 3) -> list[int]:
+    """The value of an image that has the same everywhere."""
+    read = read_image(content, (4, 4, channels)).reshape(-1, channels)
+    assert (read.max(axis=0) - read.min(axis=0) <= 1).all()
+    return read[0].tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    mode=st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "I;16"]),
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3])),
+)
+def test_any_size_and_mode_comes_out_in_the_shape(size, mode, shape):
+    read = read_image(saved(Image.new(mode, size)), shape)
+    assert read.shape == shape
+    assert read.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("image", "format", "expected"),
+    [
+        (Image.new("1", (9, 9), 1), "PNG", [255] * 3),
+        (Image.new("RGBA", (9, 9), (0, 0, 0, 0)), "PNG", [255] * 3),
+        (Image.new("RGBA", (9, 9), (255, 0, 0, 51)), "PNG", [255, 204, 204]),
+        (Image.new("LA", (9, 9), (0, 0)), "PNG", [255] * 3),
+        (Image.new("CMYK", (9, 9), (0, 0, 0, 0)), "TIFF", [255] * 3),
+        (Image.new("YCbCr", (9, 9), (255, 128, 128)), "TIFF", [255] * 3),
+        (Image.new("LAB", (9, 9), (255, 128, 128)), "TIFF", [255] * 3),
+        (Image.new("I;16", (9, 9), 65535), "PNG", [255] * 3),
+        (Image.new("I;16", (9, 9), 32896), "TIFF", [128] * 3),
+        (Image.new("I", (9, 9), 200), "TIFF", [200] * 3),
+        (Image.new("I", (9, 9), 65535), "TIFF", [255] * 3),
+        (Image.new("F", (9, 9), 0.4), "TIFF", [102] * 3),
+    ],
+    ids=lambda value: value.mode if isinstance(value, Image.Image) else None,
+)
+def test_modes_become_opaque_eight_bit_colour(image, format, expected):
+    assert pixel(saved(image, format)) == pytest.approx(expected, abs=1)
+
+
+def test_transparent_palettes_are_put_on_white():
+    image = Image.new("P", (9, 9), 1)
+    image.putpalette([0, 0, 0, 0, 0, 255])
+    assert pixel(saved(image, "GIF")) == [0, 0, 255]
+    assert pixel(saved(image, "GIF", transparency=1)) == [255, 255, 255]
+
+
+def test_grey_is_the_luminance():
+    assert pixel(saved(Image.new("RGB", (9, 9), (255, 0, 0))), channels=1) == [76]
+
+
+def test_exif_rotation_is_applied():
+    upright = Image.new("RGB", (8, 8), "black")
+    upright.paste("white", (0, 0, 8, 4))  # the upper half
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its side: turn it 90° clockwise to see it
+    stored = saved(upright.transpose(Image.Transpose.ROTATE_90), exif=exif)
+    assert (read_image(stored, (8, 8, 3)) == np.asarray(upright)).all()
+
+
+def test_animations_give_their_first_frame():
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
+    assert pixel(saved(frames[0], "GIF", save_all=True, append_images=frames[1:])) == [255, 0, 0]
+
+
+def test_the_centre_is_kept():
+    wide = Image.new("RGB", (30, 10), "black")
+    wide.paste("white", (10, 0, 20, 10))
+    assert read_image(saved(wide), (10, 10, 3)).min() == 255
+
+
+def test_photographs_are_read_at_a_fraction_without_harm():
+    detail = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
+    for enlarged in (1, 3, 16):
+        photograph = Image.fromarray(detail).resize((40 * enlarged,) * 2)
+        stored = saved(photograph, "JPEG", quality=95)
+        expected = np.asarray(photograph.resize((40, 40)), dtype=float)
+        assert np.abs(read_image(stored, (40, 40, 1))[..., 0] - expected).mean() < 5
+
+
+def unreadable(source: Path | bytes) -> str:
+    with pytest.raises(DataError) as error:
+        read_image(source, COLOUR, name="upload")
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_truncated_files_are_refused(format, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    whole = saved(Image.fromarray(noise), format)
+    path = tmp_path / f"half.{format.lower()}"
+    path.write_bytes(whole[: len(whole) // 2])
+    assert str(path) in unreadable(path)
+
+
+def test_what_is_not_an_image_is_named(tmp_path):
+    assert unreadable(b"a letter") == "upload cannot be read: not an image, or damaged"
+    assert "No such file" in unreadable(tmp_path / "gone.png")
+    assert "not a regular file" in unreadable(tmp_path)
+
+
+def test_decompression_bombs_are_refused(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 80)
+    assert "more than 80 pixels" in unreadable(saved(Image.new("RGB", (9, 9))))
+    assert "more than 80 pixels" in unreadable(saved(Image.new("RGB", (90, 90))))

@@ -1,0 +1,156 @@
+import base64
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from mlplab.errors import RunError
+from mlplab.report.page import run_page, write_run_page
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+VOID = {"meta", "link", "img", "br", "hr"}
+
+
+@pytest.fixture(scope="module")
+def folder(make_run):
+    return make_run()
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return run_page(folder)
+
+
+def visible(html):
+    return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL))
+
+
+def test_the_page_says_what_the_run_reached(page):
+    text = visible(page)
+    for said in (
+        "seed-20260101-120000-s0",
+        "6,305,802",
+        "test set opened 37 times, for 12 configurations",
+        "with 95 % confidence",
+        "Chosen on the test split.",
+        "mlplab train seed --data-dir data --seed 0",
+        "hidden = [1024, 1024]",
+        "AMD EPYC 7763",
+        "0a1b2c3d",
+        "3 min 25 s",
+        "5b5b5b5b",
+        "dead share",
+    ):
+        assert said in text, said
+
+
+def test_findings_are_told_with_their_evidence(page):
+    text = visible(page)
+    for heading in ("Overfitting", "Early stopping", "Dead units", "Weakest class"):
+        assert heading in text
+    assert "opened epoch" in text
+    assert "<code>model.dropout=0.4</code>" in page
+
+
+def test_pictures_are_inside_the_page_each_with_words_for_who_cannot_see_it(page, folder):
+    images = re.findall(r'<img src="data:image/png;base64,([^"]+)"[^>]* alt="([^"]+)"', page)
+    assert len(images) == 4
+    assert base64.b64decode(images[0][0]) == (folder / "figures" / "curves.png").read_bytes()
+    assert all(len(alt) > 20 for _, alt in images)
+
+
+def test_every_element_is_closed_and_every_link_leads_somewhere(page):
+    open_elements, ids, targets = [], set(), set()
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            attributes = dict(attributes)
+            ids.add(attributes.get("id"))
+            if tag == "a":
+                targets.add(attributes["href"].removeprefix("#"))
+            if tag not in VOID:
+                open_elements.append(tag)
+
+        def handle_endtag(self, tag):
+            assert open_elements.pop() == tag
+
+    Reader().feed(page)
+    assert open_elements == []
+    assert targets <= ids
+
+
+def test_a_run_that_was_killed_at_its_start_has_a_page_too(tmp_path):
+    facts = {"schema": 1, "name": "x", "recipe": "seed", "config_id": "1", "seed": 0}
+    (tmp_path / "record.json").write_text(json.dumps(facts))
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "loss": NaN}\n{"epoch": 2, "lo')
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "curves.png").write_bytes(b"")
+    text = visible(run_page(tmp_path))
+    assert "has not ended" in text
+    assert "1 epoch " in text
+    assert "accuracy" not in text
+
+
+def test_a_closed_test_split_is_said_to_be_closed(folder, tmp_path):
+    record = json.loads((folder / "record.json").read_text())
+    record["metrics"] = {"validation": record["metrics"]["test"]}
+    record["selected_on"] = "validation"
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    text = visible(run_page(tmp_path))
+    assert "The test split was not opened." in text
+    assert "test split. The best epoch" not in text
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"schema": 1}'])
+def test_a_folder_without_a_sound_record_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "record.json").write_text(content)
+    with pytest.raises(RunError, match="record"):
+        write_run_page(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_reporting_loads_neither_keras_nor_jax():
+    code = (
+        "import mlplab.report.page, mlplab.report.findings, sys;"
+        "sys.exit(bool({'keras', 'jax', 'matplotlib'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_shows_the_page_without_errors_requests_or_foreign_script(make_run, scheme):
+    from playwright.sync_api import sync_playwright
+
+    hostile = make_run([HOSTILE] * 10, recipe=f"# {HOSTILE}</pre>{{{{ 7 * 7 }}}}")
+    path = write_run_page(hostile)
+    complaints, requests = [], []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        view = browser.new_page(
+            viewport={"width": 390, "height": 800}, color_scheme=scheme, offline=True
+        )
+        view.on("console", lambda message: complaints.append(message.text))
+        view.on("pageerror", lambda error: complaints.append(str(error)))
+        view.on("request", lambda request: requests.append(request.url))
+        view.goto(path.as_uri())
+        view.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
+        assert view.title() == "seed-20260101-120000-s0 · mlplab"
+        assert view.locator("script").count() == 0
+        assert HOSTILE in view.locator("pre[aria-label=Recipe]").inner_text()
+        assert view.locator("img").evaluate_all("all => all.every(one => one.naturalWidth > 0)")
+        overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert view.evaluate(overflow) <= 0
+        browser.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]

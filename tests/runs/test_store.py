@@ -1,0 +1,113 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlplab.errors import RunError, StorageError
+from mlplab.runs import store
+from mlplab.runs.record import Record
+
+
+def record(name: str, **facts: object) -> Record:
+    return Record(name=name, recipe="seed", config_id="c0ffee", seed=0, data_id="d", **facts)  # type: ignore[arg-type]
+
+
+def make(runs: Path, name: str, **facts: object) -> Path:
+    folder = store.create(runs, name)
+    store.write_record(folder, record(folder.name, **facts))
+    return folder
+
+
+def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
+    assert [store.create(tmp_path, "a").name for _ in range(3)] == ["a", "a-2", "a-3"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "a b", "ä", "a\n", "-x", "x" * 200])
+def test_a_name_that_could_lead_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunError):
+        store.create(tmp_path, name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_reads_back_equal(tmp_path: Path) -> None:
+    folder = make(tmp_path, "a", metrics={"train": {"accuracy": 0.5}}, status="finished")
+    assert store.read_record(folder).metrics == {"train": {"accuracy": 0.5}}
+    assert json.loads((folder / "record.json").read_text())["schema"] == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema": 1}', '{"schema": 2}'])
+def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
+    folder = make(tmp_path, "a")
+    (folder / "record.json").write_text(text)
+    with pytest.raises(RunError, match=r"record\.json"):
+        store.read_record(folder)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    store.write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), store.atomic(path) as file:
+        file.write(b"new")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_told_in_plain_words() -> None:
+    with pytest.raises(StorageError, match="no space left"), store.storage("x"):
+        Path("/dev/full").write_text("x")
+
+
+def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    store.append_line(path, {"epoch": 1})
+    with path.open("a") as file:
+        file.write('{"epoch": 2, "lo')
+    assert store.read_lines(path) == [{"epoch": 1}]
+
+
+def test_a_run_is_found_by_name_prefix_path_and_last(tmp_path: Path) -> None:
+    first = make(tmp_path, "apple", started="2026-01-01T00:00:00")
+    second = make(tmp_path, "apricot", started="2026-01-02T00:00:00")
+    assert store.find(tmp_path, "apple") == first
+    assert store.find(tmp_path, "apr") == second
+    assert store.find(tmp_path, str(second)) == second
+    assert store.find(tmp_path, "last") == second
+
+
+@pytest.mark.parametrize(
+    ("query", "words"), [("ap", "2 runs: apple, apricot"), ("pear", "no run"), ("", "no run")]
+)
+def test_a_name_that_fits_no_run_or_several_is_refused(
+    tmp_path: Path, query: str, words: str
+) -> None:
+    make(tmp_path, "apple")
+    make(tmp_path, "apricot")
+    with pytest.raises(RunError, match=words):
+        store.find(tmp_path, query)
+
+
+def test_a_full_name_wins_over_a_longer_one_that_begins_with_it(tmp_path: Path) -> None:
+    first = make(tmp_path, "b")
+    make(tmp_path, "b")
+    assert store.find(tmp_path, "b") == first
+
+
+def test_the_ledger_counts_openings_and_configurations_of_one_data_set(tmp_path: Path) -> None:
+    store.open_test(tmp_path, record("a"), 11)
+    store.open_test(tmp_path, record("b").model_copy(update={"config_id": "other"}))
+    store.open_test(tmp_path, record("c").model_copy(update={"data_id": "elsewhere"}))
+    assert store.ledger(tmp_path, "d") == {"openings": 12, "configurations": 2}
+
+
+def test_predictions_read_back_and_damage_is_named(tmp_path: Path) -> None:
+    probabilities = np.eye(3, dtype=np.float32)
+    store.write_predictions(tmp_path, "test", probabilities, np.arange(3), np.arange(3))
+    np.testing.assert_array_equal(
+        store.read_predictions(tmp_path, "test")["probabilities"], probabilities
+    )
+    path = tmp_path / "predictions-test.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(RunError, match="damaged"):
+        store.read_predictions(tmp_path, "test")
