@@ -27,8 +27,7 @@ LABELS = DIGITS.target[:300].astype(np.int32)
 NAMES = list("0123456789")
 ADAM = {"name": "adam", "learning_rate": 1e-3, "clipnorm": "none", "amsgrad": False}
 SGD = {"name": "sgd", "learning_rate": 1, "clipnorm": 1.0, "momentum": 0.9}
-SERVE = "import sys; from mlplab.cli.board import serve; from pathlib import Path; "
-SERVE += "serve(Path(sys.argv[1]), port=int(sys.argv[2]))"
+SERVE = [sys.executable, "-m", "mlplab", "tensorboard"]
 
 
 def build():
@@ -99,10 +98,11 @@ def server(runs):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        command = [sys.executable, "-c", SERVE, str(runs[0]), str(port)]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        command = [*SERVE, "--runs-dir", str(runs[0]), "--port", str(port)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, text=True, **pipes) as process:
+            url = process.stdout.readline().strip()
             assert f"port {port} is taken" in process.stderr.readline()
-            url = process.stderr.readline().strip()
             yield url
             process.send_signal(signal.SIGINT)
             assert (process.wait(10), process.stderr.read()) == (0, "")

@@ -250,10 +250,12 @@ class _Job:
     def train(self, should_stop: Callable[[], bool]) -> None:
         recipe, train, validation = self.recipe, self.splits.train, self.splits.validation
         classes = len(self.dataset.class_names)
+        labels = train.labels[:PROBE_IMAGES]
         context = callbacks.Context(
             folder=self.folder,
             images=train.images[:PROBE_IMAGES],
-            labels=losses.encode(self.loss, train.labels[:PROBE_IMAGES], classes),
+            labels=losses.encode(self.loss, labels, classes),
+            weights=None if self.class_weights is None else self.class_weights[labels],
             class_names=self.dataset.class_names,
             recipe_text=self.text,
             trust=self.options.trust,
@@ -293,7 +295,8 @@ class _Job:
     def finish(self) -> None:
         """Save and judge the network, then complete the record and its page."""
         record, status = self.record, STATUS.get(self.fit.ending, self.fit.ending)
-        probe = Probe(self.model, self.context.images, self.context.labels)
+        context = self.context
+        probe = Probe(self.model, context.images, context.labels, context.weights)
         record.diagnostics = probe().to_json()
         sound = all(np.isfinite(np.asarray(w)).all() for w in self.model.weights)
         predictions: judge.Predictions = {}

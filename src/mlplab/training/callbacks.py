@@ -35,7 +35,14 @@ HIDDEN = {
     "ReduceLROnPlateau": ("verbose", "kwargs"),
     "ModelCheckpoint": ("verbose",),
     "TerminateOnNaN": ("raise_error",),
-    "TensorBoard": ("folder", "probe_images", "probe_labels", "class_names", "recipe_text"),
+    "TensorBoard": (
+        "folder",
+        "probe_images",
+        "probe_labels",
+        "class_names",
+        "recipe_text",
+        "probe_weights",
+    ),
 }
 
 # Where Keras wants a path, the file that a recipe gets without naming one.
@@ -51,6 +58,7 @@ class Context:
         folder: the run's; every path that a callback writes lies inside.
         images: uint8 [n, height, width, channels], a few hundred of the training split.
         labels: of these images, as the loss wants them.
+        weights: float32 [n], of these images in the loss, where classes are weighted.
         class_names: by label.
         recipe_text: the complete recipe.
         trust: whether code of the user's own may be loaded.
@@ -59,6 +67,7 @@ class Context:
     folder: Path
     images: NDArray[np.uint8]
     labels: NDArray[Any]
+    weights: NDArray[np.float32] | None
     class_names: tuple[str, ...]
     recipe_text: str
     trust: bool
@@ -130,6 +139,7 @@ def _build(where: str, settings: Named, context: Context) -> keras.callbacks.Cal
             context.labels,
             context.class_names,
             recipe_text=context.recipe_text,
+            probe_weights=context.weights,
             **params,
         )
     if name in PATHS:

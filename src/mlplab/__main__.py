@@ -1,0 +1,5 @@
+"""``python -m mlplab`` is ``mlplab``."""
+
+from mlplab.cli import main
+
+main()

@@ -1,0 +1,99 @@
+"""TensorBoard's event files, written without TensorFlow and without another thread."""
+
+import time
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
+
+from mlplab.runs.store import storage
+
+BINS = 64  # the dashboard draws 30
+
+
+class Events:
+    """An event file of its own in a folder, written in the calling thread.
+
+    tensorboardX's ``SummaryWriter`` writes in another thread, and when that thread meets a full
+    disk, the next one to add an event waits for ever.
+
+    Args:
+        folder: made if it is missing.
+        first_step: events of an earlier file in this folder, from this step on, are replaced.
+
+    Raises:
+        StorageError: if the disk is full or the folder cannot be written; so do the methods.
+    """
+
+    def __init__(self, folder: Path, first_step: int = 0) -> None:
+        self.folder = folder
+        with storage(str(folder)):
+            folder.mkdir(parents=True, exist_ok=True)
+            # The file's name has a time in seconds: too coarse to be unique.
+            self._writer = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
+        if first_step:
+            self._write(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
+
+    def add(self, event: Any, step: int = 0) -> None:
+        """Add a ``Summary``, tensorboardX's or TensorBoard's own."""
+        if not isinstance(event, Summary):
+            event = Summary.FromString(event.SerializeToString())
+        self._write(Event(step=step, summary=event))
+
+    def add_scalars(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Add numbers by their tags."""
+        for tag, value in values.items():
+            self.add(summary.scalar(tag, float(value)), step)
+
+    def add_histogram(self, tag: str, values: ArrayLike, step: int) -> None:
+        """Add a histogram of the finite values; none at all if there are none."""
+        flat = np.asarray(values, np.float32).ravel()
+        if not np.isfinite(flat).all():
+            flat = flat[np.isfinite(flat)]
+        if flat.size:
+            counts, edges = binned(flat)
+            sums = flat.sum(dtype=np.float64), np.dot(flat, flat)
+            facts = (edges[0], edges[-1], flat.size, *sums)
+            self.add(summary.histogram_raw(tag, *facts, edges[1:], counts), step)
+
+    def add_figure(self, tag: str, figure: Figure, step: int = 0) -> None:
+        """Add a figure as an image."""
+        png = BytesIO()
+        figure.savefig(png, format="png")
+        width, height = (round(figure.dpi * inches) for inches in figure.get_size_inches())
+        image = Summary.Image(
+            width=width, height=height, colorspace=4, encoded_image_string=png.getvalue()
+        )
+        self.add(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
+    def flush(self) -> None:
+        """Bring everything to the disk."""
+        with storage(str(self.folder)):
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Flush and close the file."""
+        with storage(str(self.folder)):
+            self._writer.close()
+
+    def _write(self, event: Event) -> None:
+        event.wall_time = time.time()
+        with storage(str(self.folder)):
+            self._writer.write_event(event)
+
+
+def binned(values: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Count finite values, float32 [n], in equal bins; return ``BINS`` counts and the edges."""
+    # In float32 the edges of values that nearly agree, such as a scale that begins at 1, coincide.
+    low, high = np.float64(values.min()), np.float64(values.max())
+    margin = max(0.5, 1e-6 * abs(low)) if low == high else 0.0
+    counts, edges = np.histogram(values, bins=BINS, range=(low - margin, high + margin))
+    return counts, edges

@@ -1,0 +1,215 @@
+"""What TensorBoard is told of a run.
+
+``<run>/tensorboard`` holds ``train`` and ``validation``, as Keras's own callback lays them out, and
+``results``: what is known when training has ended, among it the settings for the HParams page.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from tensorboard.compat.proto import summary_pb2
+from tensorboard.plugins.hparams import metadata
+from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+from tensorboardX import summary
+
+from mlplab.figures import confusion_matrix, sample_grid
+from mlplab.training.diagnostics import Probe, Statistics
+from mlplab.training.events import Events
+
+SAMPLES = (4, 4)  # rows and columns of the sample picture
+RESULTS = ("accuracy", "balanced_accuracy", "loss")  # columns of the HParams page
+
+# The HParams page hides a run whose value is not of the type that it found first. Settings that may
+# be a word or a number are therefore always text, and those that are absent are left out.
+WORDS = ("data.validation", "model.normalisation")
+
+
+class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
+    """Writes what ``keras.callbacks.TensorBoard`` writes at epochs, and what explains a training.
+
+    Under Keras's names: ``epoch_<metric>`` for train and validation, ``epoch_learning_rate``, and
+    ``<weight's path>/histogram``. Besides: ``<weight's path>/gradient`` (histogram),
+    ``gradient_norm/<layer>``, ``update_ratio/<layer>`` and ``relu_dead_share/<layer>``, as
+    :class:`~mlplab.training.diagnostics.Statistics` defines them; a picture of sample images; the
+    recipe. The step is the epoch, counted from 0.
+
+    Args:
+        folder: ``<run>/tensorboard``.
+        probe_images: uint8 [n, height, width, channels], training images to measure gradients on.
+        probe_labels: [n, ...], as the compiled loss wants them.
+        class_names: one name a class.
+        histogram_freq: epochs from one measurement of the layers to the next; 0 for none.
+        images: whether to write the sample picture.
+        recipe_text: the recipe as TOML.
+        probe_weights: float32 [n], the weight of each probe image in the loss.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        probe_images: NDArray[np.uint8],
+        probe_labels: NDArray[Any],
+        class_names: Sequence[str],
+        *,
+        histogram_freq: int = 1,
+        images: bool = True,
+        recipe_text: str,
+        probe_weights: NDArray[np.float32] | None = None,
+    ) -> None:
+        super().__init__()
+        self.folder = folder
+        self.histogram_freq = histogram_freq
+        self.images = images
+        self.class_names = class_names
+        self.recipe_text = recipe_text
+        self._sample = (probe_images, probe_labels, probe_weights)
+        self._probe: Probe | None = None
+        self._files: tuple[Events, Events] | None = None
+        self._statistics: Statistics | None = None
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """The layers as they were last measured."""
+        return self._statistics
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Open the files when training begins or, at a later epoch, is taken up again."""
+        if self._files is not None:
+            return
+        train = Events(self.folder / "train", epoch)
+        self._files = train, Events(self.folder / "validation", epoch)
+        if epoch == 0:
+            if self.images:
+                train.add_figure("samples", self._sample_picture())
+            train.add(summary.text("recipe", _code_block(self.recipe_text)))
+            train.flush()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write the epoch, and see it on the disk."""
+        assert self._files is not None, "an epoch ends that has not begun"
+        train, validation = self._files
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        for name, value in ({"learning_rate": rate} | (logs or {})).items():
+            file = validation if name.startswith("val_") else train
+            file.add_scalars({f"epoch_{name.removeprefix('val_')}": value}, epoch)
+        if self.histogram_freq and epoch % self.histogram_freq == 0:
+            self._measure(train, epoch)
+        for file in self._files:
+            file.flush()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Close the files."""
+        for file in self._files or ():
+            file.close()
+        self._files = None
+
+    def _measure(self, file: Events, epoch: int) -> None:
+        if self._probe is None:
+            self._probe = Probe(self.model, *self._sample)
+        self._statistics, gradients = self._probe.measure()
+        for layer in self.model.layers:
+            for weight in layer.weights:
+                file.add_histogram(f"{self._tag(weight.path)}/histogram", weight.value, epoch)
+        for path, gradient in gradients.items():
+            file.add_histogram(f"{self._tag(path)}/gradient", gradient, epoch)
+        file.add_scalars(_layer_scalars(self._statistics), epoch)
+
+    def _tag(self, path: str) -> str:
+        # A Sequential model puts its own name first, which would gather all layers into one group.
+        return path.removeprefix(f"{self.model.name}/")
+
+    def _sample_picture(self) -> Figure:
+        images, labels, _ = self._sample
+        classes = labels if labels.ndim == 1 else labels.argmax(axis=-1)
+        return sample_grid(images, classes, self.class_names, *SAMPLES)
+
+
+def write_results(
+    folder: Path,
+    *,
+    recipe: Mapping[str, Any],
+    config_id: str,
+    metrics: Mapping[str, Mapping[str, Any]],
+    confusion: NDArray[np.integer] | None,
+    class_names: Sequence[str],
+    mistakes: Figure | None,
+) -> None:
+    """Write what is known when training has ended into ``results``.
+
+    The HParams page gets every setting but the seed, and the validation metrics alone: runs are
+    ranked by validation. It puts runs with the same ``config_id`` in one row and averages them.
+    No description of the experiment is written: the page would take that of one run, and hide
+    settings that only others have; without it, it collects them from all.
+
+    Args:
+        folder: ``<run>/tensorboard``.
+        recipe: nested tables.
+        config_id: identity of the recipe less its seed.
+        metrics: by split; only ``validation`` is read.
+        confusion: int [classes, classes], indexed [true, predicted].
+        class_names: one name a class.
+        mistakes: the picture of the worst mistakes.
+
+    Raises:
+        StorageError: if the disk is full or the folder cannot be written.
+    """
+    file = Events(folder / "results")
+    settings = {name: value for name, value in hyperparameters(recipe) if name != "seed"}
+    file.add(hparams_pb(settings, trial_id=config_id))
+    values = metrics.get("validation", {})
+    file.add_scalars({f"validation/{name}": values[name] for name in RESULTS if name in values})
+    if confusion is not None:
+        file.add_figure("results/confusion_matrix", confusion_matrix(confusion, class_names))
+    if mistakes is not None:
+        file.add_figure("results/confident_mistakes", mistakes)
+    file.add(_session_end())
+    file.close()
+
+
+def hyperparameters(
+    tables: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, bool | float | str]]:
+    """Yield the settings of a recipe as ``table.key`` and a value of a type that never varies."""
+    for key, value in tables.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from hyperparameters(value, f"{name}.")
+        elif name in WORDS:
+            yield name, str(value)
+        elif isinstance(value, list | tuple):
+            yield name, ", ".join(map(str, value))
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield name, float(value)
+        elif value not in (None, "none"):
+            yield name, value
+
+
+def _session_end() -> summary_pb2.Summary:
+    # TensorBoard's own function for this imports TensorFlow. Without it the status is unknown.
+    end = SessionEndInfo(status=STATUS_SUCCESS, end_time_secs=time.time())
+    data = metadata.create_summary_metadata(HParamsPluginData(session_end_info=end))
+    value = summary_pb2.Summary.Value(
+        tag=metadata.SESSION_END_INFO_TAG, metadata=data, tensor=metadata.NULL_TENSOR
+    )
+    return summary_pb2.Summary(value=[value])
+
+
+def _layer_scalars(statistics: Statistics) -> dict[str, float]:
+    values = {"gradient_norm/all": statistics.global_gradient_norm}
+    for layer in statistics.layers:
+        values[f"gradient_norm/{layer.layer}"] = layer.gradient_norm
+        values[f"update_ratio/{layer.layer}"] = layer.update_ratio
+        values[f"relu_dead_share/{layer.layer}"] = layer.dead_share
+    return {tag: value for tag, value in values.items() if value is not None}
+
+
+def _code_block(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
