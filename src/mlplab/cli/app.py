@@ -30,8 +30,15 @@ RunName = Annotated[
 ]
 
 
+# The order of the help: that in which they are needed.
+ORDER = ("train", "evaluate", "predict", "runs", "report", "tensorboard", "recipes", "data")
+
+
 class Commands(TyperGroup):
     """Turns mlplab's errors into one or two plain lines and the right exit code."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=ORDER.index)
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -22,12 +22,13 @@ class Silent:
 
 
 class Bar(Silent):
-    """A bar over the epochs, with loss, accuracy, steps a second and the time left."""
+    """A bar over the epochs, with loss, accuracy, images a second and the time left."""
 
-    def __init__(self, display: Progress, task: TaskID, epochs: int) -> None:
+    def __init__(self, display: Progress, task: TaskID, epochs: int, batch_size: int) -> None:
         self.display = display
         self.task = task
         self.epochs = epochs
+        self.batch_size = batch_size
         self.begun = time.monotonic()
         self.validation = ""
 
@@ -41,7 +42,7 @@ class Bar(Silent):
             completed=passed,
             epoch=f"{epoch}/{self.epochs}",
             numbers=numbers + self.validation,
-            pace=f"{passed * total / seconds:,.0f} steps/s",
+            pace=f"{passed * total * self.batch_size / seconds:,.0f} images/s",
             left=f"at most {_duration(left)} left",
         )
 
@@ -51,7 +52,7 @@ class Bar(Silent):
 
 
 @contextmanager
-def bar(epochs: int, console: Console, quiet: bool) -> Iterator[Silent]:
+def bar(epochs: int, batch_size: int, console: Console, quiet: bool) -> Iterator[Silent]:
     """Yield a watcher that draws a bar on the console until the block ends."""
     if quiet or not console.is_terminal:
         yield Silent()
@@ -66,7 +67,7 @@ def bar(epochs: int, console: Console, quiet: bool) -> Iterator[Silent]:
         task = display.add_task(
             "", total=epochs, epoch=f"1/{epochs}", numbers="compiling", pace="", left=""
         )
-        yield Bar(display, task, epochs)
+        yield Bar(display, task, epochs, batch_size)
 
 
 def _duration(seconds: float) -> str:

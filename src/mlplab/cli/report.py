@@ -4,19 +4,23 @@ from pathlib import Path
 
 from mlplab.cli.app import AsJson, RunName, RunsDir, app, out, print_json
 from mlplab.runs import store
+from mlplab.runs.run import Run
 
 
 @app.command(no_args_is_help=True)
 def report(run: RunName, runs_dir: RunsDir = Path("runs"), as_json: AsJson = False) -> None:
-    """Write a run's report anew, one self-contained HTML page, and print where it lies.
+    """Write a run's findings and report anew, one self-contained page, and print where it lies.
 
     Example: mlplab report last
     """
+    from mlplab.report.findings import findings
     from mlplab.report.page import write_run_page
 
-    folder = store.find(runs_dir, run)
+    found = Run(store.find(runs_dir, run))
+    folder, record = found.folder, found.record
+    record.findings = findings(record.to_json(), found.history, found.recipe.model_dump())
+    store.write_record(folder, record)
     path = write_run_page(folder)
-    record = store.read_record(folder)
     record.files = store.hashes(folder)
     store.write_record(folder, record)
     if as_json:

@@ -50,6 +50,9 @@ def listing(
         out.print(f"no runs in {runs_dir}; `mlplab train quickstart` makes one")
     else:
         out.print(_table(records))
+        for data_id, name in {r.data_id: r.data for r in records if "test" in r.metrics}.items():
+            count = shown.openings(store.ledger(runs_dir, data_id))
+            out.print(f"[dim]test split of {name} opened {count}[/dim]")
 
 
 def _key(record: Record, sort: Order) -> Any:

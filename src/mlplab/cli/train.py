@@ -64,7 +64,8 @@ def train(
             open_test=not no_test,
             trust=trust,
         )
-        with progress.bar(variant.training.epochs, err, quiet or as_json) as watcher:
+        length = variant.training
+        with progress.bar(length.epochs, length.batch_size, err, quiet or as_json) as watcher:
             done.append(execute.run(variant, options, watcher))
         if not as_json:
             show.run(out, done[-1])

@@ -26,7 +26,7 @@ WIDE = 1.9  # pictures of more than this aspect ratio take the whole width
 PNG = b"\x89PNG\r\n\x1a\n"
 
 # Keys of shares, which are shown in percent: val_accuracy, dead_share, accuracy_low ...
-SHARE = re.compile(r"accuracy|share|recall|gap|rise|fall|confidence|calibration_error|chance")
+SHARE = re.compile(r"accuracy|share|recall|rise|fall|confidence|calibration_error|chance")
 
 # An override within a sentence: 'model.hidden=[16, 8]' or training.epochs=200.
 TABLES = "data|model|optimizer|schedule|loss|training|evaluation|callbacks"
@@ -51,6 +51,9 @@ def run_page(folder: Path) -> str:
         RunError: if ``record.json`` is missing or damaged.
     """
     record = read_record(folder).to_json()
+    if record["selected_on"] == "test":
+        # Validation was the test split itself: the same figures twice would look like two.
+        record["metrics"].pop("validation", None)
     recipe = folder / "recipe.toml"
     template = _environment().get_template("page.html.j2")
     return template.render(
@@ -166,6 +169,8 @@ def _table(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
 
 def _value(value: Any, key: str = "") -> str:
     """Return any value of a record's tables as text; shares, known by their key, in percent."""
+    if isinstance(value, float) and key.startswith("gap"):
+        return words.points(value)
     if isinstance(value, float) and SHARE.search(key):
         return words.percent(value)
     if isinstance(value, bool):

@@ -108,7 +108,11 @@ def run(recipe: Recipe, options: Options, watcher: Watcher | None = None) -> Run
     job = _Job(recipe, options, watcher, dataset, splits, begun)
     job.build()
     folder = store.create(options.runs_dir, options.name or _default_name(options, recipe))
-    job.begin(folder)
+    try:
+        job.begin(folder)
+    except StorageError:
+        shutil.rmtree(folder, ignore_errors=True)  # nothing is in it yet that could be lost
+        raise
     try:
         with store.storage(f"the run folder {folder}"), interruptible() as should_stop:
             job.train(should_stop)
@@ -216,6 +220,7 @@ class _Job:
             command=options.command,
             config_id=recipes.config_id(recipe),
             seed=recipe.seed,
+            data=self.dataset.name,
             data_id=self.dataset.data_id,
             class_names=list(self.dataset.class_names),
             image_shape=list(self.splits.train.images.shape[1:]),
@@ -241,7 +246,6 @@ class _Job:
         needed = 4 * (2 * self.record.parameters + images * len(self.record.class_names)) + 2**25
         free = shutil.disk_usage(self.folder).free
         if free < needed:
-            shutil.rmtree(self.folder)
             raise StorageError(
                 f"the run needs about {needed / 2**20:.0f} MiB in {self.options.runs_dir}, where"
                 f" {free / 2**20:.0f} MiB are free; free some or choose another --runs-dir"
@@ -352,9 +356,8 @@ class _Job:
         record = self.record.model_copy(update={"status": status, "reason": reason})
         record.ended = _now()
         record.peak_memory_bytes = environment.peak_memory_bytes()
-        record.findings = findings(
-            record.to_json(), store.read_lines(self.folder / "metrics.jsonl")
-        )
+        rows = store.read_lines(self.folder / "metrics.jsonl")
+        record.findings = findings(record.to_json(), rows, self.recipe.model_dump())
         record.seconds.total = round(time.perf_counter() - self.begun, 3)
         record.files = store.hashes(self.folder)
         store.write_record(self.folder, record)
@@ -392,12 +395,12 @@ def _save_model(model: keras.Model, path: Path) -> None:
     """Save the network alone: who loads it predicts, and the optimizer would triple the file."""
     model.optimizer, model.compiled = None, False
     aside = path.with_name(".saving.keras")
-    try:
-        model.save(aside)
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from None
+    with store.storage(str(path)):
+        try:
+            model.save(aside)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 def _summary(model: keras.Model) -> str:

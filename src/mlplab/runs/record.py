@@ -30,6 +30,7 @@ class Record(BaseModel):
     Attributes:
         schema_version: written as ``schema``.
         config_id: identity of the recipe less its seed.
+        data: name of the data set.
         data_id: hash of the decoded data set.
         parameters: number of scalars in the network, non-trainable ones included.
         flops_per_example: multiplications and additions of one forward pass's dense products.
@@ -53,6 +54,7 @@ class Record(BaseModel):
     command: str = ""
     config_id: str
     seed: int
+    data: str = ""
     data_id: str = ""
     class_names: list[str] = []
     image_shape: list[int] = []
