@@ -28,7 +28,7 @@ def modules() -> dict[str, Path]:
     return {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
         for path in ROOT.rglob("*.py")
-        if path != ROOT / "__init__.py"
+        if path.name != "__main__.py" and path != ROOT / "__init__.py"
     }
 
 

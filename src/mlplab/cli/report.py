@@ -13,16 +13,10 @@ def report(run: RunName, runs_dir: RunsDir = Path("runs"), as_json: AsJson = Fal
 
     Example: mlplab report last
     """
-    from mlplab.report.findings import findings
-    from mlplab.report.page import write_run_page
+    from mlplab.runs.publish import publish
 
     found = Run(store.find(runs_dir, run))
-    folder, record = found.folder, found.record
-    record.findings = findings(record.to_json(), found.history, found.recipe.model_dump())
-    store.write_record(folder, record)
-    path = write_run_page(folder)
-    record.files = store.hashes(folder)
-    store.write_record(folder, record)
+    path = publish(found.folder, found.record, found.recipe)
     if as_json:
         print_json({"report": str(path)})
     else:

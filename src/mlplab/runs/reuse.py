@@ -10,9 +10,8 @@ import numpy as np
 from mlplab import data
 from mlplab.data.images import read_image
 from mlplab.errors import DataError, RunError
-from mlplab.report.findings import findings
-from mlplab.report.page import write_run_page
 from mlplab.runs import judge, store
+from mlplab.runs.publish import publish
 from mlplab.runs.run import Run
 from mlplab.training import evaluate as evaluation
 
@@ -49,11 +48,7 @@ def evaluate(
     top_k = recipe.evaluation.top_k
     metrics, _ = judge.judge(run.folder, model, splits, [split], top_k)
     record.metrics = {**record.metrics, **metrics}
-    record.findings = findings(record.to_json(), run.history, recipe.model_dump())
-    store.write_record(run.folder, record)
-    write_run_page(run.folder)
-    record.files = store.hashes(run.folder)
-    store.write_record(run.folder, record)
+    publish(run.folder, record, recipe)
     return metrics[split]
 
 

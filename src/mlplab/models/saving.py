@@ -1,0 +1,33 @@
+"""A network in a file, and in words."""
+
+from pathlib import Path
+
+import keras
+
+from mlplab.runs.store import storage
+
+
+def save(model: keras.Model, path: Path) -> None:
+    """Write a network, without its optimizer, as a ``.keras`` file; whole or not at all.
+
+    The model is no longer compiled afterwards: who loads the file predicts, and an optimizer's
+    state would triple it.
+
+    Raises:
+        StorageError: if the disk is full or the folder cannot be written.
+    """
+    model.optimizer, model.compiled = None, False
+    aside = path.with_name(".saving.keras")
+    with storage(str(path)):
+        try:
+            model.save(aside)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def summary(model: keras.Model) -> str:
+    """Return Keras's summary: layers, shapes, parameters."""
+    lines: list[str] = []
+    model.summary(print_fn=lambda line, **_: lines.append(line), line_length=80)
+    return "\n".join(lines)

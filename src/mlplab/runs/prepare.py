@@ -1,0 +1,116 @@
+"""From a recipe to what can be trained: the data, split; the network, compiled."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from mlplab import data, models
+from mlplab.config import Recipe
+from mlplab.data import Dataset, Splits
+from mlplab.data.statistics import channel_statistics
+from mlplab.errors import RecipeError
+from mlplab.models.inputs import scaling_layer
+from mlplab.optim import optimizers, schedules
+from mlplab.training import callbacks, losses
+
+
+def complete(recipe: Recipe) -> Recipe:
+    """Return the recipe with Keras's names and defaults written out.
+
+    Raises:
+        RecipeError: if an optimizer, schedule, loss or callback does not exist or fit.
+    """
+    optimizer = optimizers.complete(recipe.optimizer)
+    schedule = recipe.schedule
+    if schedule is not None:
+        schedule = schedules.complete(schedule, optimizer.params["learning_rate"])
+    listening = {key: callbacks.complete(key, named) for key, named in recipe.callbacks.items()}
+    losses.build(recipe.loss)
+    completed = recipe.model_copy(
+        update={"optimizer": optimizer, "schedule": schedule, "callbacks": listening}
+    )
+    callbacks.check_together(completed)
+    return completed
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """A recipe made ready.
+
+    Attributes:
+        recipe: complete.
+        dataset: as loaded.
+        splits: with validation taken out of train, or being the test split.
+        model: compiled, with its initial weights.
+        loss: what it minimises.
+        class_weights: float32 [classes], or ``None``.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    splits: Splits
+    model: keras.Model
+    loss: keras.losses.Loss
+    class_weights: NDArray[np.float32] | None
+
+    @property
+    def selects_on_test(self) -> bool:
+        """Whether validation is the test split itself."""
+        return self.recipe.data.validation == "test"
+
+    def encoded(self, labels: NDArray[np.int32]) -> NDArray[Any]:
+        """Return labels as the loss wants them: int32 [n], or one-hot float32 [n, classes]."""
+        return losses.encode(self.loss, labels, len(self.dataset.class_names))
+
+
+def prepare(
+    recipe: Recipe, data_dir: Path | None, trust: bool, warn: Callable[[str], None]
+) -> Experiment:
+    """Load the data and make the network, every random choice decided by the recipe's seed.
+
+    Keras's global random generators are seeded, for networks of the user's own.
+
+    Raises:
+        RecipeError: if the recipe does not make a network that fits the data.
+        DataError: if the data set is missing, damaged or unsuitable.
+    """
+    recipe = complete(recipe)
+    dataset = data.load(recipe.data, data_dir, warn)
+    splits = data.split(dataset, recipe.data.validation, recipe.seed)
+    keras.utils.set_random_seed(recipe.seed)
+    train, classes = splits.train, len(dataset.class_names)
+    standard = recipe.data.scaling == "standard"
+    moments = channel_statistics(train.images) if standard else (None, None)
+    scaling = scaling_layer(recipe.data.scaling, *moments)
+    model = models.build(recipe.model, train.images.shape[1:], classes, scaling, recipe.seed, trust)
+    loss = losses.build(recipe.loss)
+    rate = None
+    if recipe.schedule is not None:
+        peak = recipe.optimizer.params["learning_rate"]
+        steps = math.ceil(len(train) / recipe.training.batch_size)
+        rate = schedules.build(recipe.schedule, peak, steps, recipe.training.epochs)
+    optimizer = optimizers.build(recipe.optimizer, model, rate)
+    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+    weights = _class_weights(recipe, train.labels, classes)
+    return Experiment(recipe, dataset, splits, model, loss, weights)
+
+
+def _class_weights(
+    recipe: Recipe, labels: NDArray[np.int32], classes: int
+) -> NDArray[np.float32] | None:
+    wanted = recipe.loss.class_weights
+    if wanted is None:
+        return None
+    if wanted == "balanced":
+        return data.class_weights(labels, classes)
+    if len(wanted) != classes:
+        raise RecipeError(
+            f"loss.class_weights has {len(wanted)} weights, the data set {classes} classes"
+        )
+    return np.asarray(wanted, np.float32)
