@@ -3,8 +3,8 @@
     python -m benchmarks.published --seeds 3
 
 Nothing of mlplab but its data reader is used: a ``Sequential`` of Keras's layers, ``fit``, and
-``EarlyStopping`` on the test split, as the published program does. The accuracies stand beside those
-of the recipe ``seed`` in docs/results/seed.md.
+``EarlyStopping`` on the test split, as the published program does. The accuracies stand beside
+those of the recipe ``seed`` in docs/results/seed.md.
 """
 
 import argparse

@@ -260,3 +260,28 @@ def test_the_seeds_network_has_6305802_parameters_on_the_real_images(
     assert run.record.flops_per_example == 12_611_604
     assert run.record.class_names[0] == "airplane"
     assert run.metrics["train"]["n"] == 50_000
+
+
+def test_a_folder_of_uneven_classes_is_trained_with_balanced_weights(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for label, count, shade in (("dark <b>", 40, 60), ("light", 12, 190)):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(count):
+            pixels = rng.integers(shade - 50, shade + 50, (9, 14, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / label / f"{number}.png")
+    (tmp_path / "photos" / "light" / "broken.png").write_bytes(b"no picture")
+    recipe = mlplab.recipe(
+        "quickstart",
+        data={"name": "folder", "path": str(tmp_path / "photos"), "image_size": 8},
+        loss={"class_weights": "balanced"},
+        training={"epochs": 20},
+    )
+    run = mlplab.train(recipe, runs_dir=tmp_path / "runs")
+    assert run.record.class_names == ["dark <b>", "light"]
+    assert ["broken.png" in line for line in run.record.skipped] == [True]
+    assert run.metrics["test"]["balanced_accuracy"] > 0.9
+    page = (run.folder / "report.html").read_text()
+    assert "dark &lt;b&gt;" in page
+    assert "dark <b>" not in page

@@ -9,6 +9,7 @@ import numpy as np
 
 from mlplab import config
 from mlplab.errors import RecipeError, nearest
+from mlplab.models.dropout import Dropout
 
 _LARGEST = 2**31
 
@@ -105,7 +106,7 @@ def _hidden(
         x = keras.layers.Activation(activation, name=f"activation_{number}")(x)
     if settings.dropout:
         stream = _seed(seed, number, _DROPOUT)
-        x = keras.layers.Dropout(settings.dropout, seed=stream, name=f"dropout_{number}")(x)
+        x = Dropout(settings.dropout, seed=stream, name=f"dropout_{number}")(x)
     return x
 
 

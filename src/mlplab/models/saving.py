@@ -4,19 +4,25 @@ from pathlib import Path
 
 import keras
 
+from mlplab.models.dropout import Dropout
 from mlplab.runs.store import storage
 
 
 def save(model: keras.Model, path: Path) -> None:
     """Write a network, without its optimizer, as a ``.keras`` file; whole or not at all.
 
-    The model is no longer compiled afterwards: who loads the file predicts, and an optimizer's
-    state would triple it.
+    The file has the layers of Keras alone, so that any program with Keras opens it. The model is
+    no longer compiled afterwards: who loads the file predicts, and an optimizer's state would
+    triple it.
 
     Raises:
         StorageError: if the disk is full or the folder cannot be written.
     """
     model.optimizer, model.compiled = None, False
+    if any(isinstance(layer, Dropout) for layer in model.layers):
+        plain = keras.models.clone_model(model, clone_function=_of_keras)
+        plain.set_weights(model.get_weights())
+        model = plain
     aside = path.with_name(".saving.keras")
     with storage(str(path)):
         try:
@@ -24,6 +30,12 @@ def save(model: keras.Model, path: Path) -> None:
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
+
+
+def _of_keras(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Return a copy of a layer, Keras's own one in place of ours."""
+    cls = keras.layers.Dropout if isinstance(layer, Dropout) else type(layer)
+    return cls.from_config(layer.get_config())
 
 
 def summary(model: keras.Model) -> str:
