@@ -33,7 +33,9 @@ def test_train_prints_accuracies_parameters_and_the_report(tmp_path: Path) -> No
     done = mlplab("train", "quickstart", *QUICK, "--runs-dir", tmp_path, "--name", "a")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("a: finished after 2 epochs")
-    assert [line.split()[0] for line in lines[2:5]] == ["train", "validation", "test"]
+    table = next(i for i, line in enumerate(lines) if line.split()[:1] == ["accuracy"])
+    rows = lines[table + 1 : table + 4]
+    assert [line.split()[0] for line in rows] == ["train", "validation", "test"]
     assert "parameters  1,210" in lines
     assert lines[-1].split() == ["report", str(tmp_path / "a" / "report.html")]
 

@@ -23,6 +23,8 @@ def run(console: Console, run: Run) -> None:
     """Print what a run reached and where its report lies."""
     record = run.record
     console.print(f"[bold]{record.name}[/bold]: {_ending(record)}")
+    for finding in record.findings:
+        console.print(f"- {escape(finding['text'])}", style="dim")
     table = Table(box=None, pad_edge=False)
     for heading in ("", "accuracy", "95 % interval", "loss", "images"):
         table.add_column(heading, justify="left" if not heading else "right")
@@ -46,8 +48,6 @@ def run(console: Console, run: Run) -> None:
         )
     if "test" in record.metrics and record.ledger:
         console.print(f"test split opened {openings(record.ledger)} in this runs folder")
-    for finding in record.findings:
-        console.print(f"- {escape(finding['text'])}", style="dim")
     console.print(f"parameters  {record.parameters:,}")
     console.print(f"report      {escape(str(run.folder / 'report.html'))}")
 

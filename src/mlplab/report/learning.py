@@ -18,7 +18,8 @@ OVERFITTING_GAP = 0.05
 SPAN = 5
 # A training loss half as high again as that of guessing is worse than knowing nothing.
 EXPLODED = 1.5
-# Under 90 % of its own training images, with a gap under 2 points, a network is not fitting them.
+# Under 90 % of its own training images, with a gap under 2 points, a network is not fitting them;
+# a gap that small is no overfitting either, whatever the loss does.
 FITTED, SMALL_GAP = 0.90, 0.02
 # Up to one and a half times the accuracy of guessing, nothing has been learnt.
 GUESSING = 1.5
@@ -63,7 +64,7 @@ def overfitting(
         return None
     gap, train, validation, split = _gap(curves, record)
     turned, crossed = curves.turned, curves.crossed
-    if not _clear(gap, record, train) and (turned is None or gap <= 0):
+    if not _clear(gap, record, train) and (turned is None or gap <= SMALL_GAP):
         return None
     last = float(curves.accuracy[-1] - curves.val_accuracy[-1])
     text = (
