@@ -138,7 +138,9 @@ class Training(Table):
 
     epochs: int = Field(100, ge=1, le=1_000_000)
     batch_size: int = Field(64, ge=1, le=1_000_000)
-    precision: Literal["float32"] = "float32"
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the factors of dense products; everything else is float32"
+    )
 
 
 SplitName = Literal["train", "validation", "test"]

@@ -19,6 +19,7 @@ def build(
     scaling: keras.layers.Layer,
     seed: int,
     trust: bool = False,
+    precision: mlp.Precision = "float32",
 ) -> keras.Model:
     """Return the network of a recipe, with initial weights.
 
@@ -32,10 +33,11 @@ def build(
         scaling: the layer of :func:`mlplab.models.inputs.scaling_layer`.
         seed: decides the initial weights and the streams of dropout.
         trust: whether code of the user's own may be loaded.
+        precision: of the factors of dense products; a network of the user's own decides itself.
 
     Raises:
         RecipeError: if the settings do not make such a network.
     """
     if isinstance(settings, config.CustomModel):
         return custom.build(settings, input_shape, classes, scaling, seed, trust)
-    return MODELS[settings.name](settings, input_shape, classes, scaling, seed)
+    return MODELS[settings.name](settings, input_shape, classes, scaling, seed, precision)

@@ -2,14 +2,21 @@
 
 import inspect
 import math
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from mlplab import config
 from mlplab.errors import RecipeError, nearest
+from mlplab.models.dense import Dense
 from mlplab.models.dropout import Dropout
+
+Precision = Literal["float32", "bfloat16"]
+DENSE: dict[Precision, type[keras.layers.Dense]] = {
+    "float32": keras.layers.Dense,
+    "bfloat16": Dense,
+}
 
 _LARGEST = 2**31
 
@@ -36,6 +43,7 @@ def build(
     classes: int,
     scaling: keras.layers.Layer,
     seed: int,
+    precision: Precision = "float32",
 ) -> keras.Model:
     """Return a multilayer perceptron with initial weights that depend on ``seed`` alone.
 
@@ -50,6 +58,8 @@ def build(
         classes: number of classes.
         scaling: the layer of :func:`mlplab.models.inputs.scaling_layer`.
         seed: the recipe's.
+        precision: of the factors of the hidden layers' products. The output layer's is float32: it
+            is small, and decides the probabilities.
 
     Raises:
         RecipeError: for an unknown activation or initialiser, or a network too large to train.
@@ -69,10 +79,10 @@ def build(
     images = keras.Input(input_shape, dtype="uint8", name="images")
     x = keras.layers.Flatten(name="flatten")(scaling(images))
     for number, units in enumerate(settings.hidden, start=1):
-        x = _hidden(x, number, units, settings, seed)
-    # Probabilities are float32 whatever the precision of the layers before.
-    options = {"activation": "softmax", "dtype": "float32", "name": "output"}
-    outputs = _dense(len(settings.hidden) + 1, classes, settings, seed, **options)(x)
+        x = _hidden(x, number, units, settings, seed, DENSE[precision])
+    options = {"activation": "softmax", "name": "output"}
+    last = len(settings.hidden) + 1
+    outputs = _dense(keras.layers.Dense, last, classes, settings, seed, **options)(x)
     return keras.Model(images, outputs, name="mlp")
 
 
@@ -91,17 +101,22 @@ def parameter_count(settings: config.MLP, input_shape: tuple[int, int, int], cla
 
 
 def _hidden(
-    x: keras.KerasTensor, number: int, units: int, settings: config.MLP, seed: int
+    x: keras.KerasTensor,
+    number: int,
+    units: int,
+    settings: config.MLP,
+    seed: int,
+    dense: type[keras.layers.Dense],
 ) -> keras.KerasTensor:
     """Append hidden layer ``number`` (from 1), with what belongs to it, to the tensor ``x``."""
     activation = settings.activation
     name = f"dense_{number}"
     if settings.normalisation == "none":
-        x = _dense(number, units, settings, seed, name=name, activation=activation)(x)
+        x = _dense(dense, number, units, settings, seed, name=name, activation=activation)(x)
     else:
         # Batch normalisation takes any bias away again and has an offset of its own.
         use_bias = settings.normalisation != "batch"
-        x = _dense(number, units, settings, seed, name=name, use_bias=use_bias)(x)
+        x = _dense(dense, number, units, settings, seed, name=name, use_bias=use_bias)(x)
         x = _normalisation(settings, number)(x)
         x = keras.layers.Activation(activation, name=f"activation_{number}")(x)
     if settings.dropout:
@@ -111,11 +126,16 @@ def _hidden(
 
 
 def _dense(
-    number: int, units: int, settings: config.MLP, seed: int, **options: Any
+    layer: type[keras.layers.Dense],
+    number: int,
+    units: int,
+    settings: config.MLP,
+    seed: int,
+    **options: Any,
 ) -> keras.layers.Dense:
     cls = getattr(keras.initializers, settings.initialiser)
     seeded = "seed" in inspect.signature(cls).parameters
-    return keras.layers.Dense(
+    return layer(
         units,
         kernel_initializer=cls(seed=_seed(seed, number, _KERNEL)) if seeded else cls(),
         kernel_regularizer=_regularizer(settings),

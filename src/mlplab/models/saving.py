@@ -1,25 +1,33 @@
 """A network in a file, and in words."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 
+from mlplab.models.dense import Dense
 from mlplab.models.dropout import Dropout
 from mlplab.runs.store import storage
 
+# Our layers compute what these of Keras do, faster.
+PLAIN: dict[type, Any] = {Dense: keras.layers.Dense, Dropout: keras.layers.Dropout}
 
-def save(model: keras.Model, path: Path) -> None:
+
+def save(model: keras.Model, path: Path) -> keras.Model:
     """Write a network, without its optimizer, as a ``.keras`` file; whole or not at all.
 
     The file has the layers of Keras alone, so that any program with Keras opens it. The model is
     no longer compiled afterwards: who loads the file predicts, and an optimizer's state would
     triple it.
 
+    Returns:
+        The network as the file has it.
+
     Raises:
         StorageError: if the disk is full or the folder cannot be written.
     """
     model.optimizer, model.compiled = None, False
-    if any(isinstance(layer, Dropout) for layer in model.layers):
+    if any(type(layer) in PLAIN for layer in model.layers):
         plain = keras.models.clone_model(model, clone_function=_of_keras)
         plain.set_weights(model.get_weights())
         model = plain
@@ -30,12 +38,12 @@ def save(model: keras.Model, path: Path) -> None:
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
+    return model
 
 
 def _of_keras(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Return a copy of a layer, Keras's own one in place of ours."""
-    cls = keras.layers.Dropout if isinstance(layer, Dropout) else type(layer)
-    return cls.from_config(layer.get_config())
+    return PLAIN.get(type(layer), type(layer)).from_config(layer.get_config())
 
 
 def summary(model: keras.Model) -> str:

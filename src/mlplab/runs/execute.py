@@ -199,7 +199,8 @@ class _Job:
         record.diagnostics = probe().to_json()
         predictions: judge.Predictions = {}
         if all(np.isfinite(np.asarray(weight)).all() for weight in model.weights):
-            saving.save(model, self.folder / "model.keras")
+            # Judged as it is saved: in Keras's own layers, whatever the precision of training.
+            model = saving.save(model, self.folder / "model.keras")
             record.metrics, predictions = judge.judge(
                 self.folder,
                 model,

@@ -88,7 +88,15 @@ def prepare(
     standard = recipe.data.scaling == "standard"
     moments = channel_statistics(train.images) if standard else (None, None)
     scaling = scaling_layer(recipe.data.scaling, *moments)
-    model = models.build(recipe.model, train.images.shape[1:], classes, scaling, recipe.seed, trust)
+    model = models.build(
+        recipe.model,
+        train.images.shape[1:],
+        classes,
+        scaling,
+        recipe.seed,
+        trust,
+        recipe.training.precision,
+    )
     loss = losses.build(recipe.loss)
     rate = None
     if recipe.schedule is not None:

@@ -1,0 +1,48 @@
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+
+from mlplab.models import saving
+from mlplab.models.dense import Dense, product
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((64, 96)).astype(np.float32)
+W = RNG.standard_normal((96, 32)).astype(np.float32)
+
+
+def exact(x: np.ndarray) -> np.ndarray:
+    return np.asarray(jnp.asarray(x).astype(jnp.bfloat16), np.float64)
+
+
+def test_the_factors_are_rounded_and_the_sum_is_not() -> None:
+    expected = exact(X) @ exact(W)
+    result = product(X, W)
+    assert result.dtype == jnp.float32
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-4)
+    assert abs(np.asarray(result) - X @ W).max() > 1e-3
+
+
+def test_gradients_are_those_of_the_rounded_product() -> None:
+    g = RNG.standard_normal((64, 32)).astype(np.float32)
+    _, back = jax.vjp(product, X, W)
+    to_x, to_w = back(jnp.asarray(g))
+    np.testing.assert_allclose(to_x, exact(g) @ exact(W).T, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(to_w, exact(X).T @ exact(g), rtol=1e-4, atol=1e-3)
+    assert to_x.dtype == to_w.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("options", [{}, {"activation": "relu"}, {"use_bias": False}])
+def test_it_is_the_dense_layer_of_keras_to_three_digits(options, tmp_path) -> None:
+    inputs = keras.Input((96,))
+    model = keras.Model(inputs, Dense(32, name="dense_1", **options)(inputs))
+    plain = keras.layers.Dense(32, **options)
+    plain.build((None, 96))
+    plain.set_weights(model.get_weights())
+    ours, theirs = np.asarray(model(X)), np.asarray(plain(X))
+    np.testing.assert_allclose(ours, theirs, atol=0.05)
+    saving.save(model, tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(loaded.layers[-1]) is keras.layers.Dense
+    np.testing.assert_allclose(loaded.predict(X, verbose=0), theirs, atol=1e-5)
