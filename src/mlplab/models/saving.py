@@ -20,7 +20,7 @@ def save(model: keras.Model, path: Path) -> None:
     """
     model.optimizer, model.compiled = None, False
     if any(isinstance(layer, Dropout) for layer in model.layers):
-        plain = keras.models.clone_model(model, clone_function=_of_keras)
+        plain = keras.models.clone_model(model, clone_function=of_keras)
         plain.set_weights(model.get_weights())
         model = plain
     aside = path.with_name(".saving.keras")
@@ -32,7 +32,7 @@ def save(model: keras.Model, path: Path) -> None:
             aside.unlink(missing_ok=True)
 
 
-def _of_keras(layer: keras.layers.Layer) -> keras.layers.Layer:
+def of_keras(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Return a copy of a layer, Keras's own one in place of ours."""
     cls = keras.layers.Dropout if isinstance(layer, Dropout) else type(layer)
     return cls.from_config(layer.get_config())
