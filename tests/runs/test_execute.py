@@ -346,3 +346,13 @@ def test_the_samples_of_a_folder_are_of_all_its_classes() -> None:
     labels = np.repeat([0, 1], 700)
     assert set(labels[judge.sample(len(labels), 25)]) == {0, 1}
     assert sorted(judge.sample(5, 25)) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+def test_the_published_network_gives_the_same_bits_twice(cifar10_dir: Path, tmp_path: Path) -> None:
+    recipe = mlplab.recipe("seed-honest", training={"epochs": 1})
+    runs = [mlplab.train(recipe, data_dir=cifar10_dir, runs_dir=tmp_path) for _ in range(2)]
+    one, two = (run.predictions("test")["probabilities"] for run in runs)
+    np.testing.assert_array_equal(one, two)
+    assert runs[0].metrics == runs[1].metrics
