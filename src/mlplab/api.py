@@ -27,7 +27,7 @@ def recipe(name_or_path: str, **tables: Mapping[str, Any] | int) -> Recipe:
     Raises:
         RecipeError: if the recipe or a key is wrong.
 
-    Example:
+    Examples:
         >>> import mlplab
         >>> changed = mlplab.recipe("seed", optimizer={"name": "sgd", "learning_rate": 0.05})
         >>> changed.optimizer.params
@@ -50,7 +50,7 @@ def train(
     """Train a recipe, evaluate the network and record the run.
 
     Args:
-        recipe: from :func:`recipe`, or a shipped name.
+        recipe: from ``mlplab.recipe``, or a shipped name.
         data_dir: a folder that holds the data set's, such as ``cifar10/``.
         runs_dir: where the run folder is made.
         name: of the run; by default made of the recipe, the time and the seed.
@@ -66,24 +66,24 @@ def train(
         UserError: for a wrong recipe or missing data.
         StorageError: if the disk is full or the runs folder cannot be written.
 
-    Example:
+    Examples:
         >>> import mlplab, tempfile
         >>> quick = mlplab.recipe("quickstart", training={"epochs": 2})
         >>> run = mlplab.train(quick, runs_dir=tempfile.mkdtemp())
         >>> run.record.status, len(run.history), run.record.parameters
         ('finished', 2, 85002)
         >>> run.predictions("test")["probabilities"].shape
-        (360, 10)
+        (359, 10)
     """
     from mlplab.runs import execute
 
-    named = recipe if isinstance(recipe, str) else None
+    title = Path(recipe).stem if isinstance(recipe, str) else "recipe"
     options = execute.Options(
         data_dir=Path(data_dir) if data_dir is not None else None,
         runs_dir=Path(runs_dir),
         name=name,
         group=group,
-        recipe_name=Path(named).stem if named else "recipe",
+        recipe_name=title,
         open_test=open_test,
         trust=trust,
     )

@@ -102,7 +102,7 @@ Penalty = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class MLP(Table):
     """``[model]`` with ``name = "mlp"``: dense layers on the flattened image."""
 
-    name: Literal["mlp"] = "mlp"
+    name: Literal["mlp"] = Field("mlp", description="the family of networks")
     hidden: list[Width] = Field(
         [1024, 1024, 1024, 1024], max_length=1000, description="units of each hidden layer"
     )
@@ -119,6 +119,8 @@ class MLP(Table):
 class CustomModel(Named):
     """``[model]`` with ``name = "module:function"``: the function builds a ``keras.Model``."""
 
+    name: str = Field(description="the function; all other keys are its parameters")
+
 
 MODELS: dict[str, type[Table]] = {"mlp": MLP}
 
@@ -127,7 +129,9 @@ class Loss(Table):
     """``[loss]``: what is minimised."""
 
     name: str = Field("sparse_categorical_crossentropy", description="a loss of Keras")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of the target that is spread over all classes"
+    )
     class_weights: Annotated[Literal["balanced"] | list[Penalty] | None, *Absent] = Field(
         None, description="'balanced', or a weight for each class"
     )
@@ -136,8 +140,8 @@ class Loss(Table):
 class Training(Table):
     """``[training]``: how long, in what batches, in what precision."""
 
-    epochs: int = Field(100, ge=1, le=1_000_000)
-    batch_size: int = Field(64, ge=1, le=1_000_000)
+    epochs: int = Field(100, ge=1, le=1_000_000, description="passes over the images, at most")
+    batch_size: int = Field(64, ge=1, le=1_000_000, description="images a step")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="of the factors of dense products; everything else is float32"
     )
@@ -149,7 +153,9 @@ SplitName = Literal["train", "validation", "test"]
 class Evaluation(Table):
     """``[evaluation]``: what is measured when training has ended."""
 
-    splits: list[SplitName] = Field(["train", "validation", "test"])
+    splits: list[SplitName] = Field(
+        ["train", "validation", "test"], description="what is measured when training has ended"
+    )
     top_k: int = Field(5, ge=1, description="k of the top-k accuracy")
 
 
@@ -160,7 +166,9 @@ class Recipe(Table):
     configuration.
     """
 
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(
+        0, ge=0, lt=2**31, description="decides the split, initial weights, order and dropout"
+    )
     data: Data = Data()
     model: MLP | CustomModel = MLP()
     optimizer: Named = Named(name="adam")

@@ -5,8 +5,8 @@ MlplabError                 base; the command line prints it in one or two lines
 │   ├── RecipeError         a recipe, an override, or a setting in it
 │   ├── DataError           a data set that is missing, damaged or unsuitable
 │   └── RunError            a run or runs folder that is missing, ambiguous or damaged
-└── Failure                 what went wrong while working (exit code 1)
-    └── StorageError        a disk that is full or a folder that cannot be written
+├── StorageError            a disk that is full or a folder that cannot be written (exit code 1)
+└── TrainingError           a training that cannot go on (exit code 1)
 """
 
 import difflib

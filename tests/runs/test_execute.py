@@ -33,7 +33,13 @@ def test_a_finished_run_has_every_file_of_the_contract(run: Run) -> None:
     expected = {"recipe.toml", "record.json", "metrics.jsonl", "model.keras", "report.html"}
     expected |= {f"predictions-{split}.npz" for split in ("train", "validation", "test")}
     assert expected <= files
-    pictures = {"curves", "weights", "confusion_matrix-test", "per_class_accuracy-test"}
+    pictures = {
+        "sample_grid",
+        "curves",
+        "weights",
+        "confusion_matrix-test",
+        "per_class_accuracy-test",
+    }
     pictures |= {"calibration-test", "confident_mistakes-test"}
     assert {f"figures/{name}.png" for name in pictures} <= files
     assert (run.folder / "tensorboard" / "train").is_dir()
@@ -285,3 +291,68 @@ def test_a_folder_of_uneven_classes_is_trained_with_balanced_weights(tmp_path: P
     page = (run.folder / "report.html").read_text()
     assert "dark &lt;b&gt;" in page
     assert "dark <b>" not in page
+
+
+def test_a_run_that_ends_in_numbers_that_are_none_is_not_finished(tmp_path: Path) -> None:
+    recipe = mlplab.recipe(
+        "quickstart",
+        optimizer={"name": "sgd", "learning_rate": 1e30},
+        training={"epochs": 1, "batch_size": 5000},
+        callbacks={"early_stopping": "none", "tensorboard": "none"},
+    )
+    record = mlplab.train(recipe, runs_dir=tmp_path).record
+    assert record.status == "diverged"
+    assert record.test_openings == 0
+
+
+def test_an_interrupted_run_does_not_look_at_the_test_split_in_secret(tmp_path: Path) -> None:
+    class PressAtOnce(Silent):
+        def on_steps(self, epoch: int, done: int, total: int, logs: dict[str, float]) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    recipe = mlplab.recipe("quickstart", **SHORT, data={"validation": "test"})
+    run = mlplab.train(recipe, runs_dir=tmp_path, watcher=PressAtOnce())
+    assert run.record.status == "interrupted"
+    assert set(run.metrics) == {"train"}
+    assert run.record.test_openings == 0
+
+
+def test_keeping_the_test_split_closed_is_refused_where_it_is_the_validation_split() -> None:
+    recipe = mlplab.recipe("quickstart", data={"validation": "test"})
+    with pytest.raises(RecipeError, match="--no-test"):
+        mlplab.train(recipe, open_test=False)
+
+
+def test_a_run_killed_in_training_has_told_its_epochs(tmp_path: Path) -> None:
+    class Look(Silent):
+        def on_row(self, row: dict[str, float]) -> None:
+            record = mlplab.load_run("last", tmp_path).record
+            assert (record.status, record.epochs) == ("running", int(row["epoch"]))
+
+    mlplab.train(mlplab.recipe("quickstart", **SHORT), runs_dir=tmp_path, watcher=Look())
+
+
+def test_the_same_configuration_has_one_identity_however_it_is_spelt(tmp_path: Path) -> None:
+    from mlplab.runs.prepare import complete
+
+    spelt = {"model": {"activation": "ReLU"}, "loss": {"name": "SparseCategoricalCrossentropy"}}
+    one, two = (complete(mlplab.recipe("seed", **tables)) for tables in ({}, spelt))
+    assert recipes.config_id(one) == recipes.config_id(two)
+
+
+def test_the_samples_of_a_folder_are_of_all_its_classes() -> None:
+    from mlplab.runs import judge
+
+    labels = np.repeat([0, 1], 700)
+    assert set(labels[judge.sample(len(labels), 25)]) == {0, 1}
+    assert sorted(judge.sample(5, 25)) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+def test_the_published_network_gives_the_same_bits_twice(cifar10_dir: Path, tmp_path: Path) -> None:
+    recipe = mlplab.recipe("seed-honest", training={"epochs": 1})
+    runs = [mlplab.train(recipe, data_dir=cifar10_dir, runs_dir=tmp_path) for _ in range(2)]
+    one, two = (run.predictions("test")["probabilities"] for run in runs)
+    np.testing.assert_array_equal(one, two)
+    assert runs[0].metrics == runs[1].metrics

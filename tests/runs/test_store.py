@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,17 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write('{"epoch": 2, "lo')
     assert store.read_lines(path) == [{"epoch": 1}]
+    store.append_line(path, {"epoch": 3})
+    assert store.read_lines(path) == [{"epoch": 1}, {"epoch": 3}]
+
+
+def test_files_have_the_modes_that_the_user_wants(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        store.write_text(tmp_path / "file", "private")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_run_is_found_by_name_prefix_path_and_last(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The command line: ``mlplab COMMAND``. Commands import Keras and JAX only when they need them."""
 
+import os
+
 from mlplab.cli import data, recipes, report, runs, tensorboard, train, use
 from mlplab.cli.app import app
 
@@ -8,4 +10,6 @@ __all__ = ["data", "main", "recipes", "report", "runs", "tensorboard", "train", 
 
 def main() -> None:
     """Run the command line."""
+    # Whatever other programs of the user's want of Keras, ours are written for JAX.
+    os.environ["KERAS_BACKEND"] = "jax"
     app()

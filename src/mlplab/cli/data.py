@@ -9,7 +9,10 @@ from rich.table import Table
 
 from mlplab.cli.app import AsJson, DataDir, app, err, note, out, print_json
 
-commands = typer.Typer(no_args_is_help=True, help="The data sets: a picture, facts, download.")
+commands = typer.Typer(
+    no_args_is_help=True,
+    help="The data sets: a picture, facts, download.\n\nExample: mlplab data info digits",
+)
 app.add_typer(commands, name="data")
 
 Name = Annotated[str, typer.Argument(help="cifar10, cifar100, digits or folder.")]
@@ -32,10 +35,14 @@ def show(
     """
     dataset = _load(name, path, image_size, data_dir)
 
+    import numpy as np
+
     from mlplab import figures
 
     target = output or Path(f"{name}-samples.png")
-    split = dataset.train
+    # Drawn at random: the images of a folder lie class by class.
+    chosen = np.random.default_rng(0).permutation(len(dataset.train))[:25]
+    split = dataset.train.take(chosen)
     figures.save(figures.sample_grid(split.images, split.labels, dataset.class_names), target)
     if as_json:
         print_json({"picture": str(target)})

@@ -36,19 +36,19 @@ class Bar(Silent):
         passed = epoch - 1 + done / total
         seconds = time.monotonic() - self.begun
         left = seconds / passed * (self.epochs - passed)
-        numbers = f"loss {logs['loss']:.3f}  accuracy {100 * logs['accuracy']:.1f} %"
+        numbers = f"loss {logs['loss']:.3f}  acc {100 * logs['accuracy']:.1f} %"
         self.display.update(
             self.task,
             completed=passed,
-            epoch=f"{epoch}/{self.epochs}",
+            epoch=f"epoch {epoch}/{self.epochs}",
             numbers=numbers + self.validation,
-            pace=f"{passed * total * self.batch_size / seconds:,.0f} images/s",
-            left=f"at most {_duration(left)} left",
+            pace=f"{passed * total * self.batch_size / seconds:,.0f} img/s",
+            left=f"{_duration(left)} left",
         )
 
     def on_row(self, row: dict[str, float]) -> None:
         if "val_accuracy" in row:
-            self.validation = f"  validation {100 * row['val_accuracy']:.1f} %"
+            self.validation = f"  val {100 * row['val_accuracy']:.1f} %"
 
 
 @contextmanager
@@ -58,18 +58,18 @@ def bar(epochs: int, batch_size: int, console: Console, quiet: bool) -> Iterator
         yield Silent()
         return
     columns = (
-        TextColumn("epoch {task.fields[epoch]}"),
-        BarColumn(bar_width=20),
+        TextColumn("{task.fields[epoch]}"),
+        BarColumn(bar_width=8 if console.width < 100 else 24),
         TextColumn("{task.fields[numbers]}"),
         TextColumn("[dim]{task.fields[pace]}  {task.fields[left]}[/dim]"),
     )
     with Progress(*columns, console=console, transient=True) as display:
         task = display.add_task(
-            "", total=epochs, epoch=f"1/{epochs}", numbers="compiling", pace="", left=""
+            "", total=epochs, epoch=f"epoch 1/{epochs}", numbers="compiling", pace="", left=""
         )
         yield Bar(display, task, epochs, batch_size)
 
 
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    return f"{minutes}:{rest:02d}" if minutes else f"{rest} s"

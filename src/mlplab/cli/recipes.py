@@ -8,7 +8,7 @@ from rich.table import Table
 from mlplab import recipes as shipped
 from mlplab.cli.app import AsJson, app, out, print_json
 
-commands = typer.Typer(invoke_without_command=True, help="The recipes that ship with mlplab.")
+commands = typer.Typer(invoke_without_command=True)
 app.add_typer(commands, name="recipes")
 
 

@@ -13,7 +13,7 @@ from mlplab.runs import store
 from mlplab.runs.record import Record
 from mlplab.runs.run import Run
 
-commands = typer.Typer(invoke_without_command=True, help="The runs there are.")
+commands = typer.Typer(invoke_without_command=True)
 app.add_typer(commands, name="runs")
 
 Order = Literal["validation", "started", "seconds", "name"]

@@ -1,6 +1,5 @@
 """Runs as text in the terminal."""
 
-import math
 import statistics
 from collections.abc import Sequence
 
@@ -29,8 +28,8 @@ def run(console: Console, run: Run) -> None:
     for heading in ("", "accuracy", "95 % interval", "loss", "images"):
         table.add_column(heading, justify="left" if not heading else "right")
     for split in SPLITS:
-        metrics = record.metrics.get(split)
-        if metrics and not (split == "validation" and record.selected_on == "test"):
+        if _is_shown(record, split):
+            metrics = record.metrics[split]
             interval = (
                 f"{100 * metrics['accuracy_low']:.1f} to {100 * metrics['accuracy_high']:.1f}"
             )
@@ -38,7 +37,7 @@ def run(console: Console, run: Run) -> None:
                 split,
                 percent(metrics["accuracy"]),
                 interval,
-                f"{metrics['loss']:.3f}",
+                "–" if metrics["loss"] is None else f"{metrics['loss']:.3f}",
                 f"{metrics['n']:,}",
             )
     console.print(table)
@@ -63,6 +62,8 @@ def openings(ledger: dict[str, int]) -> str:
 
 def _ending(record: Record) -> str:
     best = f", weights of epoch {record.best_epoch}" if record.best_epoch < record.epochs else ""
+    if record.status == "interrupted":
+        best = best if record.best_epoch else ", weights of that moment"
     reason = f" ({record.reason})" if record.reason else ""
     return (
         f"{record.status}{escape(reason)} after {record.epochs} epochs{best},"
@@ -72,13 +73,22 @@ def _ending(record: Record) -> str:
 
 def replicates(console: Console, records: Sequence[Record]) -> None:
     """Print mean and standard deviation over runs that differ in their seed alone."""
-    table = Table(title=f"{len(records)} seeds", box=None, pad_edge=False, title_justify="left")
+    done = [record for record in records if record.status == "finished"]
+    for record in records:
+        if record not in done:
+            console.print(f"left out of the mean: {record.name}, {record.status}")
+    table = Table(title=f"{len(done)} seeds", box=None, pad_edge=False, title_justify="left")
     for heading in ("", "mean", "sd", "each seed"):
         table.add_column(heading, justify="left" if heading in ("", "each seed") else "right")
     for split in SPLITS:
-        values = [r.metrics[split]["accuracy"] for r in records if split in r.metrics]
+        values = [r.metrics[split]["accuracy"] for r in done if _is_shown(r, split)]
         if values:
-            spread = statistics.stdev(values) if len(values) > 1 else math.nan
+            spread = f"{100 * statistics.stdev(values):.2f}" if len(values) > 1 else "–"
             each = "  ".join(f"{100 * value:.1f}" for value in values)
-            table.add_row(split, percent(statistics.mean(values)), f"{100 * spread:.2f}", each)
+            table.add_row(split, percent(statistics.mean(values)), spread, each)
     console.print(table)
+
+
+def _is_shown(record: Record, split: str) -> bool:
+    """Whether a split has figures of its own: validation may have been the test split itself."""
+    return split in record.metrics and not (split == "validation" and record.selected_on == "test")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from mlplab.cli import progress, show
 from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, err, out, print_json
@@ -21,7 +22,7 @@ EXIT = {"finished": 0, "interrupted": 130, "diverged": 1}
 def train(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a .toml file.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys to change.")
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Keys to change.")
     ] = None,
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),
@@ -78,7 +79,7 @@ def train(
         show.replicates(out, [run.record for run in done])
     if code := max(EXIT[run.record.status] for run in done):
         if done[-1].record.reason:
-            err.print(f"[red]error:[/red] {done[-1].record.reason}")
+            err.print(f"[red]error:[/red] {escape(done[-1].record.reason)}")
         raise typer.Exit(code)
 
 

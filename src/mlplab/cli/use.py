@@ -50,7 +50,7 @@ def evaluate(
 @app.command(no_args_is_help=True)
 def predict(
     run: RunName,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     runs_dir: RunsDir = Path("runs"),
     trust: Trust = False,

@@ -71,8 +71,8 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Answer with stand-ins alone.
 
-        They are bound methods because a pickle can set attributes of whatever it is handed; those
-        of a bound method cannot be set.
+        They are bound methods because a pickle can set attributes of whatever it is handed: on an
+        instance or a class of ours they might mean something, on a method they are never read.
         """
         if module.startswith("numpy.core."):  # its name before NumPy 2
             module = module.replace("numpy.core.", "numpy._core.", 1)

@@ -12,6 +12,20 @@ __all__ = ["MODELS", "build", "custom", "inputs", "mlp"]
 MODELS: dict[str, Callable[..., keras.Model]] = {"mlp": mlp.build}
 
 
+def complete(
+    settings: config.MLP | config.CustomModel, trust: bool
+) -> config.MLP | config.CustomModel:
+    """Return the settings with Keras's own spellings; find code of the user's own.
+
+    Raises:
+        RecipeError: for a name that does not exist, or code that is not trusted or not there.
+    """
+    if isinstance(settings, config.CustomModel):
+        custom.load_object(settings.name, trust)
+        return settings
+    return mlp.complete(settings)
+
+
 def build(
     settings: config.MLP | config.CustomModel,
     input_shape: tuple[int, int, int],

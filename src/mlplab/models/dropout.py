@@ -14,8 +14,9 @@ import keras
 
 @keras.saving.register_keras_serializable(package="mlplab")
 class Dropout(keras.layers.Dropout):  # type: ignore[misc]
-    """``keras.layers.Dropout`` with hashed bits: the same distribution, the same parameters.
+    """``keras.layers.Dropout`` with hashed bits: the same distribution, for each element its own.
 
+    There is no ``noise_shape``.
     The stream of keys is Keras's own seed generator, so that a training is replayed by its state.
     """
 
@@ -24,7 +25,7 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
         if not training or not self.rate:
             return inputs
         bits = hashed_bits(self.seed_generator.next(), inputs.shape)
-        kept = bits >= jnp.uint32(round(self.rate * 2**32))
+        kept = bits >= jnp.uint32(min(round(self.rate * 2**32), 2**32 - 1))
         return jnp.where(kept, inputs / (1 - self.rate), jnp.zeros((), inputs.dtype))
 
 

@@ -64,12 +64,7 @@ def build(
     Raises:
         RecipeError: for an unknown activation or initialiser, or a network too large to train.
     """
-    settings = settings.model_copy(
-        update={
-            "activation": _named(settings.activation, _ACTIVATIONS, "model.activation"),
-            "initialiser": _named(settings.initialiser, _INITIALISERS, "model.initialiser"),
-        }
-    )
+    settings = complete(settings)
     parameters = parameter_count(settings, input_shape, classes)
     if parameters > _LARGEST:
         raise RecipeError(
@@ -84,6 +79,20 @@ def build(
     last = len(settings.hidden) + 1
     outputs = _dense(keras.layers.Dense, last, classes, settings, seed, **options)(x)
     return keras.Model(images, outputs, name="mlp")
+
+
+def complete(settings: config.MLP) -> config.MLP:
+    """Return the settings with Keras's own spelling of the activation and the initialiser.
+
+    Raises:
+        RecipeError: for one that does not exist.
+    """
+    return settings.model_copy(
+        update={
+            "activation": _named(settings.activation, _ACTIVATIONS, "model.activation"),
+            "initialiser": _named(settings.initialiser, _INITIALISERS, "model.initialiser"),
+        }
+    )
 
 
 def parameter_count(settings: config.MLP, input_shape: tuple[int, int, int], classes: int) -> int:

@@ -28,7 +28,7 @@ def save(model: keras.Model, path: Path) -> keras.Model:
     """
     model.optimizer, model.compiled = None, False
     if any(type(layer) in PLAIN for layer in model.layers):
-        plain = keras.models.clone_model(model, clone_function=_of_keras)
+        plain = keras.models.clone_model(model, clone_function=of_keras)
         plain.set_weights(model.get_weights())
         model = plain
     aside = path.with_name(".saving.keras")
@@ -41,7 +41,7 @@ def save(model: keras.Model, path: Path) -> keras.Model:
     return model
 
 
-def _of_keras(layer: keras.layers.Layer) -> keras.layers.Layer:
+def of_keras(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Return a copy of a layer, Keras's own one in place of ours."""
     return PLAIN.get(type(layer), type(layer)).from_config(layer.get_config())
 

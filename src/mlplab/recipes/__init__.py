@@ -176,6 +176,8 @@ def _explain(error: ValidationError, tables: Tables) -> str:
             wrong = str(_at(tables, ["model", "name"]))
             return f"model.name: {message}{nearest(wrong, config.MODELS)}"
         return message if path == ["data"] else f"{where}: {message}"
+    if first["type"] in ("model_type", "dict_type") and isinstance(first["input"], str):
+        return f"'{where}' is a table; to name what it is, write {where}.name={first['input']}"
     given = repr(first["input"])
     shown = given if len(given) < 60 else f"{given[:57]}..."
     return f"{where} = {shown} is wrong: {message[0].lower()}{message[1:]}"

@@ -1,6 +1,7 @@
 """The one function that joins data, model, optimizer, engine, judgement and record."""
 
 import math
+import re
 import shutil
 import time
 import tomllib
@@ -17,7 +18,7 @@ import numpy as np
 from mlplab import recipes
 from mlplab.config import Recipe
 from mlplab.data import Split
-from mlplab.errors import StorageError
+from mlplab.errors import RecipeError, StorageError
 from mlplab.models import saving
 from mlplab.models.flops import flops_per_example
 from mlplab.runs import environment, judge, store
@@ -27,6 +28,7 @@ from mlplab.runs.publish import publish
 from mlplab.runs.record import Record, Seconds, Status
 from mlplab.runs.run import Run
 from mlplab.training import callbacks, tensorboard
+from mlplab.training.compilation import keep_compiled
 from mlplab.training.diagnostics import Probe
 from mlplab.training.engine import Ending, Fit, Plan, Row, Silent, Watcher, fit
 from mlplab.training.steps import Arrays
@@ -84,10 +86,18 @@ def run(recipe: Recipe, options: Options, watcher: Watcher | None = None) -> Run
     """
     begun = time.perf_counter()
     watcher = watcher or Silent()
-    store.check_name(options.name or options.recipe_name)
+    if options.name is not None:
+        store.check_name(options.name)
+    if recipe.data.validation == "test" and not options.open_test:
+        raise RecipeError(
+            "this recipe validates on the test split, which --no-test keeps closed;"
+            " hold validation images out of training: data.validation=0.1"
+        )
     keras.config.disable_interactive_logging()  # Keras would print among our results
+    keep_compiled(watcher.on_note)
     experiment = prepare(recipe, options.data_dir, options.trust, watcher.on_note)
-    name = f"{options.recipe_name}-{datetime.now():%Y%m%d-%H%M%S}-s{recipe.seed}"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", options.recipe_name).strip("-.") or "recipe"
+    name = f"{stem}-{datetime.now():%Y%m%d-%H%M%S}-s{recipe.seed}"
     folder = store.create(options.runs_dir, options.name or name)
     job = _Job(experiment, options, watcher, folder, begun)
     try:
@@ -96,8 +106,9 @@ def run(recipe: Recipe, options: Options, watcher: Watcher | None = None) -> Run
         shutil.rmtree(folder, ignore_errors=True)  # nothing is in it yet that could be lost
         raise
     try:
-        with store.storage(f"the run folder {folder}"), interruptible() as should_stop:
-            job.train(should_stop)
+        with store.storage(f"the run folder {folder}"):
+            with interruptible() as should_stop:
+                job.train(should_stop)
             job.finish()
     except BaseException as error:
         with suppress(StorageError):
@@ -151,11 +162,13 @@ class _Job:
         """Run the engine; afterwards the trained weights are in the model."""
         experiment, recipe = self.experiment, self.experiment.recipe
         train = experiment.splits.train
-        labels = train.labels[:PROBE_IMAGES]
+        # Drawn at random: the images of a folder lie class by class.
+        chosen = judge.sample(len(train), PROBE_IMAGES)
+        labels = train.labels[chosen]
         weights = experiment.class_weights
         self.context = callbacks.Context(
             folder=self.folder,
-            images=train.images[:PROBE_IMAGES],
+            images=train.images[chosen],
             labels=experiment.encoded(labels),
             weights=None if weights is None else weights[labels],
             class_names=experiment.dataset.class_names,
@@ -181,24 +194,26 @@ class _Job:
             train=round(time.perf_counter() - begun, 3),
             epoch_median=round(self.fit.epoch_median, 4),
         )
-        self.record.epochs = len(self.fit.rows)
         self.record.best_epoch = self._best_epoch()
 
     def _best_epoch(self) -> int:
-        for callback in self.callbacks:
+        for callback in reversed(self.callbacks):  # the last to restore its weights wins
             early = isinstance(callback, keras.callbacks.EarlyStopping)
             if early and callback.restore_best_weights and callback.best_weights is not None:
                 return int(callback.best_epoch) + 1
-        return len(self.fit.rows)
+        # Within an epoch the weights are those of no epoch.
+        return len(self.fit.rows) if self.fit.ending != "interrupted" else 0
 
     def finish(self) -> None:
         """Save and judge the network, then complete the record and its page."""
-        record, status, context = self.record, STATUS[self.fit.ending], self.context
+        record, context = self.record, self.context
         experiment, model = self.experiment, self.experiment.model
         probe = Probe(model, context.images, context.labels, context.weights)
         record.diagnostics = probe().to_json()
         predictions: judge.Predictions = {}
-        if all(np.isfinite(np.asarray(weight)).all() for weight in model.weights):
+        sound = all(np.isfinite(np.asarray(weight)).all() for weight in model.weights)
+        status = STATUS[self.fit.ending] if sound else "diverged"
+        if sound:
             # Judged as it is saved: in Keras's own layers, whatever the precision of training.
             model = saving.save(model, self.folder / "model.keras")
             record.metrics, predictions = judge.judge(
@@ -218,7 +233,7 @@ class _Job:
             predictions,
             record.class_names,
         )
-        self._tensorboard(predictions)
+        self._tensorboard(predictions, status)
         reason = None
         if status == "diverged":
             last = self.fit.rows[-1]["epoch"]
@@ -236,9 +251,12 @@ class _Job:
             if not self.experiment.selects_on_test:
                 store.open_test(self.options.runs_dir, self.record)
                 self.record.test_openings += 1
+        elif self.experiment.selects_on_test and status != "finished":
+            # Validation is the test split, and these weights have not been looked at there.
+            which = [name for name in which if name != "validation"]
         return which
 
-    def _tensorboard(self, predictions: judge.Predictions) -> None:
+    def _tensorboard(self, predictions: judge.Predictions, status: Status) -> None:
         if not any(isinstance(c, tensorboard.TensorBoard) for c in self.callbacks):
             return
         tensorboard.write_results(
@@ -248,6 +266,8 @@ class _Job:
             metrics=self.record.metrics,
             **judge.mistakes(self.experiment.splits, predictions, self.record.class_names),
             class_names=self.record.class_names,
+            selected_on=self.record.selected_on,
+            succeeded=status == "finished",
         )
 
     def end(self, status: Status, reason: str | None) -> None:
@@ -274,6 +294,8 @@ class _Journal:
             job.record.test_openings += 1
         finite = {key: value if math.isfinite(value) else None for key, value in row.items()}
         store.append_line(job.folder / "metrics.jsonl", finite)
+        job.record.epochs = int(row["epoch"])
+        store.write_record(job.folder, job.record)
         job.watcher.on_row(row)
 
 

@@ -16,6 +16,8 @@ from mlplab.training import evaluate
 
 Predictions = dict[str, NDArray[np.float32]]
 
+SAMPLES = 25  # images in the sample picture
+
 
 def judge(
     folder: Path, model: keras.Model, splits: Splits, which: Sequence[str], top_k: int
@@ -36,8 +38,8 @@ def judge(
     predictions: Predictions = {}
     for name in which:
         split = getattr(splits, name)
-        if name == "validation" and splits.validation is splits.test and "test" in predictions:
-            predictions[name] = predictions["test"]
+        if name == "test" and splits.validation is splits.test and "validation" in predictions:
+            predictions[name] = predictions["validation"]
         else:
             predictions[name] = evaluate.probabilities(model, split.images)
         metrics[name] = evaluate.metrics(predictions[name], split.labels, top_k)
@@ -57,6 +59,11 @@ def draw(
     """Write the run's figures: those of the last split that was measured, test if it was."""
     target = folder / "figures"
     target.mkdir(exist_ok=True)
+    chosen = sample(len(splits.train), SAMPLES)
+    grid = figures.sample_grid(
+        splits.train.images[chosen], splits.train.labels[chosen], class_names
+    )
+    figures.save(grid, target / "sample_grid.png")
     if rows:
         history = {key: [row.get(key) for row in rows] for key in rows[0]}
         figures.save(figures.curves(history, best_epoch or None), target / "curves.png")
@@ -95,6 +102,11 @@ def mistakes(
         "confusion": confusion(predicted, split.labels, len(class_names)),
         "mistakes": figures.confident_mistakes(split.images, split.labels, predicted, class_names),
     }
+
+
+def sample(n: int, count: int) -> NDArray[np.int64]:
+    """Return up to ``count`` of ``n`` positions, drawn at random, always the same ones, int64."""
+    return np.random.default_rng(0).permutation(n)[:count]
 
 
 def first_kernel(model: keras.Model) -> NDArray[np.float32] | None:

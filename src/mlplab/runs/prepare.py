@@ -20,20 +20,32 @@ from mlplab.optim import optimizers, schedules
 from mlplab.training import callbacks, losses
 
 
-def complete(recipe: Recipe) -> Recipe:
+def complete(recipe: Recipe, trust: bool = False) -> Recipe:
     """Return the recipe with Keras's names and defaults written out.
 
+    Args:
+        recipe: as given.
+        trust: whether code of the user's own may be loaded.
+
     Raises:
-        RecipeError: if an optimizer, schedule, loss or callback does not exist or fit.
+        RecipeError: if a network, optimizer, schedule, loss or callback does not exist or fit.
     """
     optimizer = optimizers.complete(recipe.optimizer)
     schedule = recipe.schedule
     if schedule is not None:
         schedule = schedules.complete(schedule, optimizer.params["learning_rate"])
-    listening = {key: callbacks.complete(key, named) for key, named in recipe.callbacks.items()}
+    listening = {
+        key: callbacks.complete(key, named, trust) for key, named in recipe.callbacks.items()
+    }
     losses.build(recipe.loss)
     completed = recipe.model_copy(
-        update={"optimizer": optimizer, "schedule": schedule, "callbacks": listening}
+        update={
+            "model": models.complete(recipe.model, trust),
+            "optimizer": optimizer,
+            "schedule": schedule,
+            "loss": losses.complete(recipe.loss),
+            "callbacks": listening,
+        }
     )
     callbacks.check_together(completed)
     return completed
@@ -80,7 +92,12 @@ def prepare(
         RecipeError: if the recipe does not make a network that fits the data.
         DataError: if the data set is missing, damaged or unsuitable.
     """
-    recipe = complete(recipe)
+    if keras.backend.backend() != "jax":
+        raise RecipeError(
+            f"Keras was loaded with the backend {keras.backend.backend()}; mlplab trains on jax:"
+            " set KERAS_BACKEND=jax, or import mlplab before keras"
+        )
+    recipe = complete(recipe, trust)
     dataset = data.load(recipe.data, data_dir, warn)
     splits = data.split(dataset, recipe.data.validation, recipe.seed)
     keras.utils.set_random_seed(recipe.seed)

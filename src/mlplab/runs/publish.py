@@ -13,11 +13,13 @@ def publish(folder: Path, record: Record, recipe: Recipe) -> Path:
     """Write findings, record and report of a run anew, and return the report's path.
 
     The record is written twice: the report shows the hashes of the other files, and the record has
-    the report's own as well.
+    the report's own as well. Of a run that is still running only the report is written.
 
     Raises:
         StorageError: if the disk is full or the folder cannot be written.
     """
+    if record.status == "running":
+        return write_run_page(folder)  # the record is the training's to write
     rows = store.read_lines(folder / "metrics.jsonl")
     record.findings = findings(record.to_json(), rows, recipe.model_dump())
     record.files = store.hashes(folder)

@@ -12,7 +12,7 @@ class Seconds(BaseModel):
 
     Attributes:
         total: from the start of the run to its record.
-        compile: the excess of the first chunk of steps over the median of the later ones.
+        compile: compiling the steps of training and of validation.
         train: the training loop, validation and callbacks included.
         epoch_median: the steps of one epoch, validation and callbacks left out.
     """
@@ -35,7 +35,7 @@ class Record(BaseModel):
         parameters: number of scalars in the network, non-trainable ones included.
         flops_per_example: multiplications and additions of one forward pass's dense products.
         best_epoch: counted from 1, the epoch whose weights were kept.
-        metrics: by split; see :func:`mlplab.statistics.classification_metrics`, and ``loss``.
+        metrics: by split; see ``mlplab.statistics.classification_metrics``, and ``loss``.
         selected_on: the split that every choice was made on.
         test_openings: how often this run looked at the test split.
         ledger: openings of this test set, and configurations that opened it, in the runs folder.
@@ -87,7 +87,7 @@ class Record(BaseModel):
 
     @classmethod
     def from_json(cls, tables: dict[str, Any]) -> "Record":
-        """Read :meth:`to_json`'s form.
+        """Read what ``to_json`` returns.
 
         Raises:
             pydantic.ValidationError: if a fact is missing, unknown or of the wrong type.

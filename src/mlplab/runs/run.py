@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Run:
     """A run folder, read when asked.
 
-    Example:
+    Examples:
         >>> import mlplab
         >>> run = mlplab.load_run("last")               # doctest: +SKIP
         >>> run.metrics["test"]["accuracy"]             # doctest: +SKIP

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,16 +44,16 @@ def storage(what: str) -> Iterator[None]:
 def atomic(path: Path) -> Iterator[IO[bytes]]:
     """Open a file beside ``path`` that takes its place when the block ends without an exception."""
     with storage(str(path)):
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        # Not tempfile's: its files are the owner's alone, whatever the umask says.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
+            temporary.replace(path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
 
@@ -64,9 +64,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def append_line(path: Path, row: dict[str, Any]) -> None:
-    """Append one JSON object as one line, in a single write."""
-    with storage(str(path)), path.open("ab") as file:
-        file.write(json.dumps(row).encode() + b"\n")
+    """Append one JSON object as one line, in a single write, after a line that a crash tore."""
+    with storage(str(path)), path.open("a+b") as file:
+        line = json.dumps(row).encode() + b"\n"
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -85,7 +91,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def check_name(name: str) -> str:
-    """Return ``name`` if it can name a run or group.
+    """Return ``name`` if it can name a run.
 
     Raises:
         RunError: if it has other than letters, digits, dot, dash and underscore, or is too long.
@@ -181,18 +187,16 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def folders(runs_dir: Path) -> list[Path]:
-    """Return the run folders, the oldest first by the time that their records name."""
-    if not runs_dir.is_dir():
-        return []
-    found = [path.parent for path in runs_dir.glob("*/record.json")]
-    return sorted(found, key=lambda folder: (_started(folder), folder.name))
+    """Return the run folders, in the order of their names."""
+    return sorted(path.parent for path in runs_dir.glob("*/record.json"))
 
 
-def _started(folder: Path) -> str:
+def _started(folder: Path) -> tuple[str, str]:
+    """Return what sorts runs by age; a damaged record counts as the oldest."""
     try:
-        return read_record(folder).started
+        return read_record(folder).started, folder.name
     except RunError:
-        return ""
+        return "", folder.name
 
 
 def find(runs_dir: Path, query: str) -> Path:
@@ -209,7 +213,7 @@ def find(runs_dir: Path, query: str) -> Path:
     if not known:
         raise RunError(f"there are no runs in {runs_dir}; train one, or name its place: --runs-dir")
     if query == "last":
-        return known[-1]
+        return max(known, key=_started)
     fits = [folder for folder in known if folder.name.startswith(query)] if query else []
     if len(fits) == 1:
         return fits[0]

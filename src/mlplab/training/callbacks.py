@@ -50,6 +50,10 @@ PATHS = {"ModelCheckpoint": ("filepath", "checkpoints/{epoch:03d}.keras"),
          "CSVLogger": ("filename", "log.csv")}  # fmt: skip
 
 
+RESERVED = {"recipe.toml", "record.json", "metrics.jsonl", "model.keras", "report.html"}
+RESERVED |= {"checkpoint", "tensorboard", "figures"}
+
+
 @dataclass(frozen=True, eq=False)
 class Context:
     """What callbacks need to know of the run.
@@ -73,19 +77,22 @@ class Context:
     trust: bool
 
 
-def complete(key: str, settings: Named) -> Named:
+def complete(key: str, settings: Named, trust: bool = False) -> Named:
     """Return a callback's settings under Keras's own names, with every default.
 
     Args:
         key: the callback's table, ``callbacks.<key>``.
         settings: its name and parameters.
+        trust: whether code of the user's own may be loaded.
 
     Raises:
-        RecipeError: for an unknown callback or parameter, or a value of the wrong type.
+        RecipeError: for an unknown callback or parameter, a value of the wrong type or one that
+            the callback refuses, or code that is not trusted or not there.
     """
-    if settings.is_custom:
-        return settings
     where = f"callbacks.{key}"
+    if settings.is_custom:
+        _custom(where, settings, trust)
+        return settings
     signatures.find(settings.name, CALLBACKS, where)
     name = next(known for known in CALLBACKS if known.lower() == _plain(settings.name))
     params = dict(settings.params)
@@ -100,6 +107,8 @@ def complete(key: str, settings: Named) -> Named:
     monitor = params.get("monitor")
     if monitor is not None and monitor not in MONITORS:
         raise RecipeError(f"{where}.monitor = '{monitor}'{nearest(str(monitor), MONITORS)}")
+    if name != "TensorBoard":
+        signatures.construct(CALLBACKS[name], params, where)  # refuses what fails when building
     return Named(name=name).with_params(params)
 
 
@@ -147,10 +156,7 @@ def _build(where: str, settings: Named, context: Context) -> keras.callbacks.Cal
         path = _inside(context.folder, str(params[parameter]), f"{where}.{parameter}")
         path.parent.mkdir(parents=True, exist_ok=True)
         params[parameter] = str(path)
-    try:
-        return CALLBACKS[name](**params)
-    except (ValueError, TypeError) as error:
-        raise RecipeError(f"{where}: {str(error).splitlines()[0]}") from None
+    return signatures.construct(CALLBACKS[name], params, where)
 
 
 def _custom(where: str, settings: Named, trust: bool) -> keras.callbacks.Callback:
@@ -169,11 +175,19 @@ def _plain(name: str) -> str:
 
 
 def _inside(folder: Path, path: str, where: str) -> Path:
-    """Return the path inside the folder, refusing one that climbs out of it."""
+    """Return the path inside the folder; one that climbs out, or is the run's own, is refused."""
     root = folder.resolve()
     target = (root / path).resolve()
     if not target.is_relative_to(root) or target == root:
         raise RecipeError(f"{where} = '{path}' lies outside the run folder; give a relative path")
+    first = target.relative_to(root).parts[0]
+    if first in RESERVED or first.startswith((".", "predictions-")):
+        raise RecipeError(f"{where} = '{path}': {first} is written by mlplab; choose another name")
+    try:
+        path.format(epoch=1, batch=1, **dict.fromkeys(MONITORS, 0.5))
+    except (KeyError, IndexError, ValueError) as error:
+        known = ", ".join(["epoch", *MONITORS])
+        raise RecipeError(f"{where} = '{path}' can name {known}; not {error}") from None
     return target
 
 

@@ -31,6 +31,7 @@ from mlplab.training.steps import (
 CHUNK_SECONDS = 0.2  # Ctrl-C is heard, and the bar moves, this often
 VALIDATION_BATCH = 1000  # large enough for the matrix rate, small enough for a wide network
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+TEST_BATCH_HOOKS = ("on_test_batch_begin", "on_test_batch_end")
 
 Ending = Literal["epochs", "callback", "interrupted", "diverged"]
 Row = dict[str, float]
@@ -152,14 +153,18 @@ class _Loop:
             epochs=plan.epochs,
             steps=math.ceil(len(plan.train) / plan.batch_size),
         )
-        listening = [
-            type(callback).__name__ for callback in plan.callbacks if _on_batches(callback)
-        ]
-        self.batch_by_batch = bool(listening)
-        if listening:
-            plan.watcher.on_note(
-                f"{', '.join(listening)} listens to batches: training goes batch by batch, slower"
-            )
+        self.batch_by_batch = any(map(_on_batches, plan.callbacks))
+        for callback in plan.callbacks:
+            name = type(callback).__name__
+            if _on_batches(callback):
+                plan.watcher.on_note(
+                    f"{name} listens to batches: training goes batch by batch, slower"
+                )
+            if _overrides(callback, TEST_BATCH_HOOKS):
+                plan.watcher.on_note(
+                    f"{name} listens to batches of validation, which it will not hear:"
+                    " validation is measured in one piece"
+                )
 
     def run(self) -> None:
         model = self.model
@@ -180,7 +185,11 @@ class _Loop:
             self.result.rows.append(row)
             self.plan.watcher.on_row(row)
             self.callbacks.on_epoch_end(epoch, logs)
-            if self.result.ending == "diverged":
+            if not all(map(math.isfinite, logs.values())):
+                self.result.ending = "diverged"
+            elif self.plan.should_stop():
+                self.result.ending = "interrupted"
+            if self.result.ending != "epochs":
                 break
             if model.stop_training:
                 self.result.ending = "callback"
@@ -282,8 +291,12 @@ def _on_batches(callback: keras.callbacks.Callback) -> bool:
         return False  # the loop itself ends at a loss that is not finite
     if isinstance(callback, keras.callbacks.ModelCheckpoint) and callback.save_freq == "epoch":
         return False  # its batch hook does nothing then
+    return _overrides(callback, BATCH_HOOKS)
+
+
+def _overrides(callback: keras.callbacks.Callback, hooks: Sequence[str]) -> bool:
     return any(
         getattr(getattr(callback, hook), "__func__", None)
         is not getattr(keras.callbacks.Callback, hook)
-        for hook in BATCH_HOOKS
+        for hook in hooks
     )

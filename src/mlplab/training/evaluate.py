@@ -1,5 +1,6 @@
 """What a trained network makes of a split."""
 
+import math
 from typing import Any
 
 import keras
@@ -35,4 +36,5 @@ def metrics(
     """
     own = predicted[np.arange(len(labels)), labels].astype(np.float64)
     loss = float(-np.log(np.clip(own, 1e-7, 1.0)).mean())
-    return {**classification_metrics(predicted, labels, top_k), "loss": loss}
+    measured = classification_metrics(predicted, labels, top_k)
+    return {**measured, "loss": loss if math.isfinite(loss) else None}

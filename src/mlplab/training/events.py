@@ -1,5 +1,6 @@
 """TensorBoard's event files, written without TensorFlow and without another thread."""
 
+import math
 import time
 from collections.abc import Mapping
 from io import BytesIO
@@ -49,9 +50,10 @@ class Events:
         self._write(Event(step=step, summary=event))
 
     def add_scalars(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Add numbers by their tags."""
+        """Add numbers by their tags; a chart has no place for what is not finite."""
         for tag, value in values.items():
-            self.add(summary.scalar(tag, float(value)), step)
+            if math.isfinite(value):
+                self.add(summary.scalar(tag, float(value)), step)
 
     def add_histogram(self, tag: str, values: ArrayLike, step: int) -> None:
         """Add a histogram of the finite values; none at all if there are none."""

@@ -21,19 +21,31 @@ LOSSES: dict[str, type[keras.losses.Loss]] = {
 SMOOTHING = ("categorical_crossentropy", "categorical_focal_crossentropy")
 
 
+def complete(settings: Loss) -> Loss:
+    """Return the settings with the loss's name as in :data:`LOSSES`.
+
+    Raises:
+        RecipeError: for an unknown loss.
+    """
+    found = signatures.find(settings.name, LOSSES, "loss")
+    name = next(name for name, loss in LOSSES.items() if loss is found)
+    return settings.model_copy(update={"name": name})
+
+
 def build(settings: Loss) -> keras.losses.Loss:
     """Return the Keras loss over probabilities.
 
     Raises:
         RecipeError: for an unknown loss, or label smoothing where the loss has none.
     """
-    loss = signatures.find(settings.name, LOSSES, "loss")
+    settings = complete(settings)
+    loss = LOSSES[settings.name]
     if not settings.label_smoothing:
         return loss()
     if settings.name == "sparse_categorical_crossentropy":
         # The same function of smoothed labels; only one-hot labels can be smoothed.
         return keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
-    if loss not in [LOSSES[name] for name in SMOOTHING]:
+    if settings.name not in SMOOTHING:
         raise RecipeError(f"loss.label_smoothing: {settings.name} has none; use {SMOOTHING[0]}")
     return loss(label_smoothing=settings.label_smoothing)
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from tensorboard.compat.proto import summary_pb2
 from tensorboard.plugins.hparams import metadata
-from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS
+from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboardX import summary
@@ -141,6 +141,8 @@ def write_results(
     confusion: NDArray[np.integer] | None,
     class_names: Sequence[str],
     mistakes: Figure | None,
+    selected_on: str = "validation",
+    succeeded: bool = True,
 ) -> None:
     """Write what is known when training has ended into ``results``.
 
@@ -157,6 +159,9 @@ def write_results(
         confusion: int [classes, classes], indexed [true, predicted].
         class_names: one name a class.
         mistakes: the picture of the worst mistakes.
+        selected_on: ``test`` for a run whose validation was the test split: its figures get a
+            column of their own, so that they are not ranked among honest ones.
+        succeeded: whether the training came to its end.
 
     Raises:
         StorageError: if the disk is full or the folder cannot be written.
@@ -165,12 +170,14 @@ def write_results(
     settings = {name: value for name, value in hyperparameters(recipe) if name != "seed"}
     file.add(hparams_pb(settings, trial_id=config_id))
     values = metrics.get("validation", {})
-    file.add_scalars({f"validation/{name}": values[name] for name in RESULTS if name in values})
+    column = "validation" if selected_on == "validation" else f"selected_on_{selected_on}"
+    numbers = {f"{column}/{name}": values.get(name) for name in RESULTS}
+    file.add_scalars({tag: value for tag, value in numbers.items() if value is not None})
     if confusion is not None:
         file.add_figure("results/confusion_matrix", confusion_matrix(confusion, class_names))
     if mistakes is not None:
         file.add_figure("results/confident_mistakes", mistakes)
-    file.add(_session_end())
+    file.add(_session_end(STATUS_SUCCESS if succeeded else STATUS_FAILURE))
     file.close()
 
 
@@ -192,9 +199,9 @@ def hyperparameters(
             yield name, value
 
 
-def _session_end() -> summary_pb2.Summary:
+def _session_end(status: int) -> summary_pb2.Summary:
     # TensorBoard's own function for this imports TensorFlow. Without it the status is unknown.
-    end = SessionEndInfo(status=STATUS_SUCCESS, end_time_secs=time.time())
+    end = SessionEndInfo(status=status, end_time_secs=time.time())
     data = metadata.create_summary_metadata(HParamsPluginData(session_end_info=end))
     value = summary_pb2.Summary.Value(
         tag=metadata.SESSION_END_INFO_TAG, metadata=data, tensor=metadata.NULL_TENSOR

@@ -1,0 +1,41 @@
+"""Compiled programs kept on disk, so that the next process need not compile them again."""
+
+import os
+import stat
+from collections.abc import Callable
+
+import jax
+
+from mlplab.data.cache import cache_dir
+
+LARGEST = 2**29  # bytes in all; the programs used longest ago go first
+
+
+def keep_compiled(warn: Callable[[str], None]) -> None:
+    """Let JAX keep its programs in mlplab's cache folder.
+
+    What lies there is run as it is: a folder that belongs to somebody else, or that others can
+    write, is not used.
+
+    Args:
+        warn: told why programs are not kept; training goes on without.
+    """
+    folder = cache_dir() / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        facts = folder.stat()
+    except OSError as error:
+        warn(f"compiled programs are not kept: {folder}: {error.strerror}")
+        return
+    foreign = hasattr(os, "getuid") and facts.st_uid != os.getuid()
+    if foreign or (os.name == "posix" and facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+        warn(f"compiled programs are not kept: {folder} could be written by others")
+        return
+    settings = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_compilation_cache_max_size": LARGEST,
+        # Faster to compile than to look up, below this.
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
+    }
+    for name, value in settings.items():
+        jax.config.update(name, value)  # type: ignore[no-untyped-call]
