@@ -125,6 +125,42 @@ class CustomModel(Named):
 MODELS: dict[str, type[Table]] = {"mlp": MLP}
 
 
+class Augment(Table):
+    """``[augment]``: how training images are changed at random, anew in every epoch."""
+
+    flip: Literal["none", "random", "alternating"] = Field(
+        "none",
+        description="mirror left and right: by a coin each epoch, or by a coin in the first epoch"
+        " and from then on in turns",
+    )
+    shift: int = Field(
+        0, ge=0, le=1024, description="most pixels to move in each direction; edges are reflected"
+    )
+    crop_resize: float = Field(
+        0.0, ge=0, le=1, description="smallest share of the area that is cut out and enlarged"
+    )
+    rotation: float = Field(
+        0.0, ge=0, le=180, description="most degrees to turn either way; edges are reflected"
+    )
+    colour: float = Field(
+        0.0, ge=0, le=1, description="strength of random brightness, contrast and saturation"
+    )
+    cutout: int = Field(
+        0, ge=0, le=1024, description="side in pixels of a square that is painted grey"
+    )
+    mixup: Penalty = Field(
+        0.0, le=1000, description="alpha of Beta(alpha, alpha), the weight of two blended images"
+    )
+    cutmix: Penalty = Field(
+        0.0, le=1000, description="alpha of Beta(alpha, alpha), the share kept beside a pasted box"
+    )
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images, and with them their labels, are mixed."""
+        return self.mixup > 0 or self.cutmix > 0
+
+
 class Loss(Table):
     """``[loss]``: what is minimised."""
 
@@ -162,17 +198,21 @@ class Evaluation(Table):
 class Recipe(Table):
     """A complete description of an experiment.
 
-    ``recipe.seed`` decides the split, the initial weights, the order and dropout; the rest is the
-    configuration.
+    ``recipe.seed`` decides the split, the initial weights, the order, dropout and augmentation; the
+    rest is the configuration.
     """
 
     seed: int = Field(
-        0, ge=0, lt=2**31, description="decides the split, initial weights, order and dropout"
+        0,
+        ge=0,
+        lt=2**31,
+        description="decides the split, initial weights, order, dropout and augmentation",
     )
     data: Data = Data()
     model: MLP | CustomModel = MLP()
     optimizer: Named = Named(name="adam")
     schedule: Annotated[Named | None, *Absent] = None
+    augment: Augment = Augment()
     loss: Loss = Loss()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

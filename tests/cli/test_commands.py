@@ -186,6 +186,23 @@ def test_data_show_writes_the_picture_and_prints_its_path(tmp_path: Path) -> Non
     assert target.read_bytes().startswith(b"\x89PNG")
 
 
+def test_data_show_shows_what_augmentation_does(tmp_path: Path) -> None:
+    target = tmp_path / "augmented.png"
+    settings = ("--augment", "shift=1", "--augment", "mixup=0.5")
+    done = mlplab("data", "show", "digits", *settings, "--out", target)
+    assert done.stdout.strip() == str(target)
+    assert target.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"), [("shft=1", "did you mean 'shift'"), ("shift=8", "8 pixels: at most 7")]
+)
+def test_data_show_refuses_what_no_recipe_could_say(pair: str, words: str) -> None:
+    done = mlplab("data", "show", "digits", "--augment", pair)
+    assert done.exit_code == 2
+    assert words in " ".join(done.stderr.split())
+
+
 def test_data_info_counts_images() -> None:
     facts = json.loads(mlplab("data", "info", "digits", "--json").stdout)
     assert facts["splits"]["train"]["images"] + facts["splits"]["test"]["images"] == 1797

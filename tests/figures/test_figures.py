@@ -43,6 +43,9 @@ def test_every_figure_is_written_as_a_picture(tmp_path: Path, probabilities):
         "confusion_matrix": figures.confusion_matrix(matrix, NAMES),
         "per_class_accuracy": figures.per_class_accuracy([0.5, None] * 5, [8, 0] * 5, NAMES),
         "sample_grid": figures.sample_grid(IMAGES, LABELS, NAMES, rows=2, columns=3),
+        "augmented_grid": figures.augmented_grid(
+            IMAGES[:2], np.stack([IMAGES[:2]] * 3), LABELS[:2], NAMES
+        ),
         "confident_mistakes": figures.confident_mistakes(IMAGES, LABELS, probabilities, NAMES, 4),
         "weights": figures.weights(np.eye(64, 5), (8, 8, 1)),
     }

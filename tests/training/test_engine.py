@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 
 from mlplab.errors import TrainingError
 from mlplab.optim.optimizers import OPTIMIZERS, averaged_weights
-from mlplab.training.engine import Plan, Silent, fit
-from mlplab.training.steps import Arrays, Stepper, batches, evaluate
+from mlplab.training.engine import Plan, Row, Silent, fit
+from mlplab.training.steps import Arrays, Augmentation, Stepper, batches, evaluate
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (203, 4, 4, 1), dtype=np.uint8)
@@ -245,3 +246,31 @@ def test_batches_take_every_example_once(n: int, batch_size: int) -> None:
     parts = batches(np.random.default_rng(n).permutation(np.arange(n, dtype=np.int32)), batch_size)
     assert sorted(np.concatenate([part.ravel() for part in parts])) == list(range(n))
     assert all(part.shape[1] == batch_size for part in parts[:-1])
+
+
+def test_augmentation_knows_image_and_epoch_is_compiled_once_and_spares_validation() -> None:
+    traces = 0
+
+    def dark_from_the_second_epoch(
+        images: jax.Array, labels: jax.Array, rows: jax.Array, epoch: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        nonlocal traces
+        traces += 1
+        return jnp.where(epoch > 0, jnp.uint8(0), DATA.x[rows]), labels
+
+    def rows(augment: Augmentation | None, epochs: int) -> list[Row]:
+        plan = Plan(
+            train=Arrays(DATA.x[:200], DATA.y[:200]),
+            validation=VALIDATION,
+            epochs=epochs,
+            batch_size=8,
+            augment=augment,
+        )
+        return fit(make(keras.optimizers.SGD(0.0)), plan).rows
+
+    plain, changed = rows(None, 1), rows(dark_from_the_second_epoch, 1)
+    once, traces = traces, 0
+    longer = rows(dark_from_the_second_epoch, 3)
+    assert traces == once
+    assert changed[0]["loss"] == plain[0]["loss"] != longer[1]["loss"]
+    assert {row["val_loss"] for row in longer} == {plain[0]["val_loss"]}

@@ -8,6 +8,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from mlplab.cli.app import AsJson, DataDir, app, err, note, out, print_json
+from mlplab.config import Augment
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -17,6 +18,7 @@ app.add_typer(commands, name="data")
 
 Name = Annotated[str, typer.Argument(help="cifar10, cifar100, digits or folder.")]
 Path_ = Annotated[Path | None, typer.Option("--path", help="The folder of 'folder'.")]
+AUGMENTED_ROWS, AUGMENTED_EPOCHS = 6, 8
 Size = Annotated[int, typer.Option("--image-size", help="Side that a folder's images get.")]
 
 
@@ -25,25 +27,40 @@ def show(
     name: Name,
     path: Path_ = None,
     image_size: Size = 32,
+    augment: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--augment",
+            metavar="KEY=VALUE",
+            help="A key of [augment]: show each image as training epochs do. Repeatable.",
+        ),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--out", help="The picture's file.")] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a picture of sample images with their classes, and print its path.
 
-    Example: mlplab data show cifar10
+    With --augment each image is a row: as it is, then as the first epochs of training show it.
+
+    Example: mlplab data show cifar10 --augment flip=random --augment shift=4
     """
+    settings = _augment(augment)
     dataset = _load(name, path, image_size, data_dir)
 
     import numpy as np
 
     from mlplab import figures
 
-    target = output or Path(f"{name}-samples.png")
+    target = output or Path(f"{name}-{'augmented' if augment else 'samples'}.png")
     # Drawn at random: the images of a folder lie class by class.
-    chosen = np.random.default_rng(0).permutation(len(dataset.train))[:25]
-    split = dataset.train.take(chosen)
-    figures.save(figures.sample_grid(split.images, split.labels, dataset.class_names), target)
+    order = np.random.default_rng(0).permutation(len(dataset.train))
+    if augment:
+        figure = _augmented(dataset, settings, order[:AUGMENTED_ROWS])
+    else:
+        split = dataset.train.take(order[:25])
+        figure = figures.sample_grid(split.images, split.labels, dataset.class_names)
+    figures.save(figure, target)
     if as_json:
         print_json({"picture": str(target)})
     else:
@@ -104,6 +121,35 @@ def fetch(name: Name, data_dir: DataDir = None, as_json: AsJson = False) -> None
         print_json({"archive": str(archive)})
     else:
         out.print(str(archive), markup=False)
+
+
+def _augment(pairs: list[str] | None) -> Augment:
+    """Read the pairs KEY=VALUE as the table [augment] of a recipe."""
+    from mlplab import recipes
+
+    parsed = [recipes.parse_override(f"augment.{pair}") for pair in pairs or []]
+    return recipes.validate(recipes.override({}, parsed)).augment
+
+
+def _augmented(dataset: Any, settings: Augment, chosen: Any) -> Any:
+    """Return the figure of some training images and what the first epochs make of them."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from mlplab import figures
+    from mlplab.training import augment
+
+    split = dataset.train.take(chosen)
+    augment.check(settings, split.images.shape[1:])
+    apply = jax.jit(augment.augment(settings, seed=0))
+    classes = jnp.eye(len(dataset.class_names))[split.labels]
+    rows = jnp.asarray(chosen, jnp.int32)
+    epochs = [
+        np.asarray(apply(jnp.asarray(split.images), classes, rows, jnp.int32(epoch))[0])
+        for epoch in range(AUGMENTED_EPOCHS)
+    ]
+    return figures.augmented_grid(split.images, np.stack(epochs), split.labels, dataset.class_names)
 
 
 def _load(name: str, path: Path | None, image_size: int, data_dir: Path | None) -> Any:

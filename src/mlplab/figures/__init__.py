@@ -1,11 +1,12 @@
 """Figures: arrays in, Matplotlib figures out. Each function's name is its picture's file name."""
 
 from mlplab.figures.curves import calibration, curves
-from mlplab.figures.images import confident_mistakes, sample_grid, weights
+from mlplab.figures.images import augmented_grid, confident_mistakes, sample_grid, weights
 from mlplab.figures.matrices import confusion_matrix, per_class_accuracy
 from mlplab.figures.style import save
 
 __all__ = [
+    "augmented_grid",
     "calibration",
     "confident_mistakes",
     "confusion_matrix",

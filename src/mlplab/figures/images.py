@@ -40,6 +40,32 @@ def sample_grid(
     return figure
 
 
+def augmented_grid(
+    images: NDArray[np.uint8],
+    augmented: NDArray[np.uint8],
+    labels: ArrayLike,
+    class_names: Sequence[str],
+) -> Figure:
+    """Draw a row for each image: as it is, with its class, then as each epoch shows it.
+
+    Args:
+        images: uint8 [n, height, width, channels], 1 or 3 channels.
+        augmented: uint8 [epochs, n, height, width, channels].
+        labels: int [n].
+        class_names: one name a class.
+    """
+    rows, columns = len(images), 1 + len(augmented)
+    figure = new_figure(1.15 * columns, 1.35 * rows, pad=GAP)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for row, label in enumerate(np.asarray(labels)):
+        for axes in grid[row]:
+            axes.set_axis_off()
+        _picture(grid[row, 0], images[row], shortened(class_names[int(label)]))
+        for epoch, axes in enumerate(grid[row, 1:]):
+            _picture(axes, augmented[epoch, row], f"epoch {epoch + 1}")
+    return figure
+
+
 def confident_mistakes(
     images: NDArray[np.uint8],
     labels: ArrayLike,

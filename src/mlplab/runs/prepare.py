@@ -17,7 +17,7 @@ from mlplab.data.statistics import channel_statistics
 from mlplab.errors import RecipeError
 from mlplab.models.inputs import scaling_layer
 from mlplab.optim import optimizers, schedules
-from mlplab.training import callbacks, losses
+from mlplab.training import augment, callbacks, losses
 
 
 def complete(recipe: Recipe, trust: bool = False) -> Recipe:
@@ -37,7 +37,7 @@ def complete(recipe: Recipe, trust: bool = False) -> Recipe:
     listening = {
         key: callbacks.complete(key, named, trust) for key, named in recipe.callbacks.items()
     }
-    losses.build(recipe.loss)
+    losses.build(recipe.loss, recipe.augment.mixes)
     completed = recipe.model_copy(
         update={
             "model": models.complete(recipe.model, trust),
@@ -102,6 +102,7 @@ def prepare(
     splits = data.split(dataset, recipe.data.validation, recipe.seed)
     keras.utils.set_random_seed(recipe.seed)
     train, classes = splits.train, len(dataset.class_names)
+    augment.check(recipe.augment, train.images.shape[1:])
     standard = recipe.data.scaling == "standard"
     moments = channel_statistics(train.images) if standard else (None, None)
     scaling = scaling_layer(recipe.data.scaling, *moments)
@@ -114,7 +115,7 @@ def prepare(
         trust,
         recipe.training.precision,
     )
-    loss = losses.build(recipe.loss)
+    loss = losses.build(recipe.loss, recipe.augment.mixes)
     rate = None
     if recipe.schedule is not None:
         peak = recipe.optimizer.params["learning_rate"]

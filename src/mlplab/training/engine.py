@@ -20,6 +20,7 @@ from mlplab.errors import TrainingError
 from mlplab.optim.optimizers import averaged_weights
 from mlplab.training.steps import (
     Arrays,
+    Augmentation,
     State,
     Stepper,
     batches,
@@ -93,6 +94,7 @@ class Plan:
         seed: with the epoch, decides the order of the images.
         shuffle: ``False`` keeps the split's own order in every epoch.
         class_weights: float32 [classes], the weight of an example in the loss by its class.
+        augment: changes the batches of training, inside the compiled step.
         callbacks: Keras callbacks.
         watcher: hears of progress.
         should_stop: asked several times a second; ``True`` ends training after that chunk.
@@ -105,6 +107,7 @@ class Plan:
     seed: int = 0
     shuffle: bool = True
     class_weights: NDArray[np.float32] | None = None
+    augment: Augmentation | None = None
     callbacks: Sequence[keras.callbacks.Callback] = ()
     watcher: Watcher = field(default_factory=Silent)
     should_stop: Callable[[], bool] = lambda: False
@@ -141,7 +144,7 @@ class _Loop:
     def __init__(self, model: keras.Model, plan: Plan) -> None:
         self.model = model
         self.plan = plan
-        self.trainer = Stepper(model, "train", plan.class_weights)
+        self.trainer = Stepper(model, "train", plan.class_weights, plan.augment)
         self.tester = Stepper(model, "test")
         self.result = Fit()
         self.pace = math.inf  # seconds a step, in the last chunk
@@ -214,7 +217,7 @@ class _Loop:
                 put_state(self.model, state, "train")
                 self.callbacks.on_train_batch_begin(done)
                 state = take_state(self.model, "train")
-            state, logs = self._chunk(state, part, start, stop)
+            state, logs = self._chunk(state, part, start, stop, epoch)
             done += stop - start
             if self.batch_by_batch:
                 put_state(self.model, state, "train")
@@ -239,11 +242,11 @@ class _Loop:
                 start = stop
 
     def _chunk(
-        self, state: State, part: NDArray[np.int32], start: int, stop: int
+        self, state: State, part: NDArray[np.int32], start: int, stop: int, epoch: int
     ) -> tuple[State, Row]:
         """Run a range of steps and wait for it."""
         begun, compiled = time.perf_counter(), self.trainer.compile_seconds
-        state, last = self.trainer.run(state, self.plan.train, part, start, stop)
+        state, last = self.trainer.run(state, self.plan.train, part, start, stop, epoch)
         logs = {key: float(value) for key, value in last.items()}
         seconds = time.perf_counter() - begun - (self.trainer.compile_seconds - compiled)
         self.pace = seconds / (stop - start)

@@ -18,6 +18,7 @@ LOSSES: dict[str, type[keras.losses.Loss]] = {
     "mean_squared_error": keras.losses.MeanSquaredError,
     "categorical_hinge": keras.losses.CategoricalHinge,
 }
+UNMIXED = ("categorical_hinge",)  # compares the right class with the best wrong one
 SMOOTHING = ("categorical_crossentropy", "categorical_focal_crossentropy")
 
 
@@ -32,19 +33,31 @@ def complete(settings: Loss) -> Loss:
     return settings.model_copy(update={"name": name})
 
 
-def build(settings: Loss) -> keras.losses.Loss:
+def build(settings: Loss, mixed: bool = False) -> keras.losses.Loss:
     """Return the Keras loss over probabilities.
 
+    Args:
+        settings: of the recipe.
+        mixed: whether a label may be spread over two classes (mixup, cutmix).
+
     Raises:
-        RecipeError: for an unknown loss, or label smoothing where the loss has none.
+        RecipeError: for an unknown loss, label smoothing where the loss has none, or mixed labels
+            where the loss knows of one class only.
     """
     settings = complete(settings)
     loss = LOSSES[settings.name]
-    if not settings.label_smoothing:
+    if mixed and settings.name in UNMIXED:
+        raise RecipeError(
+            f"augment.mixup and augment.cutmix mix labels, which {settings.name} cannot compare;"
+            " set both to 0, or use loss.name=categorical_crossentropy"
+        )
+    if not (settings.label_smoothing or mixed):
         return loss()
     if settings.name == "sparse_categorical_crossentropy":
-        # The same function of smoothed labels; only one-hot labels can be smoothed.
+        # The same function of the label; only one-hot labels can be smoothed and mixed.
         return keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
+    if not settings.label_smoothing:
+        return loss()
     if settings.name not in SMOOTHING:
         raise RecipeError(f"loss.label_smoothing: {settings.name} has none; use {SMOOTHING[0]}")
     return loss(label_smoothing=settings.label_smoothing)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 State = tuple[list[jax.Array], ...]
 Logs = dict[str, jax.Array]
+Augmentation = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 Mode = Literal["train", "test"]
 
 
@@ -78,18 +79,27 @@ class Stepper:
         model: compiled and built.
         mode: ``train`` (the state has the optimizer's variables) or ``test``.
         class_weights: float32 [classes], the weight of an example in the loss by its class.
+        augment: takes the images and labels of a batch, their positions in the split (int32
+            [batch]) and the epoch (int32, from 0); returns what the model is shown instead.
     """
 
     model: keras.Model
     mode: Mode
     class_weights: NDArray[np.float32] | None = None
+    augment: Augmentation | None = None
     compile_seconds: float = 0.0
     _compiled: dict[tuple[int, ...], Callable[..., tuple[State, Logs]]] = field(
         default_factory=dict
     )
 
     def run(
-        self, state: State, data: Arrays, order: NDArray[np.int32], start: int, stop: int
+        self,
+        state: State,
+        data: Arrays,
+        order: NDArray[np.int32],
+        start: int,
+        stop: int,
+        epoch: int = 0,
     ) -> tuple[State, Logs]:
         """Run steps ``start`` to ``stop`` and return the new state and the last step's logs.
 
@@ -99,10 +109,11 @@ class Stepper:
             order: int32 [steps, batch], positions in the split.
             start: first row of the order.
             stop: the row after the last.
+            epoch: from 0, for the augmentation.
         """
-        bounds = (jnp.int32(start), jnp.int32(stop))
-        arguments = (state, data.x, data.y, jnp.asarray(order), *bounds)
-        # The shapes decide the program; bounds are traced, so that any number of steps fits it.
+        numbers = (jnp.int32(start), jnp.int32(stop), jnp.int32(epoch))
+        arguments = (state, data.x, data.y, jnp.asarray(order), *numbers)
+        # The shapes decide the program; numbers are traced, so that any steps and epoch fit it.
         key = (*data.x.shape, *order.shape)
         if key not in self._compiled:
             self._compiled[key] = self._compile(arguments)
@@ -117,13 +128,22 @@ class Stepper:
         return compiled
 
     def _steps(
-        self, state: State, x: jax.Array, y: jax.Array, order: jax.Array, start: Any, stop: Any
+        self,
+        state: State,
+        x: jax.Array,
+        y: jax.Array,
+        order: jax.Array,
+        start: jax.Array,
+        stop: jax.Array,
+        epoch: jax.Array,
     ) -> tuple[State, Logs]:
         step = self.model.train_step if self.mode == "train" else self.model.test_step
 
         def one(index: jax.Array, state: State) -> tuple[Logs, State]:
             rows = order[index]
             batch = [a.at[rows].get(mode="promise_in_bounds") for a in (x, y)]
+            if self.augment is not None:
+                batch = list(self.augment(batch[0], batch[1], rows, epoch))
             if self.class_weights is not None:
                 batch.append(self._weights(batch[1]))
             logs, state = step(state, tuple(batch))

@@ -1,0 +1,193 @@
+"""Augmentation on the device, which can be replayed: the draws of ``[augment]`` and their order.
+
+What happens to an image is decided by the seed, the epoch and the image's position in its split,
+whatever the batch that it is in. Only the mixing of two images (mixup, cutmix) depends on the batch
+as well: the partner is taken from there.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from mlplab.config import Augment
+from mlplab.errors import RecipeError
+from mlplab.models.dropout import hashed_bits
+from mlplab.training import transforms
+from mlplab.training.steps import Augmentation
+
+# Each has its place among an image's draws, so that setting one key leaves the others' draws alone.
+DRAWS = (
+    "flip",
+    "share",
+    "crop_down",
+    "crop_right",
+    "degrees",
+    "shift_down",
+    "shift_right",
+    "brightness",
+    "contrast",
+    "saturation",
+    "cutout_down",
+    "cutout_right",
+)
+Draws = dict[str, jax.Array]
+
+
+def check(settings: Augment, image_shape: Sequence[int]) -> None:
+    """Refuse what images of this shape (height, width, channels) are too small for.
+
+    Raises:
+        RecipeError: naming the key.
+    """
+    side = min(image_shape[:2])
+    if settings.shift >= side:
+        raise RecipeError(
+            f"augment.shift = {settings.shift} is too far for images of {side} pixels: at most"
+            f" {side - 1}"
+        )
+    if settings.cutout > side:
+        raise RecipeError(
+            f"augment.cutout = {settings.cutout} is larger than images of {side} pixels: at most"
+            f" {side}"
+        )
+
+
+def augment(settings: Augment, seed: int | jax.Array) -> Augmentation:
+    """Return the function that augments a batch; what is off is not computed.
+
+    The order is: flip, crop and rotation (in one interpolation), shift, colour, cutout, mixing.
+
+    Args:
+        settings: the table ``[augment]``.
+        seed: the recipe's; may be traced.
+
+    Returns:
+        A function, to be compiled, of
+
+        * images, uint8 [batch, height, width, channels],
+        * labels, of any shape [batch, ...]; for mixup and cutmix one-hot, float32 [batch, classes],
+        * rows, int32 [batch], the images' positions in their split,
+        * epoch, int32, from 0,
+
+        to images and labels of the same shapes and dtypes.
+    """
+    changed = settings.model_copy(update={"mixup": 0.0, "cutmix": 0.0}) != Augment()
+
+    def apply(
+        images: jax.Array, labels: jax.Array, rows: jax.Array, epoch: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        if changed:
+            images = _transformed(settings, images, seed, rows, epoch)
+        if settings.mixes:
+            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), epoch), rows[0])
+            images, labels = mix(settings, images, labels, key)
+        return images, labels
+
+    return apply
+
+
+def draws(seed: int | jax.Array, epoch: jax.Array, rows: jax.Array) -> Draws:
+    """Return each image's random numbers by their names, float32 [batch], uniform in [0, 1)."""
+    words = jnp.stack([jnp.asarray(seed, jnp.uint32), jnp.asarray(epoch, jnp.uint32)])
+    epoch_word = hashed_bits(words, (1,))[0]
+
+    def of_image(row: jax.Array) -> jax.Array:
+        return hashed_bits(jnp.stack([epoch_word, row.astype(jnp.uint32)]), (len(DRAWS),))
+
+    # 24 bits are what a float32 below 1 can hold: none is rounded up to 1.
+    uniform = (jax.vmap(of_image)(rows) >> 8).astype(jnp.float32) / 2**24
+    return {name: uniform[:, index] for index, name in enumerate(DRAWS)}
+
+
+def _transformed(
+    settings: Augment,
+    images: jax.Array,
+    seed: int | jax.Array,
+    rows: jax.Array,
+    epoch: jax.Array,
+) -> jax.Array:
+    """Apply all that keeps the label, in order."""
+    height, width = images.shape[1:3]
+    drawn = draws(seed, epoch, rows)
+
+    def symmetric(name: str, most: float) -> jax.Array:
+        return most * (2 * drawn[name] - 1)
+
+    def whole(name: str, count: int) -> jax.Array:
+        return jnp.floor(drawn[name] * count).astype(jnp.int32)
+
+    if settings.flip == "random":
+        images = transforms.flip(images, drawn["flip"] < 0.5)
+    elif settings.flip == "alternating":
+        # The coin of the first epoch decides for all: an image is seen both ways in any two epochs.
+        first = draws(seed, jnp.zeros_like(epoch), rows)["flip"] < 0.5
+        images = transforms.flip(images, first ^ (epoch % 2 == 1))
+    if settings.crop_resize or settings.rotation:
+        least = settings.crop_resize or 1.0
+        images = transforms.warp(
+            images,
+            1 - (1 - least) * drawn["share"],
+            drawn["crop_down"],
+            drawn["crop_right"],
+            symmetric("degrees", settings.rotation),
+        )
+    if settings.shift:
+        most = settings.shift
+        down, right = (whole(f"shift_{axis}", 2 * most + 1) - most for axis in ("down", "right"))
+        images = transforms.shift(images, down, right, most)
+    if settings.colour:
+        factors = ("brightness", "contrast", "saturation")
+        images = transforms.colour(
+            images, *(1 + symmetric(name, settings.colour) for name in factors)
+        )
+    if settings.cutout:
+        centre = (whole("cutout_down", height), whole("cutout_right", width))
+        images = transforms.cutout(images, *centre, settings.cutout)
+    return images
+
+
+def mix(
+    settings: Augment, images: jax.Array, labels: jax.Array, key: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Mix each image and its label with those of another one of the batch.
+
+    mixup (Zhang et al. 2018) blends the images, cutmix (Yun et al. 2019) pastes a box of the other
+    one; as in both papers' own code, one weight and one box serve a batch. With both on, a coin
+    decides for the batch.
+
+    Args:
+        settings: with ``mixup`` or ``cutmix`` above 0.
+        images: uint8 [batch, height, width, channels].
+        labels: one-hot, float32 [batch, classes].
+        key: of JAX.
+
+    Raises:
+        ValueError: if the labels are not one-hot.
+    """
+    if labels.ndim != 2:
+        raise ValueError(f"labels of shape {labels.shape} cannot be mixed: expected one-hot ones")
+    height, width = images.shape[1:3]
+    partners, blend, paste, coin = jax.random.split(key, 4)
+    # The weight of an image at each of its pixels, the rest being its partner's.
+    weights = jnp.ones((height, width), jnp.float32)
+    if settings.mixup:
+        weights = jax.random.beta(blend, settings.mixup, settings.mixup) * weights
+    if settings.cutmix:
+        outside = _outside_box(settings.cutmix, height, width, paste)
+        pasting = jax.random.bernoulli(coin) if settings.mixup else True
+        weights = jnp.where(pasting, outside, weights)
+    partner = jax.random.permutation(partners, len(images))
+    pixel, label = weights[..., None], weights.mean()
+    mixed = pixel * images + (1 - pixel) * images[partner]
+    return transforms.rounded(mixed), label * labels + (1 - label) * labels[partner]
+
+
+def _outside_box(alpha: float, height: int, width: int, key: jax.Array) -> jax.Array:
+    """Return 0 in a random box and 1 around it, float32 [height, width]."""
+    kept_key, down_key, right_key = jax.random.split(key, 3)
+    side = jnp.sqrt(1 - jax.random.beta(kept_key, alpha, alpha))
+    rows, columns = ((side * size).astype(jnp.int32) for size in (height, width))
+    top = jax.random.randint(down_key, (), 0, height) - rows // 2
+    left = jax.random.randint(right_key, (), 0, width) - columns // 2
+    return 1 - transforms.box(height, width, top, left, rows, columns).astype(jnp.float32)
