@@ -13,7 +13,8 @@ from typer.core import TyperGroup
 from mlplab.errors import MlplabError
 
 # Results go to stdout; progress, notes and errors to stderr, so that results can be piped.
-out = Console(highlight=False, soft_wrap=True)
+# What is piped is not cut to a terminal's width.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DataDir = Annotated[

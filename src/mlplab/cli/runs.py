@@ -70,8 +70,11 @@ def _key(record: Record, sort: Order) -> Any:
 
 def _table(records: list[Record]) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column("run", overflow="fold")
-    for heading in ("status", "epochs", "validation", "test", "parameters", "seconds"):
+    # In a narrow terminal a column goes, not the end of the names: they are typed again.
+    table.add_column("run", no_wrap=True, min_width=max(len(record.name) for record in records))
+    wide = out.width >= 100
+    headings = ["status", "epochs", "validation", "test", "seconds", *["parameters"] * wide]
+    for heading in headings:
         table.add_column(heading, justify="left" if heading == "status" else "right")
     for record in records:
         on_test = record.selected_on == "test"
@@ -82,8 +85,8 @@ def _table(records: list[Record]) -> Table:
             str(record.epochs),
             "on test" if on_test else shown.percent(accuracy["validation"]),
             shown.percent(accuracy["test"]),
-            f"{record.parameters:,}",
             f"{record.seconds.total:.1f}",
+            *[f"{record.parameters:,}"] * wide,
         )
     return table
 
