@@ -85,6 +85,17 @@ def test_the_written_recipe_trains_again_to_the_same_bits(run: Run, tmp_path: Pa
     np.testing.assert_array_equal(one["probabilities"], two["probabilities"])
 
 
+def test_a_network_trained_in_bfloat16_is_judged_as_it_is_saved(tmp_path: Path) -> None:
+    from mlplab import data
+
+    recipe = mlplab.recipe("quickstart", training={"epochs": 3, "precision": "bfloat16"})
+    run = mlplab.train(recipe, runs_dir=tmp_path)
+    assert run.record.precision == "bfloat16"
+    assert run.metrics["test"]["accuracy"] > 0.8
+    predicted = run.model().predict(data.load(run.recipe.data).test.images, verbose=0)
+    np.testing.assert_allclose(predicted, run.predictions("test")["probabilities"], atol=1e-5)
+
+
 def test_the_complete_recipe_has_every_default_of_keras(run: Run) -> None:
     tables = tomllib.loads((run.folder / "recipe.toml").read_text())
     assert tables["optimizer"]["name"] == "Adam"
@@ -249,6 +260,9 @@ def test_code_of_the_users_own_needs_trust(tmp_path: Path, monkeypatch: pytest.M
     recipe = mlplab.recipe("quickstart", **tables)
     with pytest.raises(RecipeError, match="--trust"):
         mlplab.train(recipe)
+    with pytest.raises(RecipeError, match="precision"):
+        rounded = recipe.training.model_copy(update={"precision": "bfloat16"})
+        mlplab.train(recipe.model_copy(update={"training": rounded}), trust=True)
     run = mlplab.train(recipe, trust=True)
     assert run.record.parameters == 64 * 16 + 16 + 16 * 10 + 10
     assert run.model().count_params() == run.record.parameters

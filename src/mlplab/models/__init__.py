@@ -47,7 +47,7 @@ def build(
         scaling: the layer of :func:`mlplab.models.inputs.scaling_layer`.
         seed: decides the initial weights and the streams of dropout.
         trust: whether code of the user's own may be loaded.
-        precision: of the factors of dense products; a network of the user's own decides itself.
+        precision: of the factors of dense products; without meaning for the user's own networks.
 
     Raises:
         RecipeError: if the settings do not make such a network.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import data, models
-from mlplab.config import Recipe
+from mlplab.config import CustomModel, Recipe
 from mlplab.data import Dataset, Splits
 from mlplab.data.statistics import channel_statistics
 from mlplab.errors import RecipeError
@@ -38,6 +38,11 @@ def complete(recipe: Recipe, trust: bool = False) -> Recipe:
         key: callbacks.complete(key, named, trust) for key, named in recipe.callbacks.items()
     }
     losses.build(recipe.loss, recipe.augment.mixes)
+    if isinstance(recipe.model, CustomModel) and recipe.training.precision != "float32":
+        raise RecipeError(
+            f"training.precision = '{recipe.training.precision}' is for mlplab's own networks; one"
+            " of your own decides itself: leave it at 'float32' here"
+        )
     completed = recipe.model_copy(
         update={
             "model": models.complete(recipe.model, trust),
