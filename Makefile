@@ -23,7 +23,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.epoch
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 serve-docs: $(VENV)/.installed-docs
 	$(BIN)/mkdocs serve

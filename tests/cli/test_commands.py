@@ -48,6 +48,20 @@ def test_json_is_all_that_stands_on_stdout(tmp_path: Path) -> None:
     assert record["command"].startswith("mlplab train quickstart training.epochs=2")
 
 
+def test_what_the_users_code_prints_does_not_stand_among_the_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import keras\nclass Talk(keras.callbacks.Callback):\n"
+    code += "    def on_epoch_end(self, epoch, logs=None):\n        print('hello')\n"
+    (tmp_path / "talking.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    done = mlplab(
+        "train", "quickstart", *QUICK, "callbacks.t.name=talking:Talk", "--trust", "--json"
+    )
+    assert json.loads(done.stdout)["status"] == "finished"
+    assert "hello" in done.stderr
+
+
 def test_several_seeds_give_mean_and_spread(tmp_path: Path) -> None:
     done = mlplab("train", "quickstart", *QUICK, "--runs-dir", tmp_path, "--seeds", "3..4")
     assert "2 seeds" in done.stdout

@@ -60,7 +60,8 @@ def _key(record: Record, sort: Order) -> Any:
         # A run that selected on the test split has no honest validation figure: it goes last.
         honest = record.selected_on == "validation"
         accuracy = record.metrics.get("validation", {}).get("accuracy", -1.0)
-        return (not honest, -accuracy, record.name)
+        # Accuracies on different data sets are not to be ranked among each other.
+        return (record.data, not honest, -accuracy, record.name)
     return {
         "started": record.started,
         "seconds": record.seconds.total,
@@ -73,7 +74,8 @@ def _table(records: list[Record]) -> Table:
     # In a narrow terminal a column goes, not the end of the names: they are typed again.
     table.add_column("run", no_wrap=True, min_width=max(len(record.name) for record in records))
     wide = out.width >= 100
-    headings = ["status", "epochs", "validation", "test", "seconds", *["parameters"] * wide]
+    table.add_column("data")
+    headings = ["status", "epochs", "validation", "test", *["seconds", "parameters"] * wide]
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "status" else "right")
     for record in records:
@@ -81,12 +83,12 @@ def _table(records: list[Record]) -> Table:
         accuracy = {split: record.metrics.get(split, {}).get("accuracy") for split in shown.SPLITS}
         table.add_row(
             record.name,
+            record.data,
             record.status,
             str(record.epochs),
             "on test" if on_test else shown.percent(accuracy["validation"]),
             shown.percent(accuracy["test"]),
-            f"{record.seconds.total:.1f}",
-            *[f"{record.parameters:,}"] * wide,
+            *[f"{record.seconds.total:.1f}", f"{record.parameters:,}"] * wide,
         )
     return table
 

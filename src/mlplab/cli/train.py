@@ -1,7 +1,9 @@
 """``mlplab train``."""
 
+import contextlib
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from mlplab.cli import progress, show
-from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, err, out, print_json
+from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, err, note, out, print_json
 from mlplab.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ def train(
     if seed is not None and seeds is not None:
         raise RecipeError("--seed and --seeds cannot both be given")
     chosen = recipes.load(recipe, overrides or [])
+    if seeds and seeds.isdigit():
+        note(f"--seeds {seeds} is one run, with seed {seeds}; several seeds are written 0..2")
     numbers = parse_seeds(seeds) if seeds else [chosen.seed if seed is None else seed]
     variants = [recipes.with_seed(chosen, number) for number in numbers]
 
@@ -66,7 +70,10 @@ def train(
             trust=trust,
         )
         length = variant.training
-        with progress.bar(length.epochs, length.batch_size, err, quiet or as_json) as watcher:
+        # What the user's own code prints must not stand among the JSON.
+        talk = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+        bar = progress.bar(length.epochs, length.batch_size, err, quiet or as_json)
+        with talk, bar as watcher:
             done.append(execute.run(variant, options, watcher))
         if not as_json:
             show.run(out, done[-1])

@@ -172,6 +172,6 @@ def _caption(axes: Axes, text: str, line: int, colour: str) -> None:
 
 
 def _sentence(text: str) -> Figure:
-    figure = new_figure(5, 1.2)
+    figure = new_figure(5, 3)
     figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=11, color=MUTED)
     return figure

@@ -62,7 +62,8 @@ class Events:
             flat = flat[np.isfinite(flat)]
         if flat.size:
             counts, edges = binned(flat)
-            sums = flat.sum(dtype=np.float64), np.dot(flat, flat)
+            with np.errstate(over="ignore"):  # the squares of a training that diverges
+                sums = flat.sum(dtype=np.float64), np.dot(flat, flat)
             facts = (edges[0], edges[-1], flat.size, *sums)
             self.add(summary.histogram_raw(tag, *facts, edges[1:], counts), step)
 
