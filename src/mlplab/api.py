@@ -75,10 +75,10 @@ def train(
         >>> run.predictions("test")["probabilities"].shape
         (359, 10)
     """
-    from mlplab.runs import execute
+    from mlplab.runs import execute, facts
 
     title = Path(recipe).stem if isinstance(recipe, str) else "recipe"
-    options = execute.Options(
+    options = facts.Options(
         data_dir=Path(data_dir) if data_dir is not None else None,
         runs_dir=Path(runs_dir),
         name=name,

@@ -55,11 +55,11 @@ def train(
     numbers = parse_seeds(seeds) if seeds else [chosen.seed if seed is None else seed]
     variants = [recipes.with_seed(chosen, number) for number in numbers]
 
-    from mlplab.runs import execute
+    from mlplab.runs import execute, facts
 
     done: list[Run] = []
     for variant in variants:
-        options = execute.Options(
+        options = facts.Options(
             data_dir=data_dir,
             runs_dir=runs_dir,
             name=f"{name}-s{variant.seed}" if name and len(variants) > 1 else name,

@@ -1,6 +1,7 @@
 """A learning rate that rises linearly from nothing to its peak, then falls to a final value."""
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import keras
@@ -10,8 +11,16 @@ from pydantic import Field
 Rate = Annotated[float, Field(ge=0)]
 
 
+def _line(progress: Any) -> Any:
+    return 1.0 - progress
+
+
+def _half_cosine(progress: Any) -> Any:
+    return 0.5 * (1.0 + ops.cos(math.pi * progress))
+
+
 class _Warmup(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """Linear warm-up, then a decay whose form the two classes below give.
+    """Linear warm-up, then a decay whose form the two classes below choose.
 
     With W steps of warm-up (``warmup_epochs`` in whole steps) in a training of T steps, counted
     from 0, the rate is ``peak (step + 1) / W`` for the first W steps: no step is spent at 0, and
@@ -28,6 +37,9 @@ class _Warmup(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[
     Raises:
         ValueError: if the warm-up is as long as the training or the final rate above the peak.
     """
+
+    # The share of the way down that is left when a share of the decay, in [0, 1], has passed.
+    _remaining: Callable[[Any], Any]
 
     def __init__(
         self,
@@ -57,10 +69,6 @@ class _Warmup(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[
                 f"{peak_learning_rate}"
             )
 
-    def _remaining(self, progress: Any) -> Any:
-        """Return the share of the peak that is left when this share of the decay has passed."""
-        raise NotImplementedError
-
     def __call__(self, step: Any) -> Any:
         """Return the rate, a float32 scalar, at a step counted from 0."""
         step = ops.cast(step, "float32")
@@ -84,13 +92,11 @@ class _Warmup(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[
 class WarmupLinear(_Warmup):
     """Linear warm-up, then a straight line down."""
 
-    def _remaining(self, progress: Any) -> Any:
-        return 1.0 - progress
+    _remaining = staticmethod(_line)
 
 
 @keras.saving.register_keras_serializable(package="mlplab")
 class WarmupCosine(_Warmup):
     """Linear warm-up, then half a cosine down (Loshchilov & Hutter 2017, SGDR, eq. 5)."""
 
-    def _remaining(self, progress: Any) -> Any:
-        return 0.5 * (1.0 + ops.cos(math.pi * progress))
+    _remaining = staticmethod(_half_cosine)

@@ -7,8 +7,7 @@ import time
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -20,12 +19,12 @@ from mlplab.config import Recipe
 from mlplab.data import Split
 from mlplab.errors import RecipeError, StorageError
 from mlplab.models import saving
-from mlplab.models.flops import flops_per_example
 from mlplab.runs import environment, judge, store
+from mlplab.runs.facts import Options, first_record, now
 from mlplab.runs.interrupt import interruptible
 from mlplab.runs.prepare import Experiment, prepare
 from mlplab.runs.publish import publish
-from mlplab.runs.record import Record, Seconds, Status
+from mlplab.runs.record import Seconds, Status
 from mlplab.runs.run import Run
 from mlplab.training import callbacks, tensorboard
 from mlplab.training.augment import augment
@@ -42,31 +41,6 @@ STATUS: dict[Ending, Status] = {
     "interrupted": "interrupted",
     "diverged": "diverged",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What a run is given beside its recipe; none of it changes the result.
-
-    Attributes:
-        data_dir: a folder that holds the data set's.
-        runs_dir: where the run folder is made.
-        name: of the run; by default ``<recipe>-<date>-<time>-s<seed>``.
-        group: a label that comparisons can use.
-        recipe_name: what the recipe is called.
-        command: what repeats the run.
-        open_test: ``False`` leaves the test split closed.
-        trust: load code of the user's own that the recipe names.
-    """
-
-    data_dir: Path | None = None
-    runs_dir: Path = Path("runs")
-    name: str | None = None
-    group: str | None = None
-    recipe_name: str = "recipe"
-    command: str = ""
-    open_test: bool = True
-    trust: bool = False
 
 
 def run(recipe: Recipe, options: Options, watcher: Watcher | None = None) -> Run:
@@ -138,7 +112,7 @@ class _Job:
         self.folder = folder
         self.begun = begun
         self.recipe_text = recipes.to_toml(experiment.recipe)
-        self.record = _record(experiment, options, folder.name)
+        self.record = first_record(experiment, options, folder.name)
         self.callbacks: list[keras.callbacks.Callback] = []
 
     def begin(self) -> None:
@@ -275,7 +249,7 @@ class _Job:
     def end(self, status: Status, reason: str | None) -> None:
         """Write the record in its last form, then the page that shows it."""
         record = self.record.model_copy(update={"status": status, "reason": reason})
-        record.ended = _now()
+        record.ended = now()
         record.peak_memory_bytes = environment.peak_memory_bytes()
         record.seconds.total = round(time.perf_counter() - self.begun, 3)
         publish(self.folder, record, self.experiment.recipe)
@@ -301,36 +275,5 @@ class _Journal:
         job.watcher.on_row(row)
 
 
-def _record(experiment: Experiment, options: Options, name: str) -> Record:
-    """Return what is known of a run before it is trained."""
-    recipe, dataset, model = experiment.recipe, experiment.dataset, experiment.model
-    return Record(
-        name=name,
-        group=options.group,
-        recipe=options.recipe_name,
-        command=options.command,
-        config_id=recipes.config_id(recipe),
-        seed=recipe.seed,
-        data=dataset.name,
-        data_id=dataset.data_id,
-        class_names=list(dataset.class_names),
-        image_shape=list(dataset.train.images.shape[1:]),
-        skipped=list(dataset.skipped),
-        parameters=model.count_params(),
-        flops_per_example=flops_per_example(model),
-        selected_on="test" if experiment.selects_on_test else "validation",
-        precision=recipe.training.precision,
-        device=environment.device(),
-        versions=environment.versions(),
-        git=environment.git(),
-        started=_now(),
-        model_summary=saving.summary(model),
-    )
-
-
 def _on_device(split: Split, experiment: Experiment) -> Arrays:
     return Arrays(jnp.asarray(split.images), jnp.asarray(experiment.encoded(split.labels)))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
