@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 LOWEST = 0.85
+MOST_REPEATED = 4  # for each counted round; on a machine that others use there would be no end
 REFERENCE_SECONDS = 2.0
 SIZE = 1024
 
@@ -26,11 +27,13 @@ class Timing:
         seconds: by contestant, one value a counted round.
         reference: GFLOP/s of the reference product, one value a counted round.
         repeated: rounds that were thrown away because the machine was slowed.
+        slowed: counted rounds that were slowed too, when enough had been repeated.
     """
 
     seconds: dict[str, list[float]]
     reference: list[float] = field(default_factory=list)
     repeated: int = 0
+    slowed: int = 0
 
     def summary(self, ours: str) -> dict[str, Any]:
         """Return medians, spreads, and the ratios of each contestant's time to ours, by round."""
@@ -52,6 +55,7 @@ class Timing:
 def interleave(
     contestants: dict[str, Callable[[], float]],
     rounds: int,
+    repeat: bool = True,
     report: Callable[[str], None] = print,
 ) -> Timing:
     """Time the contestants in turns: A B A B …
@@ -60,6 +64,7 @@ def interleave(
         contestants: by name, a function that does the work once and returns its seconds. Compiling
             and other first-time costs are for the caller to take before.
         rounds: how many to count.
+        repeat: whether slowed rounds are run again.
         report: told of each round.
     """
     timing = Timing({name: [] for name in contestants})
@@ -71,11 +76,14 @@ def interleave(
             seconds[name] = work()
         best = max(best, *rates)
         words = "  ".join(f"{name} {value:.2f} s" for name, value in seconds.items())
-        if min(rates) < LOWEST * best and timing.repeated < 4 * rounds:
-            timing.repeated += 1
-            report(f"slowed, to be repeated: {words}  (reference {min(rates):.0f} GFLOP/s)")
+        slowed = min(rates) < LOWEST * best
+        again = repeat and slowed and timing.repeated < MOST_REPEATED * rounds
+        note = " slowed, to be repeated" if again else " slowed" if slowed else ""
+        report(f"{words}  (reference {min(rates):.0f} GFLOP/s{note})")
+        timing.repeated += again
+        if again:
             continue
-        report(f"{words}  (reference {min(rates):.0f} GFLOP/s)")
+        timing.slowed += slowed
         timing.reference.append(min(rates))
         for name, value in seconds.items():
             timing.seconds[name].append(value)

@@ -1,86 +1,131 @@
-"""The published program as it is, under plain Keras on JAX: what accuracy does it reach by itself?
+"""The published program as it stands, against ``mlplab train seed`` as it stands.
 
-    python -m benchmarks.published --seeds 3
+    python -m benchmarks.published --rounds 5      # seconds an epoch
+    python -m benchmarks.published --whole         # whole fits: times and accuracies, 3 seeds each
+    python -m benchmarks.published --whole --resume
 
-Nothing of mlplab but its data reader is used: a ``Sequential`` of Keras's layers, ``fit``, and
-``EarlyStopping`` on the test split, as the published program does. The accuracies stand beside
-those of the recipe ``seed`` in docs/results/seed.md.
+As it stands is with TensorBoard's histograms every epoch and validation on the test split. The
+published program is Keras on TensorFlow. Whole fits end by EarlyStopping; each is a process of its
+own and is written to ``results/published-whole.json`` when it ends, so that a sitting that was cut
+off can be taken up again.
 """
 
 import argparse
-import json
-import time
-from pathlib import Path
+import statistics
+from dataclasses import replace
 from typing import Any
 
-import keras
-import numpy as np
+from matplotlib.figure import Figure
 
-import mlplab  # chooses Keras's backend
-from mlplab import data
-from mlplab.config import Data
-from mlplab.runs import environment
+from benchmarks import race, report, sittings
+from benchmarks.workers import JAX, TENSORFLOW, Contestant
 
-OUT = Path(__file__).parent / "results" / "published.json"
+OURS = "mlplab train seed"
+PROGRAM, MODULE = "published program, Keras/TensorFlow", "published.py"
+KERAS = Contestant(PROGRAM, MODULE, "keras-tensorflow", environ=TENSORFLOW)
+WITH_JAX = "published program, Keras/JAX, without TensorBoard"
+KERAS_JAX = Contestant(WITH_JAX, MODULE, "keras-jax", environ=JAX)
 
 
 def main() -> None:
-    """Train once a seed and write accuracies and times to ``results/published.json``."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=OUT)
-    arguments = parser.parse_args()
-    dataset = data.load(Data(name="cifar10"))
-    train, test = (
-        (split.images.astype(np.float32) / 127.5 - 1, split.labels)
-        for split in (dataset.train, dataset.test)
-    )
-    runs = []
-    for seed in range(arguments.seeds):
-        runs.append(_train(seed, train, test))
-        print(runs[-1], flush=True)
-    result = {
-        "question": "the published program under plain Keras on JAX, with its TensorBoard left out",
-        "command": f"python -m benchmarks.published --seeds {arguments.seeds}",
-        "mlplab": mlplab.__version__,
-        "device": environment.device(),
-        "versions": environment.versions(),
-        "runs": runs,
-    }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    """Race, and write ``results/published.*`` or ``results/published-whole.*``."""
+    parser = race.options(__doc__)
+    parser.add_argument("--whole", action="store_true", help="whole fits in place of epochs")
+    parser.add_argument("--seeds", type=int, default=3, help="of whole fits")
+    parser.add_argument("--resume", action="store_true", help="keep the whole fits that are done")
+    parser.add_argument("--jax", action="store_true", help="whole fits of Keras/JAX as well")
+    asked = race.parse(parser)
+    if asked.whole:
+        _whole(asked)
+    else:
+        _epochs(asked)
 
 
-def _train(
-    seed: int, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]
-) -> dict[str, Any]:
-    keras.utils.set_random_seed(seed)
-    layers: list[Any] = [keras.Input((32, 32, 3)), keras.layers.Flatten()]
-    for _ in range(4):
-        layers += [keras.layers.Dense(1024, activation="relu"), keras.layers.Dropout(0.2)]
-    model = keras.Sequential([*layers, keras.layers.Dense(10, activation="softmax")])
-    model.compile(
-        optimizer=keras.optimizers.Adam(1e-4),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+def _epochs(asked: argparse.Namespace) -> None:
+    turns = {"until": "turns"}
+    contestants = [
+        Contestant(OURS, "mlplab_train.py", settings=turns),
+        replace(KERAS, settings=turns),
+    ]
+    question = "seconds an epoch: the published program as it stands"
+    result = race.run(question, contestants, OURS, asked, stand_in=False)
+    name = "published-epochs"
+    report.write(asked.out, name, result, race.table(result), race.picture(result))
+
+
+def _whole(asked: argparse.Namespace) -> None:
+    epochs = 2 if asked.quick else 100
+    peers = [KERAS, KERAS_JAX] if asked.jax else [KERAS]
+    jobs = []
+    for seed in range(1 if asked.quick else asked.seeds):
+        jobs += [sittings.keras(peer, seed, epochs) for peer in peers]
+        jobs.append(sittings.ours("seed", seed, [f"training.epochs={epochs}"]))
+    question = "the published program as it stands: whole fits"
+    result = sittings.sit(question, "published-whole", jobs, asked)
+    report.write(asked.out, "published-whole", result, table(result), _picture(result))
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return whole fits as Markdown: a line a run, and a mean for each contestant."""
+    lines = [
+        *report.heading(result),
+        sittings.conditions(result),
+        *report.columns(
+            "",
+            "seed",
+            "epochs (best)",
+            "fit, s",
+            "start to end of best epoch, s",
+            "whole command, s",
+            "train",
+            "test",
+            "peak memory, MB",
+        ),
+    ]
+    runs = sittings.counted(result)
+    for name in dict.fromkeys(run["contestant"] for run in runs):
+        group = [run for run in runs if run["contestant"] == name]
+        lines += [_row(run) for run in group] + [_mean(name, group)]
+    lines += ["", "Train and test accuracies of mean ± standard deviation over seeds. Both programs"]
+    lines[-1] += " select on the test split, as published: its accuracies flatter."
+    return "\n".join(lines) + "\n"
+
+
+def _row(run: sittings.Run) -> str:
+    return report.line(
+        run["contestant"],
+        run["seed"],
+        f"{run['epochs']} ({run['best_epoch']})",
+        f"{run['fit_seconds']:.1f}",
+        f"{run['best_epoch_from_start_seconds']:.1f}",
+        f"{run['command_seconds']:.1f}",
+        f"{100 * run['train_accuracy']:.1f} %",
+        f"{100 * run['test_accuracy']:.1f} %",
+        f"{run['peak_memory_bytes'] / 1e6:,.0f}",
     )
-    stop = keras.callbacks.EarlyStopping(
-        monitor="val_loss", min_delta=0.01, patience=3, restore_best_weights=True
-    )
-    begun = time.perf_counter()
-    history = model.fit(
-        *train, batch_size=64, epochs=100, validation_data=test, callbacks=[stop], verbose=0
-    ).history
-    seconds = time.perf_counter() - begun
-    return {
-        "seed": seed,
-        "parameters": model.count_params(),
-        "epochs": len(history["loss"]),
-        "best_epoch": stop.best_epoch + 1,
-        "train_accuracy": model.evaluate(*train, batch_size=1000, verbose=0)[1],
-        "test_accuracy": model.evaluate(*test, batch_size=1000, verbose=0)[1],
-        "seconds": round(seconds, 1),
-    }
+
+
+def _mean(name: str, group: list[sittings.Run]) -> str:
+    times = [
+        f"{statistics.mean(run[key] for run in group):.1f}"
+        for key in ("fit_seconds", "best_epoch_from_start_seconds", "command_seconds")
+    ]
+    shares = [accuracy([run[key] for run in group]) for key in ("train_accuracy", "test_accuracy")]
+    return report.line(f"**{name}, mean**", "", "", *times, *shares, "")
+
+
+def accuracy(values: list[float]) -> str:
+    """Return mean ± standard deviation in percent."""
+    deviation = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * statistics.mean(values):.1f}{deviation} %"
+
+
+def _picture(result: dict[str, Any]) -> Figure:
+    runs = sittings.counted(result)
+    values: dict[str, list[float]] = {}
+    for run in runs:
+        values.setdefault(run["contestant"], []).append(run["fit_seconds"])
+    return report.bars("Whole fit, as published", "seconds", values, {OURS: report.OURS_COLOUR})
 
 
 if __name__ == "__main__":

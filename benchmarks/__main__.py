@@ -1,0 +1,43 @@
+"""Every question in turn, each a command of its own.
+
+    make bench                       # or: python -m benchmarks [--rounds N] [--quick]
+"""
+
+import argparse
+import subprocess
+import sys
+
+from mlplab import recipes
+
+QUESTIONS = (
+    ("memory",),
+    ("start",),
+    ("same_work",),
+    ("bfloat16",),
+    ("published",),
+    ("published", "--whole"),
+    ("time_to_accuracy",),
+)
+
+
+def main() -> None:
+    """Run the questions; one that fails does not keep the others from being answered."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true")
+    asked = parser.parse_args()
+    options = ["--rounds", str(asked.rounds), *(["--quick"] if asked.quick else [])]
+    failed = []
+    for module, *own in QUESTIONS:
+        if module == "time_to_accuracy" and "mlp-fast" not in recipes.names():
+            continue
+        command = [sys.executable, "-m", f"benchmarks.{module}", *own, *options]
+        print("\n$", " ".join(["python", *command[1:]]), flush=True)
+        if subprocess.run(command).returncode:
+            failed.append(" ".join([module, *own]))
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

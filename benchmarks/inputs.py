@@ -1,0 +1,41 @@
+"""The images that every contestant is handed, as .npy files."""
+
+from pathlib import Path
+
+import numpy as np
+
+from mlplab import data
+from mlplab.config import Data
+from mlplab.errors import DataError
+
+QUICK_IMAGES = 6_464  # of training; 101 batches of 64
+
+
+def write(folder: Path, quick: bool = False, stand_in: bool = False) -> str:
+    """Write CIFAR-10 as ``x_train.npy``, ``y_train.npy`` and those of test; return what it is.
+
+    Args:
+        folder: exists.
+        quick: fewer training images.
+        stand_in: where CIFAR-10 is not at hand, take random images of its size: enough where only
+            the arithmetic counts.
+    """
+    try:
+        dataset = data.load(Data(name="cifar10"))
+        train, test = dataset.train, dataset.test
+        arrays = {"train": (train.images, train.labels), "test": (test.images, test.labels)}
+        source = "CIFAR-10"
+    except DataError as error:
+        if not stand_in:
+            raise SystemExit(f"error: {error}") from None
+        rng = np.random.default_rng(0)
+        arrays = {
+            name: (rng.integers(0, 256, (n, 32, 32, 3), np.uint8), rng.integers(0, 10, n))
+            for name, n in (("train", 50_000), ("test", 10_000))
+        }
+        source = "random images"
+    for name, (images, labels) in arrays.items():
+        kept = QUICK_IMAGES if quick and name == "train" else len(images)
+        np.save(folder / f"x_{name}.npy", images[:kept])
+        np.save(folder / f"y_{name}.npy", labels[:kept].astype(np.int32))
+    return f"{QUICK_IMAGES:,} images of {source}" if quick else source

@@ -1,0 +1,61 @@
+"""mlplab's engine on the published network, without validation and callbacks.
+
+Settings: ``data``, a folder of .npy files; ``batch_size``; ``precision``.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import mlplab  # isort: skip  # chooses Keras's backend
+import jax.numpy as jnp
+import keras
+import numpy as np
+from turns import say, settings, wait
+
+from mlplab import models, recipes
+from mlplab.models.inputs import scaling_layer
+from mlplab.optim import optimizers
+from mlplab.training.engine import Plan, fit
+from mlplab.training.steps import Arrays
+
+ASKED = {"precision": "float32"} | settings()
+
+
+class Turn(keras.callbacks.Callback):  # type: ignore[misc]
+    """Begins an epoch when it is this contestant's turn."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        wait()
+        self.begun = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        say(seconds=time.perf_counter() - self.begun, loss=logs["loss"])
+
+
+def main() -> None:
+    """Train an epoch a turn, without an end."""
+    recipe = recipes.load("seed", [f"training.precision={ASKED['precision']}"])
+    scaling = scaling_layer(recipe.data.scaling)
+    precision = recipe.training.precision
+    model = models.build(recipe.model, (32, 32, 3), 10, scaling, 0, precision=precision)
+    model.compile(
+        optimizer=optimizers.build(optimizers.complete(recipe.optimizer), model),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    folder = Path(ASKED["data"])
+    x, y = (jnp.asarray(np.load(folder / f"{name}_train.npy")) for name in "xy")
+    say(ready=True, versions={"mlplab": mlplab.__version__, "keras": keras.__version__})
+    fit(
+        model,
+        Plan(
+            train=Arrays(x, y),
+            batch_size=ASKED["batch_size"],
+            epochs=1_000_000,
+            callbacks=[Turn()],
+        ),
+    )
+
+
+main()

@@ -1,0 +1,156 @@
+"""A race: contestants that train an epoch a turn, side by side."""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from benchmarks import inputs
+from benchmarks.protocol import interleave
+from benchmarks.report import (
+    LIMIT_COLOUR,
+    OURS_COLOUR,
+    RESULTS,
+    bars,
+    columns,
+    facts,
+    heading,
+    line,
+    spread,
+)
+from benchmarks.workers import Contestant, Worker
+
+
+def options(description: str) -> argparse.ArgumentParser:
+    """Return the options that all questions have."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3, help="to be counted")
+    parser.add_argument(
+        "--quick", action="store_true", help="see whether it works; writes into results/quick"
+    )
+    parser.add_argument("--out", type=Path, help="a folder instead of benchmarks/results")
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Return the options, with what ``--quick`` means put in."""
+    asked = parser.parse_args()
+    asked.rounds = 1 if asked.quick else asked.rounds
+    asked.out = asked.out or (RESULTS / "quick" if asked.quick else RESULTS)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    return asked
+
+
+def run(
+    question: str,
+    contestants: Sequence[Contestant],
+    ours: str,
+    asked: argparse.Namespace,
+    stand_in: bool = True,
+) -> dict[str, Any]:
+    """Race and return what was measured, as JSON-able tables.
+
+    Every contestant works once before the counted rounds, which takes its compilation and other
+    first-time costs.
+
+    Args:
+        question: what the seconds are.
+        contestants: their programs answer each turn with its seconds.
+        ours: the contestant that ratios are over.
+        asked: of :func:`parse`.
+        stand_in: whether random images do where CIFAR-10 is not at hand.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        log = stack.enter_context((asked.out / "peers.log").open("w"))
+        source = inputs.write(folder, asked.quick and stand_in, stand_in)
+        workers = []
+        for number, contestant in enumerate(contestants):
+            places = {"data": str(folder), "scratch": str(folder / str(number))}
+            worker = Worker(contestant, places, log)
+            stack.callback(worker.close)
+            print(f"{worker.name}: {worker.turn():.2f} s for the first time", flush=True)
+            workers.append(worker)
+        turns = {worker.name: worker.turn for worker in workers}
+        timing = interleave(turns, asked.rounds, repeat=not asked.quick)
+    rows = timing.summary(ours)
+    for worker, contestant in zip(workers, contestants, strict=True):
+        rows[worker.name] |= {
+            "peak_memory_bytes": worker.last["peak_memory"],
+            "versions": worker.versions,
+            "apart": contestant.apart,
+            **{key: worker.last[key] for key in ("limit", "loss") if key in worker.last},
+        }
+    return {
+        "question": question,
+        **facts(),
+        "data": source,
+        "ours": ours,
+        "rounds": len(timing.reference),
+        "repeated": timing.repeated,
+        "slowed": timing.slowed,
+        "reference_gflops": timing.reference,
+        "contestants": rows,
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return a race as Markdown."""
+    ours = result["ours"]
+    lines = [
+        *heading(result),
+        rounds(result),
+        *columns("", "seconds", f"time over {ours}'s", "peak memory, MB"),
+    ]
+    for name, row in result["contestants"].items():
+        own, shown = name == ours, f"{name} \\*" if row["apart"] else name
+        memory = "–" if "limit" in row else f"{row['peak_memory_bytes'] / 1e6:,.0f}"
+        ratio = "1" if own else spread(ratios(result, name, ours))
+        lines.append(
+            line(f"**{shown}**" if own else shown, spread(row["seconds"]), ratio, memory)
+        )
+    return "\n".join([*lines, "", *_notes(result)]) + "\n"
+
+
+def rounds(result: dict[str, Any]) -> str:
+    """Return how the rounds went, in words."""
+    return (
+        f"{result['rounds']} interleaved rounds, {result['slowed']} of them on a slowed machine;"
+        f" {result['repeated']} more were slowed and repeated. Medians (lowest to highest)."
+    )
+
+
+def _notes(result: dict[str, Any]) -> list[str]:
+    """Return what stands under the table: versions, what is apart, the limit."""
+    ours, notes = result["ours"], []
+    for name, row in result["contestants"].items():
+        versions = ", ".join(f"{key} {value}" for key, value in row["versions"].items())
+        notes += [f"- {name}: {versions}"] if versions else []
+        notes += [f"- \\* {name}: {row['apart']}"] if row["apart"] else []
+        if limit := row.get("limit"):
+            notes.append(
+                f"- {ours} takes {spread(ratios(result, ours, name))} times the limit, which in"
+                f" the last round was {limit['products_seconds'] * 1e3:.2f} ms a step for the"
+                f" products and {limit['optimizer_seconds'] * 1e3:.2f} ms for the optimizer's"
+                f" {limit['optimizer_bytes'] / 1e6:.0f} MB"
+            )
+    return notes
+
+
+def ratios(result: dict[str, Any], name: str, base: str) -> list[float]:
+    """Return, round by round, how many times as long a contestant took as another."""
+    rows = result["contestants"]
+    return [a / b for a, b in zip(rows[name]["seconds"], rows[base]["seconds"], strict=True)]
+
+
+def picture(result: dict[str, Any]) -> Figure:
+    """Return a race as bars."""
+    rows = result["contestants"]
+    colours = {name: LIMIT_COLOUR for name, row in rows.items() if "limit" in row}
+    title = result["question"].partition(":")[0]
+    values = {name: row["seconds"] for name, row in rows.items()}
+    return bars(title, "seconds", values, colours | {result["ours"]: OURS_COLOUR})

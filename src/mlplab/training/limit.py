@@ -1,0 +1,269 @@
+"""How fast a training step could be on this machine: what no program of its arithmetic can beat.
+
+A step of a multilayer perceptron multiplies matrices and updates weights. The limit is the time of
+the products, each at the best rate that this machine reaches for its shape and precision in any
+layout, plus the bytes that the optimizer must read and write over the memory's best rate. Both are
+measured, here and now: they say nothing of another machine.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import keras
+from jax import lax
+
+from mlplab.models.dense import Dense
+
+Precision = Literal["float32", "bfloat16"]
+Role = Literal["forward", "weights", "inputs"]
+
+BURSTS = 5  # the best of so many: a burst that something else disturbed does not count
+BURST_SECONDS = 0.03
+BYTES = 4  # weights, gradients and the optimizer's moments are float32
+STREAM = 2**25  # float32 numbers an array of the triad: far more than a cache holds
+
+# Which axis of the two factors is summed over. In memory a factor is as it is written.
+LAYOUTS = {"NN": (1, 0), "NT": (1, 1), "TN": (0, 0), "TT": (0, 1)}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A dense layer: how many inputs and units, and the precision of its products' factors."""
+
+    inputs: int
+    units: int
+    precision: Precision = "float32"
+
+
+@dataclass(frozen=True)
+class Product:
+    """A matrix product of a step, float32 [rows, columns] summed over ``depth``.
+
+    Attributes:
+        role: ``forward``, or the gradient of the layer's ``weights`` or ``inputs``.
+        layer: from 1.
+        precision: of the factors; sums are float32.
+        seconds: the least time of any layout.
+        layout: the one that took it, ``N`` for a factor as mathematics writes it, ``T`` for one
+            that lies transposed in memory; ``swapped`` where the transposed result is computed.
+    """
+
+    role: Role
+    layer: int
+    rows: int
+    depth: int
+    columns: int
+    precision: Precision
+    seconds: float = 0.0
+    layout: str = ""
+
+    @property
+    def flops(self) -> int:
+        """Multiplications and additions."""
+        return 2 * self.rows * self.depth * self.columns
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The least time of a training step, as measured.
+
+    Attributes:
+        products: of one step.
+        optimizer_bytes: read and written by the update of all weights.
+        bandwidth: bytes a second.
+    """
+
+    products: tuple[Product, ...]
+    optimizer_bytes: int
+    bandwidth: float
+
+    @property
+    def products_seconds(self) -> float:
+        """Seconds of a step's products."""
+        return sum(product.seconds for product in self.products)
+
+    @property
+    def optimizer_seconds(self) -> float:
+        """Seconds of a step's update of the weights."""
+        return self.optimizer_bytes / self.bandwidth
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of a step."""
+        return self.products_seconds + self.optimizer_seconds
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the parts and their sums as JSON-able tables."""
+        return {
+            "products": [
+                asdict(product) | {"gflops": product.flops / product.seconds / 1e9}
+                for product in self.products
+            ],
+            "products_seconds": self.products_seconds,
+            "optimizer_bytes": self.optimizer_bytes,
+            "bandwidth": self.bandwidth,
+            "optimizer_seconds": self.optimizer_seconds,
+            "seconds": self.seconds,
+        }
+
+
+def measure(layers: Sequence[Layer], batch: int, weights: int, slots: int) -> Limit:
+    """Measure the limit of a training step; takes some seconds.
+
+    Args:
+        layers: the dense layers, from the first.
+        batch: images a step.
+        weights: numbers that are trained.
+        slots: numbers that the optimizer keeps beside them; two for each weight under Adam.
+
+    Returns:
+        The limit: products of the forward pass, of all weights' gradients and of all inputs'
+        gradients but the first layer's, which nothing needs; and
+        :func:`optimizer_bytes` over :func:`bandwidth`.
+    """
+    best: dict[tuple[Any, ...], tuple[float, str]] = {}
+    timed = []
+    for product in products(layers, batch):
+        shape = (product.rows, product.depth, product.columns, product.precision)
+        if shape not in best:
+            best[shape] = _best_layout(*shape)
+        seconds, layout = best[shape]
+        facts = asdict(product) | {"seconds": seconds, "layout": layout}
+        timed.append(Product(**facts))
+    return Limit(tuple(timed), optimizer_bytes(weights, slots), bandwidth(weights))
+
+
+def products(layers: Sequence[Layer], batch: int) -> list[Product]:
+    """Return the matrix products of one training step, without their times."""
+    result = []
+    for number, layer in enumerate(layers, start=1):
+        shapes: list[tuple[Role, int, int, int]] = [
+            ("forward", batch, layer.inputs, layer.units),
+            ("weights", layer.inputs, batch, layer.units),
+            ("inputs", batch, layer.units, layer.inputs),
+        ]
+        for role, rows, depth, columns in shapes:
+            if role != "inputs" or number > 1:
+                result.append(Product(role, number, rows, depth, columns, layer.precision))
+    return result
+
+
+def optimizer_bytes(weights: int, slots: int) -> int:
+    """Return the bytes of an update: weights and slots read and written, gradients read."""
+    return BYTES * (3 * weights + 2 * slots)
+
+
+def of_model(model: keras.Model, batch: int) -> Limit:
+    """Measure the limit of a built and compiled model, as far as its dense layers go.
+
+    The products of other layers, and of optimizers that multiply matrices themselves, are left out:
+    for such a model the limit is lower than it need be.
+    """
+    weights = sum(variable.value.size for variable in model.trainable_variables)
+    slots = sum(variable.value.size for variable in model.optimizer.variables)
+    return measure(layers_of(model), batch, weights, slots)
+
+
+def layers_of(model: keras.Model) -> list[Layer]:
+    """Return the model's dense layers, from the first."""
+    found = []
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        if isinstance(layer, keras.layers.Dense):
+            inputs, units = layer.kernel.shape
+            found.append(Layer(inputs, units, "bfloat16" if isinstance(layer, Dense) else "float32"))
+    return found
+
+
+def bandwidth(weights: int) -> float:
+    """Return the most bytes a second that this machine moves to and from memory.
+
+    The better of two: Adam's update of so many weights, in place, and a triad a = b + c · s over
+    arrays that no cache holds (McCalpin's STREAM counts as here: two reads, one write).
+    """
+    return max(_adam_rate(weights), _triad_rate())
+
+
+def _adam_rate(weights: int) -> float:
+    def update(w: jax.Array, m: jax.Array, v: jax.Array, g: jax.Array) -> tuple[jax.Array, ...]:
+        m = m + (g - m) * 0.1
+        v = v + (g * g - v) * 0.001
+        return w - 1e-4 * m / (jnp.sqrt(v) + 1e-7), m, v
+
+    step = jax.jit(update, donate_argnums=(0, 1, 2))
+    gradient = jnp.full(weights, 1e-3, jnp.float32)
+    state = tuple(jnp.zeros(weights, jnp.float32) for _ in range(3))
+
+    def run(times: int) -> None:
+        nonlocal state
+        for _ in range(times):
+            state = step(*state, gradient)
+        jax.block_until_ready(state)
+
+    return optimizer_bytes(weights, 2 * weights) / _seconds(run)
+
+
+def _triad_rate() -> float:
+    step = jax.jit(lambda a, b, c: b + c * 3.0, donate_argnums=0, keep_unused=True)
+    b, c = (jnp.full(STREAM, value, jnp.float32) for value in (1.0, 2.0))
+    a = jnp.zeros(STREAM, jnp.float32)
+
+    def run(times: int) -> None:
+        nonlocal a
+        for _ in range(times):
+            a = step(a, b, c)
+        jax.block_until_ready(a)
+
+    return 3 * BYTES * STREAM / _seconds(run)
+
+
+def _best_layout(
+    rows: int, depth: int, columns: int, precision: Precision
+) -> tuple[float, str]:
+    """Return the least seconds of a product in any layout, and which."""
+    times = {}
+    for swapped in (False, True):
+        m, n = (columns, rows) if swapped else (rows, columns)
+        for layout, axes in LAYOUTS.items():
+            name = f"{layout} swapped" if swapped else layout
+            times[name] = _product_seconds(m, depth, n, axes, precision)
+    best = min(times, key=lambda name: times[name])
+    return times[best], best
+
+
+def _product_seconds(
+    m: int, depth: int, n: int, axes: tuple[int, int], precision: Precision
+) -> float:
+    a_shape = (m, depth) if axes[0] == 1 else (depth, m)
+    b_shape = (depth, n) if axes[1] == 0 else (n, depth)
+    a, b = (jnp.ones(shape, precision) for shape in (a_shape, b_shape))
+
+    @jax.jit
+    def repeated(a: jax.Array, b: jax.Array, times: jax.Array) -> jax.Array:
+        def once(_: jax.Array, last: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            a, c = last
+            # One number of the last result, or the compiler would multiply once, before the loop.
+            a = a.at[0, 0].set((c[0, 0] * 1e-6).astype(a.dtype))
+            dimensions = (((axes[0],), (axes[1],)), ((), ()))
+            return a, lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32)
+
+        return lax.fori_loop(0, times, once, (a, jnp.zeros((m, n), jnp.float32)))[1]
+
+    return _seconds(lambda times: jax.block_until_ready(repeated(a, b, jnp.int32(times))))
+
+
+def _seconds(run: Callable[[int], object]) -> float:
+    """Return the seconds of one repetition, in the best of several bursts."""
+    run(1)  # compiles
+    begun = time.perf_counter()
+    run(2)
+    times = max(2, round(BURST_SECONDS / (time.perf_counter() - begun) * 2))
+    best = float("inf")
+    for _ in range(BURSTS):
+        begun = time.perf_counter()
+        run(times)
+        best = min(best, (time.perf_counter() - begun) / times)
+    return best
