@@ -108,6 +108,15 @@ class MLP(Table):
     )
     activation: str = Field("relu", description="an activation of Keras")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of units dropped after each layer")
+    pool: int = Field(
+        1, ge=1, le=1024, description="side in pixels of the squares that are averaged to one"
+    )
+    whitening: Annotated[Width | None, *Absent] = Field(
+        None, description="principal components that the first layer sees in place of the pixels"
+    )
+    whitening_epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        1.0, description="added to each component's variance, in units of the mean variance"
+    )
     normalisation: Literal["none", "batch", "layer"] = Field(
         "none", description="between the product and the activation"
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mlplab import figures
 from mlplab.data import Splits
+from mlplab.models.filters import first_filters
 from mlplab.runs import store
 from mlplab.statistics import confusion
 from mlplab.training import evaluate
@@ -67,10 +68,9 @@ def draw(
     if rows:
         history = {key: [row.get(key) for row in rows] for key in rows[0]}
         figures.save(figures.curves(history, best_epoch or None), target / "curves.png")
-    kernel = first_kernel(model)
-    shape = model.input_shape[1:]
-    if kernel is not None and kernel.shape[0] == np.prod(shape):
-        figures.save(figures.weights(kernel, shape), target / "weights.png")
+    filters = first_filters(model)
+    if filters is not None:
+        figures.save(figures.weights(*filters), target / "weights.png")
     if not predictions:
         return
     name = next(s for s in ("test", "validation", "train") if s in predictions)
@@ -107,11 +107,3 @@ def mistakes(
 def sample(n: int, count: int) -> NDArray[np.int64]:
     """Return up to ``count`` of ``n`` positions, drawn at random, always the same ones, int64."""
     return np.random.default_rng(0).permutation(n)[:count]
-
-
-def first_kernel(model: keras.Model) -> NDArray[np.float32] | None:
-    """Return the kernel of the first dense layer, float32 [inputs, units]."""
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Dense):
-            return np.asarray(layer.kernel)
-    return None

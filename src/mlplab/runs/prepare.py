@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import data, models
-from mlplab.config import CustomModel, Recipe
+from mlplab.config import MLP, CustomModel, Recipe
 from mlplab.data import Dataset, Splits
 from mlplab.data.statistics import channel_statistics
 from mlplab.errors import RecipeError
+from mlplab.models import whitening
 from mlplab.models.inputs import scaling_layer
 from mlplab.optim import optimizers, schedules
 from mlplab.training import augment, callbacks, losses
@@ -120,6 +121,8 @@ def prepare(
         trust,
         recipe.training.precision,
     )
+    if isinstance(recipe.model, MLP) and recipe.model.whitening is not None:
+        whitening.fit(model, train.images, recipe.model.whitening_epsilon)
     loss = losses.build(recipe.loss, recipe.augment.mixes)
     rate = None
     if recipe.schedule is not None:
