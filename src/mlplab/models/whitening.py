@@ -9,7 +9,6 @@ section 4.3); dropping the last components makes it smaller as well.
 import jax.numpy as jnp
 import keras
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 LAYER = "whitening"
@@ -38,10 +37,9 @@ def fit(model: keras.Model, images: NDArray[np.uint8], epsilon: float) -> None:
     mean = inputs.mean(axis=0)
     centred = jnp.asarray(inputs - mean)
     covariance = np.asarray(centred.T @ centred / len(centred), np.float64)
-    last, count = len(covariance) - 1, layer.units
-    variances, vectors = scipy.linalg.eigh(covariance, subset_by_index=[last - count + 1, last])
-    damped = variances + epsilon * np.trace(covariance) / len(covariance)
-    kernel = (vectors / np.sqrt(damped))[:, ::-1]
+    variances, vectors = np.linalg.eigh(covariance)
+    damped = variances + epsilon * variances.mean()
+    kernel = (vectors / np.sqrt(damped))[:, : -layer.units - 1 : -1]
     # An eigenvector's sign is arbitrary: its largest entry is made positive, on every machine.
     largest = np.take_along_axis(kernel, abs(kernel).argmax(axis=0)[None], axis=0)
     kernel = kernel * np.sign(largest)
