@@ -7,13 +7,13 @@ of every optimizer.)
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import keras
 
 from mlplab.config import Named
-from mlplab.optim import signatures
+from mlplab.optim import muon, signatures
 
 if TYPE_CHECKING:
     from keras.optimizers.schedules import LearningRateSchedule
@@ -53,6 +53,7 @@ def build(
     settings: Named,
     model: keras.Model,
     learning_rate: "float | LearningRateSchedule | None" = None,
+    precision: Literal["float32", "bfloat16"] = "float32",
 ) -> keras.optimizers.Optimizer:
     """Return the optimizer, its variables not yet built.
 
@@ -64,6 +65,7 @@ def build(
         settings: the recipe's table, complete or not.
         model: the network to be trained; only its output layer's name is read.
         learning_rate: instead of the settings' own, a number or a schedule.
+        precision: of the factors of Muon's matrix products; no other optimizer has any.
 
     Raises:
         RecipeError: as :func:`complete`.
@@ -74,6 +76,8 @@ def build(
         params["learning_rate"] = learning_rate
     if completed.name == "Muon" and params["exclude_layers"] is None:
         params["exclude_layers"] = _output_layer(model)
+    if completed.name == "Muon" and precision == "bfloat16":
+        cls = muon.Muon
     # Keras would number the names: variables of a second optimizer would be named differently.
     return signatures.construct(cls, {**params, "name": cls.__name__.lower()}, "optimizer")
 

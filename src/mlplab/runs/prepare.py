@@ -129,7 +129,7 @@ def prepare(
         peak = recipe.optimizer.params["learning_rate"]
         steps = math.ceil(len(train) / recipe.training.batch_size)
         rate = schedules.build(recipe.schedule, peak, steps, recipe.training.epochs)
-    optimizer = optimizers.build(recipe.optimizer, model, rate)
+    optimizer = optimizers.build(recipe.optimizer, model, rate, recipe.training.precision)
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
     weights = _class_weights(recipe, train.labels, classes)
     return Experiment(recipe, dataset, splits, model, loss, weights)
