@@ -173,6 +173,17 @@ class Loss(Table):
     )
 
 
+class Average(Table):
+    """``[average]``: an average of the weights, which is evaluated and saved in their place."""
+
+    name: Literal["ema"] = Field(
+        "ema", description="the exponential moving average of the weights after each step"
+    )
+    momentum: float = Field(
+        0.99, gt=0, lt=1, description="share of the old average in the new one, at each step"
+    )
+
+
 class Training(Table):
     """``[training]``: how long, in what batches, in what precision."""
 
@@ -214,6 +225,7 @@ class Recipe(Table):
     schedule: Annotated[Named | None, *Absent] = None
     augment: Augment = Augment()
     loss: Loss = Loss()
+    average: Annotated[Average | None, *Absent] = None
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     callbacks: dict[str, Named] = {}

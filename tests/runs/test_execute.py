@@ -160,6 +160,9 @@ def test_a_training_that_diverges_is_recorded_with_its_reason(tmp_path: Path) ->
         {"callbacks": {"early_stopping": {"monitor": "val_los"}}},
         {"callbacks": {"log": {"name": "CSVLogger", "filename": "../../log.csv"}}},
         {"callbacks": {"swap": {"name": "SwapEMAWeights"}}},
+        {"average": {"name": "ema"}, "callbacks": {"swap": {"name": "SwapEMAWeights"}}},
+        {"average": {"name": "ema"}, "optimizer": {"use_ema": True}},
+        {"average": {"name": "ema"}, "optimizer": {"name": "ScheduleFreeAdamW"}},
         {"model": {"activation": "rellu"}},
         {"model": {"name": "os:system"}},
         {

@@ -31,6 +31,7 @@ def complete(recipe: Recipe, trust: bool = False) -> Recipe:
         RecipeError: if a network, optimizer, schedule, loss or callback does not exist or fit.
     """
     optimizer = optimizers.complete(recipe.optimizer)
+    optimizers.check_average(recipe.average, optimizer)
     schedule = recipe.schedule
     if schedule is not None:
         schedule = schedules.complete(schedule, optimizer.params["learning_rate"])
@@ -126,7 +127,7 @@ def prepare(
         peak = recipe.optimizer.params["learning_rate"]
         steps = math.ceil(len(train) / recipe.training.batch_size)
         rate = schedules.build(recipe.schedule, peak, steps, recipe.training.epochs)
-    optimizer = optimizers.build(recipe.optimizer, model, rate)
+    optimizer = optimizers.build(recipe.optimizer, model, rate, recipe.average)
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
     weights = _class_weights(recipe, train.labels, classes)
     return Experiment(recipe, dataset, splits, model, loss, weights)
