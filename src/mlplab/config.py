@@ -204,6 +204,17 @@ class Evaluation(Table):
         ["train", "validation", "test"], description="what is measured when training has ended"
     )
     top_k: int = Field(5, ge=1, description="k of the top-k accuracy")
+    tta_flip: bool = Field(
+        False, description="test-time augmentation: also show each image mirrored left and right"
+    )
+    tta_shift: int = Field(
+        0, ge=0, le=1024, description="test-time augmentation: also show it moved by so many pixels"
+    )
+
+    @property
+    def tta(self) -> bool:
+        """Whether an image is also shown in other views than its own."""
+        return self.tta_flip or self.tta_shift > 0
 
 
 class Recipe(Table):

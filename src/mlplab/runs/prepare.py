@@ -17,7 +17,7 @@ from mlplab.data.statistics import channel_statistics
 from mlplab.errors import RecipeError
 from mlplab.models.inputs import scaling_layer
 from mlplab.optim import optimizers, schedules
-from mlplab.training import augment, callbacks, losses
+from mlplab.training import augment, callbacks, evaluate, losses
 
 
 def complete(recipe: Recipe, trust: bool = False) -> Recipe:
@@ -109,6 +109,7 @@ def prepare(
     keras.utils.set_random_seed(recipe.seed)
     train, classes = splits.train, len(dataset.class_names)
     augment.check(recipe.augment, train.images.shape[1:])
+    evaluate.check(recipe.evaluation, train.images.shape[1:])
     standard = recipe.data.scaling == "standard"
     moments = channel_statistics(train.images) if standard else (None, None)
     scaling = scaling_layer(recipe.data.scaling, *moments)
