@@ -176,12 +176,8 @@ class Loss(Table):
 class Average(Table):
     """``[average]``: an average of the weights, which is evaluated and saved in their place."""
 
-    name: Literal["ema"] = Field(
-        "ema", description="the exponential moving average of the weights after each step"
-    )
-    momentum: float = Field(
-        0.99, gt=0, lt=1, description="share of the old average in the new one, at each step"
-    )
+    name: Literal["ema"] = Field("ema", description="an exponential moving average, step by step")
+    momentum: float = Field(0.99, gt=0, lt=1, description="share of the old average in the new one")
 
 
 class Training(Table):

@@ -156,15 +156,9 @@ def write_predictions(
     index: Any,
     probabilities_tta: NDArray[np.float32] | None = None,
 ) -> None:
-    """Write ``predictions-<split>.npz``.
+    """Write ``predictions-<split>.npz``: float32 [n, classes], int32 [n], int64 [n].
 
-    Args:
-        folder: the run's.
-        split: its name.
-        probabilities: float32 [n, classes].
-        labels: int32 [n].
-        index: int64 [n], the images' places in the published split.
-        probabilities_tta: float32 [n, classes], averaged over views.
+    ``probabilities_tta``, averaged over views, is float32 [n, classes] as well.
     """
     arrays = {"probabilities": probabilities, "labels": labels, "index": index}
     if probabilities_tta is not None:
