@@ -182,6 +182,13 @@ class Loss(Table):
     )
 
 
+class Average(Table):
+    """``[average]``: an average of the weights, which is evaluated and saved in their place."""
+
+    name: Literal["ema"] = Field("ema", description="an exponential moving average, step by step")
+    momentum: float = Field(0.99, gt=0, lt=1, description="share of the old average in the new one")
+
+
 class Training(Table):
     """``[training]``: how long, in what batches, in what precision."""
 
@@ -202,6 +209,17 @@ class Evaluation(Table):
         ["train", "validation", "test"], description="what is measured when training has ended"
     )
     top_k: int = Field(5, ge=1, description="k of the top-k accuracy")
+    tta_flip: bool = Field(
+        False, description="test-time augmentation: also show each image mirrored left and right"
+    )
+    tta_shift: int = Field(
+        0, ge=0, le=1024, description="test-time augmentation: also show it moved by so many pixels"
+    )
+
+    @property
+    def tta(self) -> bool:
+        """Whether an image is also shown in other views than its own."""
+        return self.tta_flip or self.tta_shift > 0
 
 
 class Recipe(Table):
@@ -223,6 +241,7 @@ class Recipe(Table):
     schedule: Annotated[Named | None, *Absent] = None
     augment: Augment = Augment()
     loss: Loss = Loss()
+    average: Annotated[Average | None, *Absent] = None
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     callbacks: dict[str, Named] = {}

@@ -23,7 +23,7 @@ def test_a_step_is_what_kerass_is_to_the_rounding_of_bfloat16(shape):
 def test_is_used_where_products_are_to_be_in_bfloat16():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     built = {
-        p: optimizers.build(Named(name="muon"), model, None, p) for p in ("float32", "bfloat16")
+        p: optimizers.build(Named(name="muon"), model, precision=p) for p in ("float32", "bfloat16")
     }
     assert type(built["float32"]) is keras.optimizers.Muon
     assert type(built["bfloat16"]) is Muon

@@ -197,7 +197,7 @@ class _Job:
                 model,
                 experiment.splits,
                 self._splits_to_open(status),
-                experiment.recipe.evaluation.top_k,
+                experiment.recipe.evaluation,
             )
         record.ledger = store.ledger(self.options.runs_dir, record.data_id)
         judge.draw(
