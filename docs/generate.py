@@ -112,7 +112,16 @@ def recipe() -> str:
         "## Top level",
         table(keys("", {"properties": top})),
     ]
-    for name in ("Data", "MLP", "CustomModel", "Augment", "Loss", "Training", "Evaluation"):
+    for name in (
+        "Data",
+        "MLP",
+        "CustomModel",
+        "Augment",
+        "Loss",
+        "Average",
+        "Training",
+        "Evaluation",
+    ):
         title, _, meaning = tables[name]["description"].partition(": ")
         table_name = re.findall(r"\[(\w+)\]", title)[0]
         parts += [

@@ -46,6 +46,9 @@ def test_none_stands_for_absent() -> None:
     recipe = recipes.load("seed", ["optimizer.clipnorm=none", "schedule.name=CosineDecay"])
     assert recipe.optimizer.params["clipnorm"] is None
     assert recipes.load("seed", ["schedule=none"]).schedule is None
+    averaged = ["average.momentum=0.9"]
+    assert recipes.load("seed", averaged).average is not None
+    assert recipes.load("seed", [*averaged, "average=none"]).average is None
     assert recipes.load("seed", {"optimizer": {"clipnorm": None}}).optimizer.params == {
         "learning_rate": 1e-4,
         "clipnorm": None,
@@ -71,6 +74,9 @@ def test_none_stands_for_absent() -> None:
         ("training.epochs", "write table.key=value"),
         ("=3", "write table.key=value"),
         ("optimizer=none", "optimizer"),
+        ("average.momentm=0.9", "did you mean 'momentum'"),
+        ("average.momentum=1.0", "average.momentum = 1.0"),
+        ("average=ema", "average.name=ema"),
     ],
 )
 def test_what_is_wrong_is_named(override: str, words: str) -> None:

@@ -108,6 +108,15 @@ class MLP(Table):
     )
     activation: str = Field("relu", description="an activation of Keras")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of units dropped after each layer")
+    pool: int = Field(
+        1, ge=1, le=1024, description="side in pixels of the squares that are averaged to one"
+    )
+    whitening: Annotated[Width | None, *Absent] = Field(
+        None, description="principal components that the first layer sees in place of the pixels"
+    )
+    whitening_epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        1.0, description="added to each component's variance, in units of the mean variance"
+    )
     normalisation: Literal["none", "batch", "layer"] = Field(
         "none", description="between the product and the activation"
     )
@@ -173,6 +182,13 @@ class Loss(Table):
     )
 
 
+class Average(Table):
+    """``[average]``: an average of the weights, which is evaluated and saved in their place."""
+
+    name: Literal["ema"] = Field("ema", description="an exponential moving average, step by step")
+    momentum: float = Field(0.99, gt=0, lt=1, description="share of the old average in the new one")
+
+
 class Training(Table):
     """``[training]``: how long, in what batches, in what precision."""
 
@@ -193,6 +209,17 @@ class Evaluation(Table):
         ["train", "validation", "test"], description="what is measured when training has ended"
     )
     top_k: int = Field(5, ge=1, description="k of the top-k accuracy")
+    tta_flip: bool = Field(
+        False, description="test-time augmentation: also show each image mirrored left and right"
+    )
+    tta_shift: int = Field(
+        0, ge=0, le=1024, description="test-time augmentation: also show it moved by so many pixels"
+    )
+
+    @property
+    def tta(self) -> bool:
+        """Whether an image is also shown in other views than its own."""
+        return self.tta_flip or self.tta_shift > 0
 
 
 class Recipe(Table):
@@ -214,6 +241,7 @@ class Recipe(Table):
     schedule: Annotated[Named | None, *Absent] = None
     augment: Augment = Augment()
     loss: Loss = Loss()
+    average: Annotated[Average | None, *Absent] = None
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     callbacks: dict[str, Named] = {}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlplab import recipes
-from mlplab.config import Named
+from mlplab.config import Average, Named
 from mlplab.errors import RecipeError
 from mlplab.optim import optimizers
 
@@ -191,3 +191,36 @@ def test_schedule_free_average_is_the_mean_of_the_plain_iterates(model):
 )
 def test_other_optimizers_have_no_average_of_this_kind(settings, model):
     assert optimizers.averaged_weights(optimizers.build(Named(**settings), model), [], []) is None
+
+
+@pytest.mark.parametrize("name", sorted({*EVERY} - {"ScheduleFreeAdamW"}))
+def test_the_average_of_a_recipe_is_the_exponential_one_by_hand(name, model):
+    optimizer = optimizers.build(Named(name=name), model, 0.1, average=Average(momentum=0.8))
+    optimizer.build(model.trainable_variables)
+    weights = [v.value for v in model.trainable_variables]
+    state = [v.value for v in optimizer.variables]
+    expected = None
+    for step in range(4):
+        gradients = [jax.random.normal(jax.random.key(step), w.shape) for w in weights]
+        weights, state = optimizer.stateless_apply(state, gradients, weights)
+        last = np.asarray(weights[0])
+        expected = last if expected is None else 0.8 * expected + 0.2 * last
+    averaged = optimizers.averaged_weights(optimizer, weights, state)
+    np.testing.assert_allclose(averaged[0], expected, atol=1e-6)
+    assert not np.allclose(averaged[0], last, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"name": "adam", "use_ema": True},
+        {"name": "adam", "ema_momentum": 0.9},
+        {"name": "sgd", "ema_overwrite_frequency": 10},
+        {"name": "ScheduleFreeAdamW"},
+    ],
+)
+def test_two_averages_of_the_weights_are_refused(params, model):
+    with pytest.raises(RecipeError, match="average=none") as raised:
+        optimizers.build(Named(**params), model, 0.1, average=Average())
+    assert len(str(raised.value).splitlines()) == 1
+    optimizers.build(Named(**params), model, 0.1)

@@ -122,6 +122,27 @@ def test_the_test_split_stays_closed_when_told(tmp_path: Path) -> None:
     assert store.ledger(tmp_path, run.record.data_id)["openings"] == 1
 
 
+def test_val_loss_is_what_is_minimised_and_the_loss_at_the_end_the_plain_one(
+    tmp_path: Path,
+) -> None:
+    recipe = mlplab.recipe(
+        "quickstart",
+        model={"hidden": [16], "l2": 1e-3},
+        loss={"label_smoothing": 0.2, "class_weights": [5.0, *[1.0] * 9]},
+        training={"epochs": 2},
+        callbacks={"early_stopping": "none", "tensorboard": "none"},
+    )
+    run = mlplab.train(recipe, runs_dir=tmp_path)
+    saved = run.predictions("validation")
+    surprise = -np.log(saved["probabilities"].astype(float))
+    plain = surprise[np.arange(len(surprise)), saved["labels"].astype(int)].mean()
+    assert run.metrics["validation"]["loss"] == pytest.approx(plain, abs=1e-5)
+    kernels = (weight for weight in run.model().get_weights() if weight.ndim == 2)
+    penalty = 1e-3 * sum(float((kernel**2).sum()) for kernel in kernels)
+    smoothed = 0.8 * plain + 0.2 * surprise.mean()
+    assert run.history[-1]["val_loss"] == pytest.approx(smoothed + penalty, abs=1e-4)
+
+
 class PressCtrlC(Silent):
     def on_row(self, row: dict[str, float]) -> None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -160,7 +181,11 @@ def test_a_training_that_diverges_is_recorded_with_its_reason(tmp_path: Path) ->
         {"callbacks": {"early_stopping": {"monitor": "val_los"}}},
         {"callbacks": {"log": {"name": "CSVLogger", "filename": "../../log.csv"}}},
         {"callbacks": {"swap": {"name": "SwapEMAWeights"}}},
+        {"average": {"name": "ema"}, "callbacks": {"swap": {"name": "SwapEMAWeights"}}},
+        {"average": {"name": "ema"}, "optimizer": {"use_ema": True}},
+        {"average": {"name": "ema"}, "optimizer": {"name": "ScheduleFreeAdamW"}},
         {"model": {"activation": "rellu"}},
+        {"evaluation": {"tta_shift": 8}},
         {"model": {"name": "os:system"}},
         {
             "schedule": {"name": "CosineDecay"},

@@ -14,7 +14,7 @@ from mlplab import recipes
 from mlplab.config import Augment, Loss
 from mlplab.errors import RecipeError
 from mlplab.training import losses, transforms
-from mlplab.training.augment import augment, check, draws
+from mlplab.training.augment import Augmentation, check, draws
 
 RNG = np.random.default_rng(0)
 N, SIDE = 16, 12
@@ -41,7 +41,7 @@ MIXES: list[dict[str, Any]] = [
 def applied(
     settings: dict[str, Any], rows: NDArray[np.int32] = ROWS, epoch: int = 0, seed: int = 3
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    apply = jax.jit(augment(Augment(**settings), seed))
+    apply = jax.jit(Augmentation(Augment(**settings), seed))
     images, labels = apply(IMAGES[rows], LABELS[rows], rows, jnp.int32(epoch))
     return np.asarray(images), np.asarray(labels)
 
@@ -51,7 +51,7 @@ def full(value: float, dtype: Any = np.float32) -> jax.Array:
 
 
 def test_nothing_changes_when_all_is_off() -> None:
-    program = jax.make_jaxpr(augment(Augment(), 0))(IMAGES, LABELS, ROWS, jnp.int32(0))
+    program = jax.make_jaxpr(Augmentation(Augment(), 0))(IMAGES, LABELS, ROWS, jnp.int32(0))
     assert not program.eqns
     assert (applied({})[0] == IMAGES).all()
 
@@ -71,6 +71,15 @@ def test_an_image_is_replayed_in_any_batch(settings: dict[str, Any]) -> None:
     assert (applied(settings, rows, epoch=5)[0] == whole[rows]).all()
     assert (applied(settings, epoch=6)[0] != whole).any()
     assert (applied(settings, epoch=5, seed=4)[0] != whole).any()
+
+
+@pytest.mark.parametrize("settings", [*EACH, ALL, *MIXES], ids=lambda each: "-".join(each))
+def test_a_table_made_before_gives_the_same_images(settings: dict[str, Any]) -> None:
+    augment, epoch, rows = Augmentation(Augment(**settings), 3), jnp.int32(4), ROWS[[9, 2, 14]]
+    drawn = augment(IMAGES[rows], LABELS[rows], rows, epoch)
+    from_table = augment(IMAGES[rows], LABELS[rows], rows, epoch, augment.table(epoch, N))
+    for one, other in zip(drawn, from_table, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_draws_are_uniform_and_each_its_own() -> None:
@@ -105,7 +114,7 @@ def test_shift_moves_pixels_and_reflects_at_the_edge(down: int, right: int) -> N
 def test_shifts_reach_both_ends_and_no_further() -> None:
     rows = np.arange(500, dtype=np.int32)
     ramp = np.broadcast_to(np.arange(SIDE, dtype=np.uint8)[:, None, None], (500, SIDE, SIDE, 1))
-    images, _ = augment(Augment(shift=2), 0)(ramp, ROWS, rows, jnp.int32(0))
+    images, _ = Augmentation(Augment(shift=2), 0)(ramp, ROWS, rows, jnp.int32(0))
     assert set(6 - np.asarray(images)[:, 6, 6, 0].astype(int)) == {-2, -1, 0, 1, 2}
 
 
@@ -165,7 +174,7 @@ def test_labels_are_mixed_as_the_pixels_are(settings: dict[str, Any]) -> None:
     """Plain images whose pixels say their class: the mean pixel tells the weight."""
     plain = np.broadcast_to((80 * LABELS.argmax(axis=1))[:, None, None, None], IMAGES.shape)
     for epoch in range(6):
-        apply = augment(Augment(**settings), 0)
+        apply = Augmentation(Augment(**settings), 0)
         images, labels = apply(plain.astype(np.uint8), LABELS, ROWS, jnp.int32(epoch))
         np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-6)
         np.testing.assert_allclose(
@@ -175,7 +184,7 @@ def test_labels_are_mixed_as_the_pixels_are(settings: dict[str, Any]) -> None:
 
 def test_sparse_labels_cannot_be_mixed() -> None:
     with pytest.raises(ValueError, match="one-hot"):
-        augment(Augment(mixup=1.0), 0)(IMAGES, ROWS, ROWS, jnp.int32(0))
+        Augmentation(Augment(mixup=1.0), 0)(IMAGES, ROWS, ROWS, jnp.int32(0))
 
 
 def test_mixing_takes_the_dense_form_of_the_default_loss() -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
@@ -11,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlplab.config import Augment
 from mlplab.errors import TrainingError
 from mlplab.optim.optimizers import OPTIMIZERS, averaged_weights
+from mlplab.training.augment import Augmentation
 from mlplab.training.engine import Plan, Row, Silent, fit
-from mlplab.training.steps import Arrays, Augmentation, Stepper, batches, evaluate
+from mlplab.training.steps import Arrays, Stepper, batches, evaluate
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (203, 4, 4, 1), dtype=np.uint8)
@@ -251,12 +252,13 @@ def test_batches_take_every_example_once(n: int, batch_size: int) -> None:
 def test_augmentation_knows_image_and_epoch_is_compiled_once_and_spares_validation() -> None:
     traces = 0
 
-    def dark_from_the_second_epoch(
-        images: jax.Array, labels: jax.Array, rows: jax.Array, epoch: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        nonlocal traces
-        traces += 1
-        return jnp.where(epoch > 0, jnp.uint8(0), DATA.x[rows]), labels
+    class DarkFromTheSecondEpoch(Augmentation):
+        def __call__(self, images, labels, rows, epoch, table=None):  # type: ignore[no-untyped-def]
+            nonlocal traces
+            traces += 1
+            return jnp.where(epoch > 0, jnp.uint8(0), DATA.x[rows]), labels
+
+    dark = DarkFromTheSecondEpoch(Augment(), seed=0)
 
     def rows(augment: Augmentation | None, epochs: int) -> list[Row]:
         plan = Plan(
@@ -268,9 +270,9 @@ def test_augmentation_knows_image_and_epoch_is_compiled_once_and_spares_validati
         )
         return fit(make(keras.optimizers.SGD(0.0)), plan).rows
 
-    plain, changed = rows(None, 1), rows(dark_from_the_second_epoch, 1)
+    plain, changed = rows(None, 1), rows(dark, 1)
     once, traces = traces, 0
-    longer = rows(dark_from_the_second_epoch, 3)
+    longer = rows(dark, 3)
     assert traces == once
     assert changed[0]["loss"] == plain[0]["loss"] != longer[1]["loss"]
     assert {row["val_loss"] for row in longer} == {plain[0]["val_loss"]}

@@ -61,13 +61,15 @@ def train(folder, epochs=2, first=0, **options):
 
 def judge(folder, seed, optimizer, config_id, accuracy, confusion=None, mistakes=None):
     recipe = {"seed": seed, "data": {"validation": "test"}, "optimizer": optimizer}
+    metrics = {"accuracy": accuracy, "loss": 1.0}
     if optimizer is SGD:
         recipe["data"] = {"validation": 0.1}
+        metrics["tta"] = {"accuracy": accuracy + 0.1, "views": 2}
     write_results(
         folder,
         recipe=recipe,
         config_id=config_id,
-        metrics={"validation": {"accuracy": accuracy, "loss": 1.0}, "test": {"accuracy": 0.99}},
+        metrics={"validation": metrics, "test": {"accuracy": 0.99}},
         confusion=confusion,
         class_names=NAMES,
         mistakes=mistakes,
@@ -200,7 +202,7 @@ def test_runs_are_compared_by_validation_and_replicates_averaged(ask):
         "optimizer.amsgrad": "DATA_TYPE_BOOL",
     }
     names = {info["name"]["tag"] for info in experiment["metricInfos"]}
-    assert names == {"validation/accuracy", "validation/loss"}
+    assert names == {"validation/accuracy", "validation/loss", "validation/tta_accuracy"}
     statuses = ["STATUS_SUCCESS"]  # a session without an end would not be among them
     request = {"experimentName": "", "allowedStatuses": statuses, "startIndex": 0, "sliceSize": 9}
     groups = ask("plugin/hparams/session_groups", body=request)["sessionGroups"]

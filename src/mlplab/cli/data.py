@@ -142,7 +142,7 @@ def _augmented(dataset: Any, settings: Augment, chosen: Any) -> Any:
 
     split = dataset.train.take(chosen)
     augment.check(settings, split.images.shape[1:])
-    apply = jax.jit(augment.augment(settings, seed=0))
+    apply = jax.jit(augment.Augmentation(settings, seed=0))
     classes = jnp.eye(len(dataset.class_names))[split.labels]
     rows = jnp.asarray(chosen, jnp.int32)
     epochs = [

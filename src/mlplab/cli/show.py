@@ -1,7 +1,8 @@
 """Runs as text in the terminal."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,6 +19,19 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
+def interval(metrics: Mapping[str, Any]) -> str:
+    """Return the 95 % interval of an accuracy as ``52.4 to 56.3``, in percent."""
+    return f"{100 * metrics['accuracy_low']:.1f} to {100 * metrics['accuracy_high']:.1f}"
+
+
+def views(over_views: Mapping[str, Any]) -> str:
+    """Return in words what a split's ``tta`` was averaged over."""
+    shift = over_views["shift"]
+    parts = ["mirrored"] * over_views["flip"]
+    parts += [f"moved by {shift} pixel{'s' * (shift != 1)}"] * (shift > 0)
+    return f"{over_views['views']} views of each image ({', '.join(parts)})"
+
+
 def run(console: Console, run: Run) -> None:
     """Print what a run reached and where its report lies."""
     record = run.record
@@ -27,19 +41,14 @@ def run(console: Console, run: Run) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("", "accuracy", "95 % interval", "loss", "images"):
         table.add_column(heading, justify="left" if not heading else "right")
-    for split in SPLITS:
-        if _is_shown(record, split):
-            metrics = record.metrics[split]
-            interval = (
-                f"{100 * metrics['accuracy_low']:.1f} to {100 * metrics['accuracy_high']:.1f}"
-            )
-            table.add_row(
-                split,
-                percent(metrics["accuracy"]),
-                interval,
-                "–" if metrics["loss"] is None else f"{metrics['loss']:.3f}",
-                f"{metrics['n']:,}",
-            )
+    for row, metrics in _rows(record):
+        table.add_row(
+            row,
+            percent(metrics["accuracy"]),
+            interval(metrics),
+            "–" if metrics["loss"] is None else f"{metrics['loss']:.3f}",
+            f"{metrics['n']:,}",
+        )
     console.print(table)
     if record.selected_on == "test":
         console.print(
@@ -80,15 +89,24 @@ def replicates(console: Console, records: Sequence[Record]) -> None:
     table = Table(title=f"{len(done)} seeds", box=None, pad_edge=False, title_justify="left")
     for heading in ("", "mean", "sd", "each seed"):
         table.add_column(heading, justify="left" if heading in ("", "each seed") else "right")
-    for split in SPLITS:
-        values = [r.metrics[split]["accuracy"] for r in done if _is_shown(r, split)]
-        if values:
-            spread = f"{100 * statistics.stdev(values):.2f}" if len(values) > 1 else "–"
-            each = "  ".join(f"{100 * value:.1f}" for value in values)
-            table.add_row(split, percent(statistics.mean(values)), spread, each)
+    accuracies: dict[str, list[float]] = {}
+    for record in done:
+        for row, metrics in _rows(record):
+            accuracies.setdefault(row, []).append(metrics["accuracy"])
+    for row, values in accuracies.items():
+        spread = f"{100 * statistics.stdev(values):.2f}" if len(values) > 1 else "–"
+        each = "  ".join(f"{100 * value:.1f}" for value in values)
+        table.add_row(row, percent(statistics.mean(values)), spread, each)
     console.print(table)
 
 
-def _is_shown(record: Record, split: str) -> bool:
-    """Whether a split has figures of its own: validation may have been the test split itself."""
-    return split in record.metrics and not (split == "validation" and record.selected_on == "test")
+def _rows(record: Record) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what is said of each split: its metrics, then those over views of an image."""
+    for split in SPLITS:
+        metrics = record.metrics.get(split)
+        # Validation that was the test split itself has no figures of its own.
+        if metrics is None or (split == "validation" and record.selected_on == "test"):
+            continue
+        yield split, metrics
+        if over_views := metrics.get("tta"):
+            yield f"{split}, {over_views['views']} views", {**metrics, **over_views}

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -19,6 +19,15 @@ Split = Literal["train", "validation", "test"]
 def evaluate(
     run: RunName,
     split: Annotated[Split, typer.Option(help="What to measure on.")] = "validation",
+    tta_flip: Annotated[
+        bool | None, typer.Option(help="Also average over mirror images; else as in the recipe.")
+    ] = None,
+    tta_shift: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="N", help="Also over images moved by N pixels; else as in the recipe."
+        ),
+    ] = None,
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),
     trust: Trust = False,
@@ -26,25 +35,33 @@ def evaluate(
 ) -> None:
     """Measure a trained run on a split; opening the test split is counted.
 
-    Example: mlplab evaluate last --split test
+    Example: mlplab evaluate last --split test --tta-flip --tta-shift 2
     """
     found = Run(store.find(runs_dir, run))
 
     from mlplab.runs import reuse
 
-    metrics = reuse.evaluate(found, split, data_dir, trust, note)
+    given = {"tta_flip": tta_flip, "tta_shift": tta_shift}
+    views = {key: value for key, value in given.items() if value is not None}
+    metrics = reuse.evaluate(found, split, data_dir, trust, note, views)
     if as_json:
         print_json(metrics)
         return
     out.print(f"[bold]{found.name}[/bold] on {split}, {metrics['n']:,} images")
-    low, high = 100 * metrics["accuracy_low"], 100 * metrics["accuracy_high"]
-    out.print(f"accuracy           {show.percent(metrics['accuracy'])} ({low:.1f} to {high:.1f})")
-    out.print(f"balanced accuracy  {show.percent(metrics['balanced_accuracy'])}")
-    out.print(f"top-{metrics['top_k']} accuracy     {show.percent(metrics['top_k_accuracy'])}")
-    out.print(f"loss               {metrics['loss']:.4f}")
-    out.print(f"calibration error  {show.percent(metrics['calibration_error'])}")
+    _print(metrics, metrics["top_k"])
+    if over_views := metrics.get("tta"):
+        out.print(f"averaged over {show.views(over_views)}")
+        _print(over_views, metrics["top_k"])
     if split == "test":
         out.print(f"test split opened {show.openings(found.record.ledger)} in this runs folder")
+
+
+def _print(metrics: dict[str, Any], top_k: int) -> None:
+    out.print(f"accuracy           {show.percent(metrics['accuracy'])} ({show.interval(metrics)})")
+    out.print(f"balanced accuracy  {show.percent(metrics['balanced_accuracy'])}")
+    out.print(f"top-{top_k} accuracy     {show.percent(metrics['top_k_accuracy'])}")
+    out.print(f"loss               {metrics['loss']:.4f}")
+    out.print(f"calibration error  {show.percent(metrics['calibration_error'])}")
 
 
 @app.command(no_args_is_help=True)

@@ -1,7 +1,6 @@
 """Multilayer perceptrons: dense layers on the flattened image."""
 
 import inspect
-import math
 from typing import Any, Literal
 
 import keras
@@ -48,9 +47,10 @@ def build(
     """Return a multilayer perceptron with initial weights that depend on ``seed`` alone.
 
     It takes raw uint8 images [n, height, width, channels] and gives probabilities, float32
-    [n, classes]. Layers are named ``scaling``, ``flatten``, then for hidden layer k ``dense_k``,
-    ``normalisation_k``, ``activation_k`` and ``dropout_k`` as far as there are such, and
-    ``output``. Without normalisation the activation is part of the dense layer.
+    [n, classes]. Layers are named ``scaling``, ``pool``, ``flatten``, ``whitening``, then for
+    hidden layer k ``dense_k``, ``normalisation_k``, ``activation_k`` and ``dropout_k`` as far as
+    there are such, and ``output``. Without normalisation the activation is part of the dense layer.
+    A ``whitening`` is not trained: :func:`mlplab.models.whitening.fit` sets it.
 
     Args:
         settings: the recipe's ``[model]``.
@@ -62,9 +62,11 @@ def build(
             is small, and decides the probabilities.
 
     Raises:
-        RecipeError: for an unknown activation or initialiser, or a network too large to train.
+        RecipeError: for an unknown activation or initialiser, a resolution or whitening that the
+            images are too small for, or a network too large to train.
     """
     settings = complete(settings)
+    _check_input(settings, input_shape)
     parameters = parameter_count(settings, input_shape, classes)
     if parameters > _LARGEST:
         raise RecipeError(
@@ -72,7 +74,12 @@ def build(
             f"up to {_LARGEST:,} are possible. Use fewer or narrower layers."
         )
     images = keras.Input(input_shape, dtype="uint8", name="images")
-    x = keras.layers.Flatten(name="flatten")(scaling(images))
+    x = scaling(images)
+    if settings.pool > 1:
+        x = keras.layers.AveragePooling2D(settings.pool, name="pool")(x)
+    x = keras.layers.Flatten(name="flatten")(x)
+    if settings.whitening is not None:
+        x = DENSE[precision](settings.whitening, trainable=False, name="whitening")(x)
     for number, units in enumerate(settings.hidden, start=1):
         x = _hidden(x, number, units, settings, seed, DENSE[precision])
     options = {"activation": "softmax", "name": "output"}
@@ -102,11 +109,33 @@ def parameter_count(settings: config.MLP, input_shape: tuple[int, int, int], cla
     """
     # By unit: a bias or batch normalisation's four; layer normalisation's two beside the bias.
     by_unit = {"none": 1, "batch": 4, "layer": 3}[settings.normalisation]
-    total, width = 0, math.prod(input_shape)
+    total, width = 0, _inputs(settings, input_shape)
+    if settings.whitening is not None:
+        total, width = settings.whitening * (width + 1), settings.whitening
     for units in settings.hidden:
         total += units * (width + by_unit)
         width = units
     return total + classes * (width + 1)
+
+
+def _check_input(settings: config.MLP, input_shape: tuple[int, int, int]) -> None:
+    height, width, _ = input_shape
+    if settings.pool > min(height, width):
+        raise RecipeError(
+            f"model.pool = {settings.pool} is larger than the images, {height}×{width} pixels"
+        )
+    inputs = _inputs(settings, input_shape)
+    if settings.whitening is not None and settings.whitening > inputs:
+        raise RecipeError(
+            f"model.whitening = {settings.whitening} components of {inputs} inputs: at most"
+            f" {inputs}"
+        )
+
+
+def _inputs(settings: config.MLP, input_shape: tuple[int, int, int]) -> int:
+    """Return the size of the flattened image; what does not fill a square is left out."""
+    height, width, channels = input_shape
+    return (height // settings.pool) * (width // settings.pool) * channels
 
 
 def _hidden(

@@ -7,13 +7,14 @@ of every optimizer.)
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import keras
 
-from mlplab.config import Named
-from mlplab.optim import signatures
+from mlplab.config import Average, Named
+from mlplab.errors import RecipeError
+from mlplab.optim import muon, signatures
 
 if TYPE_CHECKING:
     from keras.optimizers.schedules import LearningRateSchedule
@@ -35,6 +36,8 @@ OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
     "ScheduleFreeAdamW": keras.optimizers.ScheduleFreeAdamW,
 }
 
+AVERAGING = ("use_ema", "ema_momentum", "ema_overwrite_frequency")  # parameters of every optimizer
+
 
 def complete(settings: Named) -> Named:
     """Return the settings under Keras's own name, with every default written out.
@@ -49,10 +52,39 @@ def complete(settings: Named) -> Named:
     return Named(name=cls.__name__).with_params(params)
 
 
+def check_average(average: Average | None, settings: Named) -> None:
+    """Refuse an optimizer that averages its weights itself beside ``[average]``.
+
+    Args:
+        average: the recipe's table.
+        settings: of the optimizer, complete.
+
+    Raises:
+        RecipeError: saying which of the two to leave out.
+    """
+    if average is None:
+        return
+    if settings.name == "ScheduleFreeAdamW":
+        raise RecipeError(
+            "[average]: ScheduleFreeAdamW is judged at an average of its own; leave one out"
+            " (average=none, or another optimizer.name)"
+        )
+    defaults = complete(Named(name=settings.name)).params
+    for key in AVERAGING:
+        if settings.params[key] != defaults[key]:
+            raise RecipeError(
+                f"optimizer.{key} and [average] both say how the weights are averaged; leave"
+                f" optimizer.{key} out, or the table (average=none)"
+            )
+
+
 def build(
     settings: Named,
     model: keras.Model,
     learning_rate: "float | LearningRateSchedule | None" = None,
+    *,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    average: Average | None = None,
 ) -> keras.optimizers.Optimizer:
     """Return the optimizer, its variables not yet built.
 
@@ -64,18 +96,27 @@ def build(
         settings: the recipe's table, complete or not.
         model: the network to be trained; only its output layer's name is read.
         learning_rate: instead of the settings' own, a number or a schedule.
+        precision: of the factors of Muon's matrix products; no other optimizer has any.
+        average: what :func:`averaged_weights` is to return; Keras computes it in each step.
 
     Raises:
-        RecipeError: as :func:`complete`.
+        RecipeError: as :func:`complete` and :func:`check_average`.
     """
     completed = complete(settings)
+    check_average(average, completed)
     cls, params = OPTIMIZERS[completed.name], completed.params
     if learning_rate is not None:
         params["learning_rate"] = learning_rate
     if completed.name == "Muon" and params["exclude_layers"] is None:
         params["exclude_layers"] = _output_layer(model)
+    if completed.name == "Muon" and precision == "bfloat16":
+        cls = muon.Muon
+    if average is not None:
+        params |= {"use_ema": True, "ema_momentum": average.momentum}
     # Keras would number the names: variables of a second optimizer would be named differently.
-    return signatures.construct(cls, {**params, "name": cls.__name__.lower()}, "optimizer")
+    built = signatures.construct(cls, {**params, "name": cls.__name__.lower()}, "optimizer")
+    built.judged_at_average = average is not None
+    return built
 
 
 def averaged_weights(
@@ -83,12 +124,17 @@ def averaged_weights(
     trainable: Sequence[jax.Array],
     optimizer_variables: Sequence[jax.Array],
 ) -> list[jax.Array] | None:
-    """Return the weights that a schedule-free optimizer is to be evaluated at.
+    """Return the weights that the network is to be evaluated at, where they are not its own.
+
+    With ``[average]`` they are the exponential moving average that Keras's optimizers keep: the
+    weights after the first step, and from then on, after each step, momentum times the average plus
+    (1 - momentum) times the weights (Polyak & Juditsky 1992, there with equal shares).
 
     ScheduleFreeAdamW trains at y = (1 - beta_1) z + beta_1 x, where z are the weights of the plain
     method and x is their average, the result (Defazio et al. 2024, "The Road Less Scheduled",
-    eq. 2 to 4). Keras stores y (in the model) and z; this solves for x. Statistics of batch
-    normalisation are gathered at y and stay as they are.
+    eq. 2 to 4). Keras stores y (in the model) and z; this solves for x.
+
+    Statistics of batch normalisation are gathered at the trained weights and stay as they are.
 
     Args:
         optimizer: a built optimizer.
@@ -96,12 +142,16 @@ def averaged_weights(
         optimizer_variables: values of ``optimizer.variables``, in their order.
 
     Returns:
-        One array for each of ``trainable``; or ``None`` where the weights themselves are the
-        result: for every other optimizer, and with ``use_ema``, which takes an average of its own.
+        One array for each of ``trainable``; or ``None`` where the weights themselves are what is
+        evaluated: for every other optimizer, and with the optimizer's own ``use_ema``, which as in
+        ``fit`` replaces the weights when training ends.
     """
+    position = {id(variable): i for i, variable in enumerate(optimizer.variables)}
+    if getattr(optimizer, "judged_at_average", False):
+        averages = optimizer._model_variables_moving_average
+        return [optimizer_variables[position[id(average)]] for average in averages]
     if not isinstance(optimizer, keras.optimizers.ScheduleFreeAdamW) or optimizer.use_ema:
         return None
-    position = {id(variable): i for i, variable in enumerate(optimizer.variables)}
     beta = optimizer.beta_1
     plain = [optimizer_variables[position[id(z)]] for z in optimizer._momentums]
     return [(y - (1 - beta) * z) / beta for y, z in zip(trainable, plain, strict=True)]

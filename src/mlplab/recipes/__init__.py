@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
@@ -93,8 +93,8 @@ def override(tables: Tables, pairs: Sequence[tuple[Sequence[str], Any]]) -> Tabl
     """Return the recipe's tables with the pairs of path and value set.
 
     Setting ``<table>.name`` drops the other keys that the recipe had in that table, whatever the
-    order of the pairs: they belonged to what was named before. Setting a callback, or the schedule,
-    to ``"none"`` removes it.
+    order of the pairs: they belonged to what was named before. Setting a callback, the schedule or
+    the average to ``"none"`` removes it.
     """
     result: Tables = json.loads(json.dumps(tables, default=str))
     for path, _ in pairs:
@@ -110,7 +110,7 @@ def override(tables: Tables, pairs: Sequence[tuple[Sequence[str], Any]]) -> Tabl
 
 
 def _removable(path: Sequence[str]) -> bool:
-    return list(path) == ["schedule"] or (len(path) == 2 and path[0] == "callbacks")
+    return list(path) in (["schedule"], ["average"]) or (len(path) == 2 and path[0] == "callbacks")
 
 
 def _at(tables: Tables, path: Sequence[str]) -> Any:
@@ -190,9 +190,12 @@ def _known_keys(path: Sequence[str], tables: Tables) -> list[str]:
     model: type[BaseModel] = config.Recipe
     for key in path:
         field = model.model_fields.get(key)
-        if field is None or not isinstance(field.annotation, type):
+        # A table that may be absent is a union with None.
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        tables_there = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        if not tables_there:
             return []
-        model = field.annotation
+        model = tables_there[0]
     return list(model.model_fields)
 
 

@@ -27,7 +27,7 @@ from mlplab.runs.publish import publish
 from mlplab.runs.record import Seconds, Status
 from mlplab.runs.run import Run
 from mlplab.training import callbacks, tensorboard
-from mlplab.training.augment import augment
+from mlplab.training.augment import Augmentation
 from mlplab.training.compilation import keep_compiled
 from mlplab.training.diagnostics import Probe
 from mlplab.training.engine import Ending, Fit, Plan, Row, Silent, Watcher, fit
@@ -158,7 +158,7 @@ class _Job:
             batch_size=recipe.training.batch_size,
             seed=recipe.seed,
             class_weights=weights,
-            augment=augment(recipe.augment, recipe.seed),
+            augment=Augmentation(recipe.augment, recipe.seed),
             callbacks=self.callbacks,
             watcher=_Journal(self),
             should_stop=should_stop,
@@ -197,7 +197,7 @@ class _Job:
                 model,
                 experiment.splits,
                 self._splits_to_open(status),
-                experiment.recipe.evaluation.top_k,
+                experiment.recipe.evaluation,
             )
         record.ledger = store.ledger(self.options.runs_dir, record.data_id)
         judge.draw(

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import figures
+from mlplab.config import Evaluation
 from mlplab.data import Splits
+from mlplab.models.filters import first_filters
 from mlplab.runs import store
 from mlplab.statistics import confusion
 from mlplab.training import evaluate
@@ -17,10 +19,16 @@ from mlplab.training import evaluate
 Predictions = dict[str, NDArray[np.float32]]
 
 SAMPLES = 25  # images in the sample picture
+HELD_OUT = ("validation", "test")
 
 
 def judge(
-    folder: Path, model: keras.Model, splits: Splits, which: Sequence[str], top_k: int
+    folder: Path,
+    model: keras.Model,
+    splits: Splits,
+    which: Sequence[str],
+    settings: Evaluation,
+    over_views: Sequence[str] = HELD_OUT,
 ) -> tuple[dict[str, dict[str, Any]], Predictions]:
     """Measure a network on some splits and write its predictions.
 
@@ -29,21 +37,28 @@ def judge(
         model: raw uint8 images to probabilities.
         splits: the data.
         which: names of the splits to measure.
-        top_k: k of the top-k accuracy.
+        settings: k of the top-k accuracy, and the views of test-time augmentation.
+        over_views: splits that are measured over these views as well, if there are any.
 
     Returns:
-        Metrics by split, and probabilities, float32 [n, classes], by split.
+        Metrics by split, with those over the views as ``tta``; and probabilities of the images as
+        they are, float32 [n, classes], by split.
     """
     metrics: dict[str, dict[str, Any]] = {}
     predictions: Predictions = {}
+    classify = evaluate.over_views(model, settings) if settings.tta else None
+    known: dict[int, tuple[NDArray[np.float32], NDArray[np.float32] | None]] = {}
     for name in which:
         split = getattr(splits, name)
-        if name == "test" and splits.validation is splits.test and "validation" in predictions:
-            predictions[name] = predictions["validation"]
-        else:
-            predictions[name] = evaluate.probabilities(model, split.images)
-        metrics[name] = evaluate.metrics(predictions[name], split.labels, top_k)
-        store.write_predictions(folder, name, predictions[name], split.labels, split.index)
+        if id(split) not in known:  # validation may be the test split itself
+            averaged = classify(split.images) if classify and name in over_views else None
+            known[id(split)] = evaluate.probabilities(model, split.images), averaged
+        predicted, averaged = known[id(split)]
+        predictions[name] = predicted
+        metrics[name] = evaluate.metrics(predicted, split.labels, settings.top_k)
+        if averaged is not None:
+            metrics[name]["tta"] = evaluate.metrics_over_views(averaged, split.labels, settings)
+        store.write_predictions(folder, name, predicted, split.labels, split.index, averaged)
     return metrics, predictions
 
 
@@ -67,10 +82,9 @@ def draw(
     if rows:
         history = {key: [row.get(key) for row in rows] for key in rows[0]}
         figures.save(figures.curves(history, best_epoch or None), target / "curves.png")
-    kernel = first_kernel(model)
-    shape = model.input_shape[1:]
-    if kernel is not None and kernel.shape[0] == np.prod(shape):
-        figures.save(figures.weights(kernel, shape), target / "weights.png")
+    filters = first_filters(model)
+    if filters is not None:
+        figures.save(figures.weights(*filters), target / "weights.png")
     if not predictions:
         return
     name = next(s for s in ("test", "validation", "train") if s in predictions)
@@ -107,11 +121,3 @@ def mistakes(
 def sample(n: int, count: int) -> NDArray[np.int64]:
     """Return up to ``count`` of ``n`` positions, drawn at random, always the same ones, int64."""
     return np.random.default_rng(0).permutation(n)[:count]
-
-
-def first_kernel(model: keras.Model) -> NDArray[np.float32] | None:
-    """Return the kernel of the first dense layer, float32 [inputs, units]."""
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Dense):
-            return np.asarray(layer.kernel)
-    return None

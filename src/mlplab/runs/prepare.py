@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import data, models
-from mlplab.config import CustomModel, Recipe
+from mlplab.config import MLP, CustomModel, Recipe
 from mlplab.data import Dataset, Splits
 from mlplab.data.statistics import channel_statistics
 from mlplab.errors import RecipeError
+from mlplab.models import whitening
 from mlplab.models.inputs import scaling_layer
 from mlplab.optim import optimizers, schedules
-from mlplab.training import augment, callbacks, losses
+from mlplab.training import augment, callbacks, evaluate, losses
 
 
 def complete(recipe: Recipe, trust: bool = False) -> Recipe:
@@ -31,6 +32,7 @@ def complete(recipe: Recipe, trust: bool = False) -> Recipe:
         RecipeError: if a network, optimizer, schedule, loss or callback does not exist or fit.
     """
     optimizer = optimizers.complete(recipe.optimizer)
+    optimizers.check_average(recipe.average, optimizer)
     schedule = recipe.schedule
     if schedule is not None:
         schedule = schedules.complete(schedule, optimizer.params["learning_rate"])
@@ -108,6 +110,7 @@ def prepare(
     keras.utils.set_random_seed(recipe.seed)
     train, classes = splits.train, len(dataset.class_names)
     augment.check(recipe.augment, train.images.shape[1:])
+    evaluate.check(recipe.evaluation, train.images.shape[1:])
     standard = recipe.data.scaling == "standard"
     moments = channel_statistics(train.images) if standard else (None, None)
     scaling = scaling_layer(recipe.data.scaling, *moments)
@@ -120,13 +123,21 @@ def prepare(
         trust,
         recipe.training.precision,
     )
+    if isinstance(recipe.model, MLP) and recipe.model.whitening is not None:
+        whitening.fit(model, train.images, recipe.model.whitening_epsilon)
     loss = losses.build(recipe.loss, recipe.augment.mixes)
     rate = None
     if recipe.schedule is not None:
         peak = recipe.optimizer.params["learning_rate"]
         steps = math.ceil(len(train) / recipe.training.batch_size)
         rate = schedules.build(recipe.schedule, peak, steps, recipe.training.epochs)
-    optimizer = optimizers.build(recipe.optimizer, model, rate)
+    optimizer = optimizers.build(
+        recipe.optimizer,
+        model,
+        rate,
+        precision=recipe.training.precision,
+        average=recipe.average,
+    )
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
     weights = _class_weights(recipe, train.labels, classes)
     return Experiment(recipe, dataset, splits, model, loss, weights)

@@ -1,6 +1,6 @@
 """What a trained run can do afterwards: be evaluated again, and classify pictures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,27 @@ def evaluate(
     data_dir: Path | None = None,
     trust: bool = False,
     warn: Callable[[str], None] = lambda text: None,
+    views: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Measure a trained run on a split, enter it in its record, and return the metrics.
 
     Opening the test split is counted in the ledger.
 
+    Args:
+        run: to be measured.
+        split: on which split.
+        data_dir: a folder that holds the data set's.
+        trust: whether code of the user's own may be loaded.
+        warn: told what the user should know.
+        views: ``tta_flip`` and ``tta_shift`` in place of the recipe's.
+
     Raises:
         DataError: if the data set is not the one that the run was trained on.
+        RecipeError: if the images are too small for the views.
         RunError: if the run has no network.
     """
     recipe, record = run.recipe, run.record
+    settings = recipe.evaluation.model_copy(update=views)
     if record.status == "running":
         raise RunError(f"{run.name} is still running; evaluate it when it has ended")
     dataset = data.load(recipe.data, data_dir, warn)
@@ -40,13 +51,13 @@ def evaluate(
             f"the data set {recipe.data.name} found here is not the one that {run.name} was trained"
             " on (another content); point --data-dir at that one"
         )
+    evaluation.check(settings, dataset.test.images.shape[1:])
     splits = data.split(dataset, recipe.data.validation, recipe.seed)
     model = run.model(trust)
     if split == "test" or (split == "validation" and record.selected_on == "test"):
         record.ledger = store.open_test(run.folder.parent, record)
         record.test_openings += 1
-    top_k = recipe.evaluation.top_k
-    metrics, _ = judge.judge(run.folder, model, splits, [split], top_k)
+    metrics, _ = judge.judge(run.folder, model, splits, [split], settings, over_views=[split])
     record.metrics = {**record.metrics, **metrics}
     publish(run.folder, record, recipe)
     return metrics[split]

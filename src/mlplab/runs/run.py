@@ -62,6 +62,8 @@ class Run:
     def predictions(self, split: str) -> dict[str, NDArray[np.generic]]:
         """Return ``probabilities`` float32 [n, classes], ``labels`` [n] and ``index`` [n].
 
+        With test-time augmentation there is ``probabilities_tta``, float32 [n, classes], as well.
+
         Raises:
             RunError: if the split was not evaluated.
         """

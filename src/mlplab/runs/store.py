@@ -149,15 +149,26 @@ def read_record(folder: Path) -> Record:
 
 
 def write_predictions(
-    folder: Path, split: str, probabilities: NDArray[np.float32], labels: Any, index: Any
+    folder: Path,
+    split: str,
+    probabilities: NDArray[np.float32],
+    labels: Any,
+    index: Any,
+    probabilities_tta: NDArray[np.float32] | None = None,
 ) -> None:
-    """Write ``predictions-<split>.npz``: float32 [n, classes], int32 [n], int64 [n]."""
+    """Write ``predictions-<split>.npz``: float32 [n, classes], int32 [n], int64 [n].
+
+    ``probabilities_tta``, averaged over views, is float32 [n, classes] as well.
+    """
+    arrays = {"probabilities": probabilities, "labels": labels, "index": index}
+    if probabilities_tta is not None:
+        arrays["probabilities_tta"] = probabilities_tta
     with atomic(folder / f"predictions-{split}.npz") as file:
-        np.savez_compressed(file, probabilities=probabilities, labels=labels, index=index)
+        np.savez_compressed(file, **arrays)
 
 
 def read_predictions(folder: Path, split: str) -> dict[str, NDArray[Any]]:
-    """Return ``probabilities``, ``labels`` and ``index`` of a split.
+    """Return ``probabilities``, ``labels`` and ``index`` of a split, and any ``probabilities_tta``.
 
     Raises:
         RunError: if the split was not evaluated or the file is damaged.
@@ -170,7 +181,8 @@ def read_predictions(folder: Path, split: str) -> dict[str, NDArray[Any]]:
         )
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in ("probabilities", "labels", "index")}
+            arrays = {key: file[key] for key in ("probabilities", "labels", "index")}
+            return arrays | {key: file[key] for key in file.files if key == "probabilities_tta"}
     except Exception as error:  # a damaged zip can raise nearly anything
         raise RunError(f"{path} is damaged: {error}") from None
 

@@ -6,6 +6,7 @@ as well: the partner is taken from there.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,6 @@ from mlplab.config import Augment
 from mlplab.errors import RecipeError
 from mlplab.models.dropout import hashed_bits
 from mlplab.training import transforms
-from mlplab.training.steps import Augmentation
 
 # Each has its place among an image's draws, so that setting one key leaves the others' draws alone.
 DRAWS = (
@@ -53,38 +53,81 @@ def check(settings: Augment, image_shape: Sequence[int]) -> None:
         )
 
 
-def augment(settings: Augment, seed: int | jax.Array) -> Augmentation:
-    """Return the function that augments a batch; what is off is not computed.
+@dataclass(frozen=True)
+class Augmentation:
+    """Augments batches; what is off is not computed.
 
     The order is: flip, crop and rotation (in one interpolation), shift, colour, cutout, mixing.
 
-    Args:
+    Attributes:
         settings: the table ``[augment]``.
         seed: the recipe's; may be traced.
-
-    Returns:
-        A function, to be compiled, of
-
-        * images, uint8 [batch, height, width, channels],
-        * labels, of any shape [batch, ...]; for mixup and cutmix one-hot, float32 [batch, classes],
-        * rows, int32 [batch], the images' positions in their split,
-        * epoch, int32, from 0,
-
-        to images and labels of the same shapes and dtypes.
     """
-    changed = settings.model_copy(update={"mixup": 0.0, "cutmix": 0.0}) != Augment()
 
-    def apply(
-        images: jax.Array, labels: jax.Array, rows: jax.Array, epoch: jax.Array
+    settings: Augment
+    seed: int | jax.Array
+
+    def table(self, epoch: jax.Array, count: int) -> Draws:
+        """Return what an epoch's random changes are made of, for all images of a split.
+
+        A compiled loop over batches should make the table before it begins. Drawn inside, a number
+        of an image would be fused into the work on its pixels and drawn again for each of them.
+
+        Args:
+            epoch: int32, from 0.
+            count: images in the split.
+
+        Returns:
+            By name, float32 [count], uniform in [0, 1).
+        """
+        return self._drawn(epoch, jnp.arange(count, dtype=jnp.int32))
+
+    def __call__(
+        self,
+        images: jax.Array,
+        labels: jax.Array,
+        rows: jax.Array,
+        epoch: jax.Array,
+        table: Draws | None = None,
     ) -> tuple[jax.Array, jax.Array]:
-        if changed:
-            images = _transformed(settings, images, seed, rows, epoch)
+        """Return a batch as an epoch shows it.
+
+        Args:
+            images: uint8 [batch, height, width, channels].
+            labels: of any shape [batch, ...]; for mixup and cutmix one-hot, float32
+                [batch, classes].
+            rows: int32 [batch], the images' positions in their split.
+            epoch: int32, from 0.
+            table: of this epoch, where it was made before.
+
+        Returns:
+            Images and labels of the same shapes and dtypes.
+        """
+        settings = self.settings
+        if self._changes:
+            if table is None:
+                drawn = self._drawn(epoch, rows)
+            else:
+                drawn = {name: values[rows] for name, values in table.items()}
+            images = _transformed(settings, images, drawn, epoch)
         if settings.mixes:
-            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), epoch), rows[0])
+            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), epoch), rows[0])
             images, labels = mix(settings, images, labels, key)
         return images, labels
 
-    return apply
+    @property
+    def _changes(self) -> bool:
+        """Whether single images are changed."""
+        return self.settings.model_copy(update={"mixup": 0.0, "cutmix": 0.0}) != Augment()
+
+    def _drawn(self, epoch: jax.Array, rows: jax.Array) -> Draws:
+        if not self._changes:
+            return {}
+        drawn = draws(self.seed, epoch, rows)
+        if self.settings.flip == "alternating":
+            # The coin of the first epoch decides for all: an image is seen both ways in any two.
+            drawn["flip"] = draws(self.seed, jnp.zeros_like(epoch), rows)["flip"]
+        return drawn
 
 
 def draws(seed: int | jax.Array, epoch: jax.Array, rows: jax.Array) -> Draws:
@@ -100,16 +143,9 @@ def draws(seed: int | jax.Array, epoch: jax.Array, rows: jax.Array) -> Draws:
     return {name: uniform[:, index] for index, name in enumerate(DRAWS)}
 
 
-def _transformed(
-    settings: Augment,
-    images: jax.Array,
-    seed: int | jax.Array,
-    rows: jax.Array,
-    epoch: jax.Array,
-) -> jax.Array:
+def _transformed(settings: Augment, images: jax.Array, drawn: Draws, epoch: jax.Array) -> jax.Array:
     """Apply all that keeps the label, in order."""
     height, width = images.shape[1:3]
-    drawn = draws(seed, epoch, rows)
 
     def symmetric(name: str, most: float) -> jax.Array:
         return most * (2 * drawn[name] - 1)
@@ -120,9 +156,7 @@ def _transformed(
     if settings.flip == "random":
         images = transforms.flip(images, drawn["flip"] < 0.5)
     elif settings.flip == "alternating":
-        # The coin of the first epoch decides for all: an image is seen both ways in any two epochs.
-        first = draws(seed, jnp.zeros_like(epoch), rows)["flip"] < 0.5
-        images = transforms.flip(images, first ^ (epoch % 2 == 1))
+        images = transforms.flip(images, (drawn["flip"] < 0.5) ^ (epoch % 2 == 1))
     if settings.crop_resize or settings.rotation:
         least = settings.crop_resize or 1.0
         images = transforms.warp(

@@ -124,6 +124,11 @@ def check_together(recipe: Recipe) -> None:
                 f"callbacks.{key} ({settings.name}) sets the learning rate, and so does [schedule]:"
                 " remove one (callbacks.NAME=none or schedule=none)"
             )
+        if settings.name == "SwapEMAWeights" and recipe.average is not None:
+            raise RecipeError(
+                f"callbacks.{key} (SwapEMAWeights) would swap the average out that [average] puts"
+                f" in before validation: remove one (callbacks.{key}=none or average=none)"
+            )
         if settings.name == "SwapEMAWeights" and not recipe.optimizer.params.get("use_ema"):
             raise RecipeError(
                 f"callbacks.{key} (SwapEMAWeights) needs an average: optimizer.use_ema=true"

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from mlplab.errors import TrainingError
 from mlplab.optim.optimizers import averaged_weights
+from mlplab.training.augment import Augmentation
 from mlplab.training.steps import (
     Arrays,
-    Augmentation,
     State,
     Stepper,
     batches,

@@ -16,9 +16,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from mlplab.training.augment import Augmentation
+
 State = tuple[list[jax.Array], ...]
 Logs = dict[str, jax.Array]
-Augmentation = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 Mode = Literal["train", "test"]
 
 
@@ -79,8 +80,7 @@ class Stepper:
         model: compiled and built.
         mode: ``train`` (the state has the optimizer's variables) or ``test``.
         class_weights: float32 [classes], the weight of an example in the loss by its class.
-        augment: takes the images and labels of a batch, their positions in the split (int32
-            [batch]) and the epoch (int32, from 0); returns what the model is shown instead.
+        augment: decides what the model is shown in place of a batch.
     """
 
     model: keras.Model
@@ -139,11 +139,14 @@ class Stepper:
     ) -> tuple[State, Logs]:
         step = self.model.train_step if self.mode == "train" else self.model.test_step
 
+        # Made before the loop, so that it is made once.
+        table = None if self.augment is None else self.augment.table(epoch, len(x))
+
         def one(index: jax.Array, state: State) -> tuple[Logs, State]:
             rows = order[index]
             batch = [a.at[rows].get(mode="promise_in_bounds") for a in (x, y)]
             if self.augment is not None:
-                batch = list(self.augment(batch[0], batch[1], rows, epoch))
+                batch = list(self.augment(batch[0], batch[1], rows, epoch, table))
             if self.class_weights is not None:
                 batch.append(self._weights(batch[1]))
             logs, state = step(state, tuple(batch))

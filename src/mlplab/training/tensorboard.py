@@ -172,6 +172,7 @@ def write_results(
     values = metrics.get("validation", {})
     column = "validation" if selected_on == "validation" else f"selected_on_{selected_on}"
     numbers = {f"{column}/{name}": values.get(name) for name in RESULTS}
+    numbers |= {f"{column}/tta_{name}": values.get("tta", {}).get(name) for name in RESULTS}
     file.add_scalars({tag: value for tag, value in numbers.items() if value is not None})
     if confusion is not None:
         file.add_figure("results/confusion_matrix", confusion_matrix(confusion, class_names))

@@ -1,0 +1,46 @@
+"""Whitening: images as their principal components, each of about the same variance.
+
+Neighbouring pixels are nearly equal, so that a few directions of pixel space carry most of the
+variance and dominate the first layer's gradient. Seen by components that are scaled to like
+variance, the first layer learns in all directions at once (LeCun et al. 1998, "Efficient BackProp",
+section 4.3); dropping the last components makes it smaller as well.
+"""
+
+import jax.numpy as jnp
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+LAYER = "whitening"
+IMAGES = 10_000  # enough for a covariance whose last components are dropped or damped
+BATCH = 1000
+
+
+def fit(model: keras.Model, images: NDArray[np.uint8], epsilon: float) -> None:
+    """Set the layer ``whitening`` of a network to the principal components of some images.
+
+    With mean μ, eigenvalues λ (falling) and eigenvectors v of the covariance of what the layer is
+    given, component k is ``vₖ·(x - μ) / sqrt(λₖ + epsilon · mean λ)``. Small components are mostly
+    noise: epsilon keeps them small.
+
+    Args:
+        model: of :func:`mlplab.models.mlp.build`, with a ``whitening`` of at most as many units as
+            inputs.
+        images: uint8 [n, height, width, channels], those of the training split alone; up to
+            ``IMAGES`` of them are used, evenly spaced.
+        epsilon: in units of the mean variance.
+    """
+    layer = model.get_layer(LAYER)
+    before = keras.Model(model.inputs, layer.input)
+    chosen = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)
+    inputs = before.predict(images[chosen], batch_size=BATCH, verbose=0)
+    mean = inputs.mean(axis=0)
+    centred = jnp.asarray(inputs - mean)
+    covariance = np.asarray(centred.T @ centred / len(centred), np.float64)
+    variances, vectors = np.linalg.eigh(covariance)
+    damped = variances + epsilon * variances.mean()
+    kernel = (vectors / np.sqrt(damped))[:, : -layer.units - 1 : -1]
+    # An eigenvector's sign is arbitrary: its largest entry is made positive, on every machine.
+    largest = np.take_along_axis(kernel, abs(kernel).argmax(axis=0)[None], axis=0)
+    kernel = kernel * np.sign(largest)
+    layer.set_weights([kernel.astype(np.float32), (-mean @ kernel).astype(np.float32)])

@@ -1,0 +1,90 @@
+import keras
+import numpy as np
+import pytest
+
+from mlplab import models
+from mlplab.config import MLP
+from mlplab.errors import RecipeError
+from mlplab.models import mlp, saving, whitening
+from mlplab.models.filters import first_filters
+from mlplab.models.inputs import scaling_layer
+
+SHAPE = (4, 6, 3)
+
+
+def build(**options) -> keras.Model:
+    return models.build(MLP(hidden=[5], **options), SHAPE, 3, scaling_layer("symmetric"), 0)
+
+
+def images(n: int = 400) -> np.ndarray:
+    """Images whose pixels resemble their neighbours."""
+    noise = np.random.default_rng(0).normal(size=(n, *SHAPE))
+    return (128 + 20 * noise.cumsum(axis=1).cumsum(axis=2)).clip(0, 255).astype(np.uint8)
+
+
+def components(model: keras.Model, pictures: np.ndarray) -> np.ndarray:
+    return keras.Model(model.inputs, model.get_layer("whitening").output).predict(
+        pictures, verbose=0
+    )
+
+
+@pytest.mark.parametrize("pool", [1, 2])
+def test_components_are_uncorrelated_and_of_like_variance(pool):
+    model = build(whitening=12, pool=pool)
+    whitening.fit(model, images(), epsilon=1e-6)
+    seen = components(model, images())
+    np.testing.assert_allclose(seen.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(np.cov(seen.T), np.eye(12), atol=0.02)
+
+
+def test_epsilon_keeps_small_components_small():
+    model = build(whitening=72)
+    whitening.fit(model, images(), epsilon=1.0)
+    deviations = components(model, images()).std(axis=0)
+    assert (np.diff(deviations) < 1e-4).all()
+    assert deviations[0] > 0.9
+    assert deviations[-1] < 0.5
+
+
+def test_whitening_is_not_trained_and_is_saved_in_layers_of_keras(tmp_path):
+    model = build(whitening=12, pool=2)
+    whitening.fit(model, images(), epsilon=1.0)
+    assert {v.path.split("/")[0] for v in model.trainable_variables} == {"dense_1", "output"}
+    model.compile(loss="sparse_categorical_crossentropy")
+    saving.save(model, tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded.predict(images(9)), model.predict(images(9)))
+    assert type(loaded.get_layer("whitening")) is keras.layers.Dense
+
+
+def test_filters_are_seen_through_the_whitening():
+    model = build(whitening=12, pool=2)
+    whitening.fit(model, images(), epsilon=1.0)
+    kernel, shape = first_filters(model)
+    assert shape == (2, 3, 3)
+    first = np.asarray(model.get_layer("whitening").kernel) @ model.get_layer("dense_1").kernel
+    np.testing.assert_allclose(kernel, first, rtol=1e-5)
+
+
+def test_no_filters_where_the_first_trained_layer_sees_no_pixels():
+    inputs = keras.Input(SHAPE)
+    x = keras.layers.Flatten()(keras.layers.Conv2D(2, 3)(inputs))
+    assert first_filters(keras.Model(inputs, keras.layers.Dense(3)(x))) is None
+
+
+@pytest.mark.parametrize("options", [{"pool": 2}, {"pool": 3, "whitening": 4}, {"whitening": 7}])
+def test_parameters_are_counted_with_the_whitening(options):
+    counted = mlp.parameter_count(MLP(hidden=[5], **options), SHAPE, 3)
+    assert counted == build(**options).count_params()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pool": 5}, "model.pool = 5 is larger than the images, 4×6 pixels"),
+        ({"pool": 2, "whitening": 19}, "model.whitening = 19 components of 18 inputs: at most 18"),
+    ],
+)
+def test_refuses_what_the_images_are_too_small_for(options, message):
+    with pytest.raises(RecipeError, match=message):
+        build(**options)
