@@ -20,7 +20,7 @@ torture: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m torture --timeout 3600
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python -m benchmarks.epoch
+	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -1,6 +1,6 @@
 """Every question in turn, each a command of its own.
 
-    make bench                       # or: python -m benchmarks [--rounds N] [--quick]
+make bench                       # or: python -m benchmarks [--rounds N] [--quick]
 """
 
 import argparse

@@ -1,8 +1,10 @@
 """The images that every contestant is handed, as .npy files."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlplab import data
 from mlplab.config import Data
@@ -20,6 +22,7 @@ def write(folder: Path, quick: bool = False, stand_in: bool = False) -> str:
         stand_in: where CIFAR-10 is not at hand, take random images of its size: enough where only
             the arithmetic counts.
     """
+    arrays: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
     try:
         dataset = data.load(Data(name="cifar10"))
         train, test = dataset.train, dataset.test
@@ -29,10 +32,9 @@ def write(folder: Path, quick: bool = False, stand_in: bool = False) -> str:
         if not stand_in:
             raise SystemExit(f"error: {error}") from None
         rng = np.random.default_rng(0)
-        arrays = {
-            name: (rng.integers(0, 256, (n, 32, 32, 3), np.uint8), rng.integers(0, 10, n))
-            for name, n in (("train", 50_000), ("test", 10_000))
-        }
+        for name, n in (("train", 50_000), ("test", 10_000)):
+            images = rng.integers(0, 256, (n, 32, 32, 3), np.uint8)
+            arrays[name] = images, rng.integers(0, 10, n)
         source = "random images"
     for name, (images, labels) in arrays.items():
         kept = QUICK_IMAGES if quick and name == "train" else len(images)

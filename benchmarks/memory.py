@@ -3,7 +3,7 @@
     python -m benchmarks.memory
 
 ``mlplab train seed`` against the published program under Keras/TensorFlow, both with their
-callbacks, their evaluation and all that they write: the most memory resident (VmHWM) of the process.
+callbacks, their evaluation and all that they write: the most memory resident (VmHWM) of each.
 """
 
 import sys
@@ -31,7 +31,12 @@ def main() -> None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             source = inputs.write(folder)
             told = {"data": str(folder), "scratch": str(folder / "logs"), "epochs": asked.epochs}
-            runs = ["--runs-dir", str(folder / "runs"), "--quiet", f"training.epochs={asked.epochs}"]
+            runs = [
+                "--runs-dir",
+                str(folder / "runs"),
+                "--quiet",
+                f"training.epochs={asked.epochs}",
+            ]
             commands = {
                 OURS: [sys.executable, "-m", "mlplab", "train", "seed", *runs],
                 KERAS.name: KERAS.command(told),

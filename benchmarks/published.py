@@ -86,8 +86,11 @@ def table(result: dict[str, Any]) -> str:
     for name in dict.fromkeys(run["contestant"] for run in runs):
         group = [run for run in runs if run["contestant"] == name]
         lines += [_row(run) for run in group] + [_mean(name, group)]
-    lines += ["", "Train and test accuracies of mean ± standard deviation over seeds. Both programs"]
-    lines[-1] += " select on the test split, as published: its accuracies flatter."
+    lines += [
+        "",
+        "Accuracies with their standard deviation over seeds. All of these choose their best epoch"
+        " on the test split, as published, so that their test accuracies flatter.",
+    ]
     return "\n".join(lines) + "\n"
 
 

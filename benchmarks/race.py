@@ -79,11 +79,11 @@ def run(
         timing = interleave(turns, asked.rounds, repeat=not asked.quick)
     rows = timing.summary(ours)
     for worker, contestant in zip(workers, contestants, strict=True):
-        rows[worker.name] |= {
+        last = {key: worker.last[key] for key in ("limit", "loss") if key in worker.last}
+        rows[worker.name] |= last | {
             "peak_memory_bytes": worker.last["peak_memory"],
             "versions": worker.versions,
             "apart": contestant.apart,
-            **{key: worker.last[key] for key in ("limit", "loss") if key in worker.last},
         }
     return {
         "question": question,
@@ -110,9 +110,7 @@ def table(result: dict[str, Any]) -> str:
         own, shown = name == ours, f"{name} \\*" if row["apart"] else name
         memory = "–" if "limit" in row else f"{row['peak_memory_bytes'] / 1e6:,.0f}"
         ratio = "1" if own else spread(ratios(result, name, ours))
-        lines.append(
-            line(f"**{shown}**" if own else shown, spread(row["seconds"]), ratio, memory)
-        )
+        lines.append(line(f"**{shown}**" if own else shown, spread(row["seconds"]), ratio, memory))
     return "\n".join([*lines, "", *_notes(result)]) + "\n"
 
 

@@ -67,14 +67,20 @@ def sit(question: str, name: str, jobs: Sequence[Job], asked: argparse.Namespace
         inputs.write(Path(folder))
         for attempt in range(1 if asked.quick else 1 + AGAIN):
             for job in jobs:
-                if _wanted(job, result, attempt):
+                if wanted(job, result, attempt):
                     _do(job, result, Path(folder), log)
                     path.write_text(json.dumps(result, indent=1) + "\n")
     return result
 
 
-def _wanted(job: Job, result: dict[str, Any], attempt: int) -> bool:
-    """Whether a job has not been done, or only so often as ``attempt`` on a slowed machine."""
+def wanted(job: Job, result: dict[str, Any], attempt: int) -> bool:
+    """Tell whether a job has not been done, or on a slowed machine alone and that seldom enough.
+
+    Args:
+        job: to be done.
+        result: with the runs that are done.
+        attempt: how often a slowed run has been repeated, from 0.
+    """
     done = [r for r in result["runs"] if (r["contestant"], r["seed"]) == (job.contestant, job.seed)]
     slowed = [run for run in done if _slowed(run, result)]
     return len(done) == len(slowed) <= attempt
@@ -111,7 +117,7 @@ def conditions(result: dict[str, Any]) -> str:
 
 
 def _slowed(run: Run, result: dict[str, Any]) -> bool:
-    return min(run["reference_gflops"]) < LOWEST * float(result["best_reference_gflops"])
+    return bool(min(run["reference_gflops"]) < LOWEST * result["best_reference_gflops"])
 
 
 def keras(contestant: Contestant, seed: int, epochs: int) -> Job:
@@ -137,9 +143,7 @@ def keras(contestant: Contestant, seed: int, epochs: int) -> Job:
     return Job(contestant.name, seed, work)
 
 
-def ours(
-    recipe: str, seed: int, overrides: Sequence[str] = (), warm: Path | None = None
-) -> Job:
+def ours(recipe: str, seed: int, overrides: Sequence[str] = (), warm: Path | None = None) -> Job:
     """Return a run of ``mlplab train RECIPE``.
 
     Args:

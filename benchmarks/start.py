@@ -33,9 +33,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         log = stack.enter_context((asked.out / "peers.log").open("w"))
         source = inputs.write(folder, asked.quick)
-        timing = interleave(
-            _contestants(folder, log), asked.rounds, repeat=not asked.quick
-        )
+        timing = interleave(_contestants(folder, log), asked.rounds, repeat=not asked.quick)
     result = {
         "question": "seconds from the command to the end of the first training step",
         **report.facts(),

@@ -37,7 +37,7 @@ def main() -> None:
     result["baseline"] = _baseline(asked.out)
     colours = {jobs[0].contestant: report.OURS_COLOUR}
     picture = report.bars("Time to a trained network", "seconds", _times(result), colours)
-    report.write(asked.out, "time-to-accuracy", result, _table(result), picture)
+    report.write(asked.out, "time-to-accuracy", result, table(result), picture)
 
 
 def _baseline(out: Path) -> list[dict[str, Any]]:
@@ -55,13 +55,11 @@ def _times(result: dict[str, Any]) -> dict[str, list[float]]:
         values[f"{published.PROGRAM}, end of its best epoch"] = [
             run["best_epoch_from_start_seconds"] for run in result["baseline"]
         ]
-        values[f"{published.PROGRAM}, end"] = [
-            run["command_seconds"] for run in result["baseline"]
-        ]
+        values[f"{published.PROGRAM}, end"] = [run["command_seconds"] for run in result["baseline"]]
     return values
 
 
-def _table(result: dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
     lines = [
         *report.heading(result),
         sittings.conditions(result),

@@ -26,7 +26,7 @@ ASKED = {
 } | settings()
 
 
-class Turn(keras.callbacks.Callback):  # type: ignore[misc]
+class Turn(keras.callbacks.Callback):
     """Begins an epoch when it is this peer's turn; so ``fit`` itself is set up only once."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -37,7 +37,7 @@ class Turn(keras.callbacks.Callback):  # type: ignore[misc]
         say(seconds=time.perf_counter() - self.begun, loss=logs["loss"])
 
 
-class FirstStep(keras.callbacks.Callback):  # type: ignore[misc]
+class FirstStep(keras.callbacks.Callback):
     """Ends the program after one step."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

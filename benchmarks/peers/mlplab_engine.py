@@ -22,7 +22,7 @@ from mlplab.training.steps import Arrays
 ASKED = {"precision": "float32"} | settings()
 
 
-class Turn(keras.callbacks.Callback):  # type: ignore[misc]
+class Turn(keras.callbacks.Callback):
     """Begins an epoch when it is this contestant's turn."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

@@ -1,8 +1,8 @@
 """The published program as it stands: Keras with its callbacks, on TensorFlow.
 
-The test split is what it validates and stops on, as published. Settings: ``data``, a folder of .npy
-files; ``scratch``, a folder for TensorBoard's; ``seed``; ``epochs``; ``until``: ``end`` (tell of each
-epoch), ``first step`` (end there), or ``turns`` (an epoch when asked, with no stop).
+The test split is what it validates and stops on, as published. Settings: ``data``, a folder of
+.npy files; ``scratch``, a folder for TensorBoard's; ``seed``; ``epochs``; ``until``: ``end`` (tell
+of each epoch), ``first step`` (end there), or ``turns`` (an epoch when asked, with no stop).
 KERAS_BACKEND=jax runs it without TensorBoard, for which Keras needs TensorFlow.
 """
 
@@ -22,7 +22,7 @@ from turns import say, settings, wait
 ASKED = {"seed": 0, "epochs": 100, "until": "end"} | settings()
 
 
-class Teller(keras.callbacks.Callback):  # type: ignore[misc]
+class Teller(keras.callbacks.Callback):
     """The last of the callbacks: an epoch ends when the others have written theirs."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -34,7 +34,7 @@ class Teller(keras.callbacks.Callback):  # type: ignore[misc]
         say(epoch=epoch + 1, at=time.time(), seconds=time.perf_counter() - self.begun, **logs)
 
 
-class FirstStep(keras.callbacks.Callback):  # type: ignore[misc]
+class FirstStep(keras.callbacks.Callback):
     """Ends the program after one step."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

@@ -45,6 +45,7 @@ def train(
     group: str | None = None,
     open_test: bool = True,
     trust: bool = False,
+    profile: bool = False,
     watcher: "Watcher | None" = None,
 ) -> Run:
     """Train a recipe, evaluate the network and record the run.
@@ -57,6 +58,8 @@ def train(
         group: a label that comparisons can use.
         open_test: ``False`` leaves the test split closed.
         trust: load code of your own that the recipe names.
+        profile: when training has ended, time some steps beside this machine's limit, and write a
+            trace of them, into ``profile/`` of the run folder.
         watcher: hears of each chunk of steps and each epoch.
 
     Returns:
@@ -86,6 +89,7 @@ def train(
         recipe_name=title,
         open_test=open_test,
         trust=trust,
+        profile=profile,
     )
     return execute.run(
         recipes.load(recipe) if isinstance(recipe, str) else recipe, options, watcher

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mlplab.report import speed
 from mlplab.runs.record import Record
 from mlplab.runs.run import Run
 
@@ -50,6 +51,8 @@ def run(console: Console, run: Run) -> None:
             f"{metrics['n']:,}",
         )
     console.print(table)
+    for content in speed.tables(run.folder, record.to_json()).values():
+        _print(console, content)
     if record.selected_on == "test":
         console.print(
             "[yellow]selected on the test split, as published: its accuracy flatters[/yellow]"
@@ -58,6 +61,16 @@ def run(console: Console, run: Run) -> None:
         console.print(f"test split opened {openings(record.ledger)} in this runs folder")
     console.print(f"parameters  {record.parameters:,}")
     console.print(f"report      {escape(str(run.folder / 'report.html'))}")
+
+
+def _print(console: Console, content: Mapping[str, Any]) -> None:
+    """Print columns and rows: words to the left, numbers to the right."""
+    table = Table(box=None, pad_edge=False)
+    for number, heading in enumerate(content["columns"]):
+        table.add_column(heading, justify="right" if number else "left")
+    for row in content["rows"]:
+        table.add_row(*row)
+    console.print(table)
 
 
 def openings(ledger: dict[str, int]) -> str:

@@ -37,6 +37,10 @@ def train(
     no_test: Annotated[
         bool, typer.Option("--no-test", help="Leave the test split closed.")
     ] = False,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Afterwards, time and trace steps beside their limit."),
+    ] = False,
     trust: Trust = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
@@ -68,6 +72,7 @@ def train(
             command=_command(recipe, overrides or [], variant.seed, trust),
             open_test=not no_test,
             trust=trust,
+            profile=profile,
         )
         length = variant.training
         # What the user's own code prints must not stand among the JSON.

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from mlplab.report import words
+from mlplab.report import speed, words
 from mlplab.runs.store import read_lines, read_record, write_text
 
 # Captions in the order of the page; a file may add a split: confusion_matrix-test.png.
@@ -65,6 +65,7 @@ def run_page(folder: Path) -> str:
         figures=_figures(folder),
         per_class=_per_class(record),
         epochs=_table(read_lines(folder / "metrics.jsonl")),
+        speed=speed.tables(folder, record),
         layers=_table(record["diagnostics"].get("layers") or []),
         recipe=recipe.read_text("utf-8", errors="replace") if recipe.is_file() else "",
     )

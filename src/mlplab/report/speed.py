@@ -6,8 +6,32 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.report.words import DASH, is_number, percent
+from mlplab.runs.store import read_lines
 
 Rows = list[tuple[str, str, str]]
+
+
+def tables(folder: Path, record: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the tables ``step`` and ``shares`` of a profiled run; of another, nothing.
+
+    Args:
+        folder: of the run.
+        record: of ``record.json``.
+    """
+    profile = read_profile(folder)
+    if profile is None:
+        return {}
+    rows = read_lines(folder / "metrics.jsonl")
+    return {
+        "step": {
+            "columns": ["part of a step", "milliseconds", "times the limit"],
+            "rows": step_rows(profile),
+        },
+        "shares": {
+            "columns": ["part of the run", "seconds", "share"],
+            "rows": share_rows(record, rows, profile),
+        },
+    }
 
 
 def read_profile(folder: Path) -> dict[str, Any] | None:

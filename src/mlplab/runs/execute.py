@@ -31,6 +31,7 @@ from mlplab.training.augment import Augmentation
 from mlplab.training.compilation import keep_compiled
 from mlplab.training.diagnostics import Probe
 from mlplab.training.engine import Ending, Fit, Plan, Row, Silent, Watcher, fit
+from mlplab.training.profile import profile
 from mlplab.training.steps import Arrays
 
 PROBE_IMAGES = 512  # for gradients and dead units: enough to tell a dead unit from a rare one
@@ -171,6 +172,8 @@ class _Job:
             epoch_median=round(self.fit.epoch_median, 4),
         )
         self.record.best_epoch = self._best_epoch()
+        if self.options.profile and STATUS[self.fit.ending] == "finished":
+            profile(experiment.model, plan, self.folder / "profile")
 
     def _best_epoch(self) -> int:
         for callback in reversed(self.callbacks):  # the last to restore its weights wins

@@ -25,6 +25,7 @@ class Options:
         command: what repeats the run.
         open_test: ``False`` leaves the test split closed.
         trust: load code of the user's own that the recipe names.
+        profile: time and trace some steps when training has ended.
     """
 
     data_dir: Path | None = None
@@ -35,6 +36,7 @@ class Options:
     command: str = ""
     open_test: bool = True
     trust: bool = False
+    profile: bool = False
 
 
 def first_record(experiment: Experiment, options: Options, name: str) -> Record:

@@ -174,7 +174,8 @@ def layers_of(model: keras.Model) -> list[Layer]:
     for layer in model._flatten_layers(include_self=False, recursive=True):
         if isinstance(layer, keras.layers.Dense):
             inputs, units = layer.kernel.shape
-            found.append(Layer(inputs, units, "bfloat16" if isinstance(layer, Dense) else "float32"))
+            precision: Precision = "bfloat16" if isinstance(layer, Dense) else "float32"
+            found.append(Layer(inputs, units, precision))
     return found
 
 
@@ -201,7 +202,7 @@ def _adam_rate(weights: int) -> float:
         nonlocal state
         for _ in range(times):
             state = step(*state, gradient)
-        jax.block_until_ready(state)
+        state[0].block_until_ready()
 
     return optimizer_bytes(weights, 2 * weights) / _seconds(run)
 
@@ -215,14 +216,12 @@ def _triad_rate() -> float:
         nonlocal a
         for _ in range(times):
             a = step(a, b, c)
-        jax.block_until_ready(a)
+        a.block_until_ready()
 
     return 3 * BYTES * STREAM / _seconds(run)
 
 
-def _best_layout(
-    rows: int, depth: int, columns: int, precision: Precision
-) -> tuple[float, str]:
+def _best_layout(rows: int, depth: int, columns: int, precision: Precision) -> tuple[float, str]:
     """Return the least seconds of a product in any layout, and which."""
     times = {}
     for swapped in (False, True):
@@ -250,9 +249,10 @@ def _product_seconds(
             dimensions = (((axes[0],), (axes[1],)), ((), ()))
             return a, lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32)
 
-        return lax.fori_loop(0, times, once, (a, jnp.zeros((m, n), jnp.float32)))[1]
+        result: jax.Array = lax.fori_loop(0, times, once, (a, jnp.zeros((m, n), jnp.float32)))[1]
+        return result
 
-    return _seconds(lambda times: jax.block_until_ready(repeated(a, b, jnp.int32(times))))
+    return _seconds(lambda times: repeated(a, b, jnp.int32(times)).block_until_ready())
 
 
 def _seconds(run: Callable[[int], object]) -> float:

@@ -97,7 +97,7 @@ class _Steps:
 
     def trace(self, folder: Path) -> None:
         """Write a trace of some steps, without Python's own calls."""
-        options = jax.profiler.ProfileOptions()  # type: ignore[no-untyped-call]
+        options = jax.profiler.ProfileOptions()
         options.python_tracer_level = 0
         with store.storage(str(folder)):
             jax.profiler.start_trace(folder, create_perfetto_trace=True, profiler_options=options)
