@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlplab import recipes
 from mlplab.config import Recipe
@@ -44,6 +44,7 @@ def train(
     name: str | None = None,
     group: str | None = None,
     open_test: bool = True,
+    devices: int | Literal["all"] = 1,
     trust: bool = False,
     profile: bool = False,
     watcher: "Watcher | None" = None,
@@ -57,6 +58,7 @@ def train(
         name: of the run; by default made of the recipe, the time and the seed.
         group: a label that comparisons can use.
         open_test: ``False`` leaves the test split closed.
+        devices: how many of the machine's devices share each batch, or ``"all"``.
         trust: load code of your own that the recipe names.
         profile: when training has ended, time some steps beside this machine's limit, and write a
             trace of them, into ``profile/`` of the run folder.
@@ -88,6 +90,7 @@ def train(
         group=group,
         recipe_name=title,
         open_test=open_test,
+        devices=str(devices),
         trust=trust,
         profile=profile,
     )

@@ -41,6 +41,9 @@ def train(
         bool,
         typer.Option("--profile", help="Afterwards, time and trace steps beside their limit."),
     ] = False,
+    devices: Annotated[
+        str, typer.Option(help="Devices that share each batch: a number, or all.")
+    ] = "1",
     trust: Trust = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
@@ -69,8 +72,9 @@ def train(
             name=f"{name}-s{variant.seed}" if name and len(variants) > 1 else name,
             group=group,
             recipe_name=Path(recipe).stem,
-            command=_command(recipe, overrides or [], variant.seed, trust),
+            command=_command(recipe, overrides or [], variant.seed, devices, trust),
             open_test=not no_test,
+            devices=devices,
             trust=trust,
             profile=profile,
         )
@@ -111,6 +115,8 @@ def parse_seeds(text: str) -> list[int]:
     raise RecipeError(f"--seeds {text}: write 0..4 for five runs, or 0,3,7")
 
 
-def _command(recipe: str, overrides: list[str], seed: int, trust: bool) -> str:
+def _command(recipe: str, overrides: list[str], seed: int, devices: str, trust: bool) -> str:
     words = ["mlplab", "train", recipe, *overrides, "--seed", str(seed)]
+    if devices != "1":
+        words += ["--devices", devices]
     return shlex.join([*words, "--trust"] if trust else words)

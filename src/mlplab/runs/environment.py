@@ -17,14 +17,14 @@ def versions() -> dict[str, str]:
     }
 
 
-def device() -> dict[str, Any]:
-    """Return kind, name and count of JAX's devices, and the threads that bits depend on."""
+def device(count: int = 1) -> dict[str, Any]:
+    """Return kind, name and count of the devices in use, and the threads that bits depend on."""
     import jax
 
     devices = jax.devices()
     kind = devices[0].platform
     name = _processor() if kind == "cpu" else devices[0].device_kind
-    return {"kind": kind, "name": name, "count": len(devices), "threads": _threads()}
+    return {"kind": kind, "name": name, "count": count, "threads": _threads()}
 
 
 def _threads() -> int:

@@ -5,11 +5,12 @@ import re
 import shutil
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
@@ -26,7 +27,7 @@ from mlplab.runs.prepare import Experiment, prepare
 from mlplab.runs.publish import publish
 from mlplab.runs.record import Seconds, Status
 from mlplab.runs.run import Run
-from mlplab.training import callbacks, tensorboard
+from mlplab.training import callbacks, devices, tensorboard
 from mlplab.training.augment import Augmentation
 from mlplab.training.compilation import keep_compiled
 from mlplab.training.diagnostics import Probe
@@ -69,13 +70,14 @@ def run(recipe: Recipe, options: Options, watcher: Watcher | None = None) -> Run
             "this recipe validates on the test split, which --no-test keeps closed;"
             " hold validation images out of training: data.validation=0.1"
         )
+    chosen = devices.choose(options.devices)
     keras.config.disable_interactive_logging()  # Keras would print among our results
     keep_compiled(watcher.on_note)
     experiment = prepare(recipe, options.data_dir, options.trust, watcher.on_note)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", options.recipe_name).strip("-.") or "recipe"
     name = f"{stem}-{datetime.now():%Y%m%d-%H%M%S}-s{recipe.seed}"
     folder = store.create(options.runs_dir, options.name or name)
-    job = _Job(experiment, options, watcher, folder, begun)
+    job = _Job(experiment, options, watcher, folder, begun, chosen)
     try:
         job.begin()
     except StorageError:
@@ -106,12 +108,14 @@ class _Job:
         watcher: Watcher,
         folder: Path,
         begun: float,
+        devices: Sequence[jax.Device] = (),
     ) -> None:
         self.experiment = experiment
         self.options = options
         self.watcher = watcher
         self.folder = folder
         self.begun = begun
+        self.devices = devices
         self.recipe_text = recipes.to_toml(experiment.recipe)
         self.record = first_record(experiment, options, folder.name)
         self.callbacks: list[keras.callbacks.Callback] = []
@@ -162,6 +166,7 @@ class _Job:
             augment=Augmentation(recipe.augment, recipe.seed),
             callbacks=self.callbacks,
             watcher=_Journal(self),
+            devices=self.devices,
             should_stop=should_stop,
         )
         begun = time.perf_counter()

@@ -10,6 +10,7 @@ from mlplab.models.flops import flops_per_example
 from mlplab.runs import environment
 from mlplab.runs.prepare import Experiment
 from mlplab.runs.record import Record
+from mlplab.training import devices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,7 @@ class Options:
         recipe_name: what the recipe is called.
         command: what repeats the run.
         open_test: ``False`` leaves the test split closed.
+        devices: ``"all"`` or a number of them, which share each batch.
         trust: load code of the user's own that the recipe names.
         profile: time and trace some steps when training has ended.
     """
@@ -35,6 +37,7 @@ class Options:
     recipe_name: str = "recipe"
     command: str = ""
     open_test: bool = True
+    devices: str = "1"
     trust: bool = False
     profile: bool = False
 
@@ -58,7 +61,7 @@ def first_record(experiment: Experiment, options: Options, name: str) -> Record:
         flops_per_example=flops_per_example(model),
         selected_on="test" if experiment.selects_on_test else "validation",
         precision=recipe.training.precision,
-        device=environment.device(),
+        device=environment.device(len(devices.choose(options.devices))),
         versions=environment.versions(),
         git=environment.git(),
         started=now(),

@@ -8,7 +8,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import jax
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mlplab.errors import TrainingError
 from mlplab.optim.optimizers import averaged_weights
 from mlplab.training.augment import Augmentation
+from mlplab.training.devices import Sharding
 from mlplab.training.steps import (
     Arrays,
     State,
@@ -97,6 +98,7 @@ class Plan:
         augment: changes the batches of training, inside the compiled step.
         callbacks: Keras callbacks.
         watcher: hears of progress.
+        devices: two or more share each batch; otherwise JAX's default device has it.
         should_stop: asked several times a second; ``True`` ends training after that chunk.
     """
 
@@ -110,6 +112,7 @@ class Plan:
     augment: Augmentation | None = None
     callbacks: Sequence[keras.callbacks.Callback] = ()
     watcher: Watcher = field(default_factory=Silent)
+    devices: Sequence[jax.Device] = ()
     should_stop: Callable[[], bool] = lambda: False
 
 
@@ -143,9 +146,10 @@ class _Loop:
 
     def __init__(self, model: keras.Model, plan: Plan) -> None:
         self.model = model
-        self.plan = plan
-        self.trainer = Stepper(model, "train", plan.class_weights, plan.augment)
-        self.tester = Stepper(model, "test")
+        sharding = Sharding(plan.devices) if len(plan.devices) > 1 else None
+        self.plan = plan if sharding is None else _placed(plan, sharding)
+        self.trainer = Stepper(model, "train", plan.class_weights, plan.augment, sharding)
+        self.tester = Stepper(model, "test", sharding=sharding)
         self.result = Fit()
         self.pace = math.inf  # seconds a step, in the last chunk
         self.swapped: list[tuple[Any, jax.Array, jax.Array]] = []
@@ -200,6 +204,10 @@ class _Loop:
         # As in fit: an average goes into the weights before a callback restores its own.
         model.optimizer.finalize_variable_values(model.trainable_variables)
         self.callbacks.on_train_end(logs)
+        if self.trainer.sharding is not None:
+            put_state(
+                model, jax.device_put(take_state(model, "train"), self.plan.devices[0]), "train"
+            )
         self.result.compile_seconds = self.trainer.compile_seconds + self.tester.compile_seconds
 
     def _steps(self, epoch: int) -> tuple[Row, float]:
@@ -286,6 +294,21 @@ class _Loop:
             if variable.value is shown:
                 variable.assign(value)
         self.swapped.clear()
+
+
+def _placed(plan: Plan, sharding: Sharding) -> Plan:
+    """Return the plan with its images on every device."""
+    if not sharding.divides(plan.batch_size):
+        plan.watcher.on_note(
+            f"batches of {plan.batch_size} cannot be divided among {sharding.count} devices: each"
+            " computes all of them; choose a multiple for training.batch_size"
+        )
+
+    def everywhere(split: Arrays) -> Arrays:
+        return Arrays(*sharding.replicate((split.x, split.y)))
+
+    validation = None if plan.validation is None else everywhere(plan.validation)
+    return replace(plan, train=everywhere(plan.train), validation=validation)
 
 
 def _on_batches(callback: keras.callbacks.Callback) -> bool:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mlplab.runs import store
 from mlplab.training import limit
+from mlplab.training.devices import Sharding
 from mlplab.training.engine import CHUNK_SECONDS, Plan
 from mlplab.training.steps import State, Stepper, batches, take_state
 
@@ -72,7 +73,8 @@ class _Steps:
 
     def __init__(self, model: keras.Model, plan: Plan) -> None:
         self.plan = plan
-        self.stepper = Stepper(model, "train", plan.class_weights, plan.augment)
+        sharding = Sharding(plan.devices) if len(plan.devices) > 1 else None
+        self.stepper = Stepper(model, "train", plan.class_weights, plan.augment, sharding)
         state = take_state(model, "train")
         self.state: State = tuple([jnp.copy(array) for array in group] for group in state)
         order = np.random.default_rng(plan.seed).permutation(len(plan.train)).astype(np.int32)

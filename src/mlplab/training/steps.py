@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab.training.augment import Augmentation
+from mlplab.training.devices import Sharding
 
 State = tuple[list[jax.Array], ...]
 Logs = dict[str, jax.Array]
@@ -81,12 +82,14 @@ class Stepper:
         mode: ``train`` (the state has the optimizer's variables) or ``test``.
         class_weights: float32 [classes], the weight of an example in the loss by its class.
         augment: decides what the model is shown in place of a batch.
+        sharding: of several devices, which then share each batch.
     """
 
     model: keras.Model
     mode: Mode
     class_weights: NDArray[np.float32] | None = None
     augment: Augmentation | None = None
+    sharding: Sharding | None = None
     compile_seconds: float = 0.0
     _compiled: dict[tuple[int, ...], Callable[..., tuple[State, Logs]]] = field(
         default_factory=dict
@@ -112,7 +115,9 @@ class Stepper:
             epoch: from 0, for the augmentation.
         """
         numbers = (jnp.int32(start), jnp.int32(stop), jnp.int32(epoch))
-        arguments = (state, data.x, data.y, jnp.asarray(order), *numbers)
+        arguments: tuple[Any, ...] = (state, data.x, data.y, jnp.asarray(order), *numbers)
+        if self.sharding is not None:
+            arguments = self.sharding.replicate(arguments)
         # The shapes decide the program; numbers are traced, so that any steps and epoch fit it.
         key = (*data.x.shape, *order.shape)
         if key not in self._compiled:
@@ -123,7 +128,10 @@ class Stepper:
         begun = time.perf_counter()
         # A test step leaves the weights as they are, and the model goes on using them.
         donated = (0,) if self.mode == "train" else ()
-        compiled = jax.jit(self._steps, donate_argnums=donated).lower(*arguments).compile()
+        # Without this the compiler may choose to leave the new state divided over the devices.
+        places = None if self.sharding is None else self.sharding.everywhere
+        program = jax.jit(self._steps, donate_argnums=donated, out_shardings=places)
+        compiled = program.lower(*arguments).compile()
         self.compile_seconds += time.perf_counter() - begun
         return compiled
 
@@ -149,6 +157,8 @@ class Stepper:
                 batch = list(self.augment(batch[0], batch[1], rows, epoch, table))
             if self.class_weights is not None:
                 batch.append(self._weights(batch[1]))
+            if self.sharding is not None:
+                batch = self.sharding.share(batch)
             logs, state = step(state, tuple(batch))
             return dict(logs), tuple(list(group) for group in state)
 
