@@ -146,9 +146,9 @@ def ratios(result: dict[str, Any], name: str, base: str) -> list[float]:
 
 
 def picture(result: dict[str, Any]) -> Figure:
-    """Return a race as bars."""
-    rows = result["contestants"]
+    """Return a race as bars, without those that stand apart."""
+    rows = {name: row for name, row in result["contestants"].items() if not row.get("apart")}
     colours = {name: LIMIT_COLOUR for name, row in rows.items() if "limit" in row}
-    title = result["question"].partition(":")[0]
+    title = result["question"][0].upper() + result["question"][1:]
     values = {name: row["seconds"] for name, row in rows.items()}
     return bars(title, "seconds", values, colours | {result["ours"]: OURS_COLOUR})
