@@ -22,4 +22,5 @@ class AveragePooling2D(keras.layers.AveragePooling2D):  # type: ignore[misc]
         rows = [inputs[:, start:height:side] for start in range(side)]
         in_rows = reduce(jnp.add, rows)
         columns = [in_rows[:, :, start:width:side] for start in range(side)]
-        return reduce(jnp.add, columns) / side**2
+        total: jax.Array = reduce(jnp.add, columns)
+        return total / side**2

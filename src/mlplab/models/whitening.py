@@ -36,8 +36,8 @@ def fit(model: keras.Model, images: NDArray[np.uint8], epsilon: float) -> None:
     """
     layer = model.get_layer(LAYER)
     chosen = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)
-    mean, covariance = map(np.asarray, _moments(_before(model), jnp.asarray(images[chosen])))
-    variances, vectors = np.linalg.eigh(covariance.astype(np.float64))
+    found = _components(_before(model), jnp.asarray(images[chosen]))
+    mean, variances, vectors = map(np.asarray, found)
     damped = variances + epsilon * variances.mean()
     kernel = (vectors / np.sqrt(damped))[:, : -layer.units - 1 : -1]
     # An eigenvector's sign is arbitrary: its largest entry is made positive, on every machine.
@@ -53,11 +53,16 @@ def _before(model: keras.Model) -> Layers:
 
 
 @partial(jax.jit, static_argnums=0)
-def _moments(layers: Layers, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the mean, float32 [inputs], and covariance [inputs, inputs] of what layers give."""
+def _components(layers: Layers, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return mean, eigenvalues (rising) and eigenvectors [inputs, k] of what layers make of images.
+
+    In one program of JAX's: NumPy's threads would wait for those of JAX, for seconds on a machine
+    that is busy.
+    """
     x = images
     for layer in layers:
         x = layer(x)
     mean = x.mean(axis=0)
     centred = x - mean
-    return mean, centred.T @ centred / len(x)
+    variances, vectors = jnp.linalg.eigh(centred.T @ centred / len(x))
+    return mean, variances, vectors
