@@ -17,7 +17,7 @@ class AveragePooling2D(keras.layers.AveragePooling2D):  # type: ignore[misc]
 
     def call(self, inputs: jax.Array) -> jax.Array:
         """Return the mean of each square, float32 [n, height // side, width // side, channels]."""
-        side = self.pool_size[0]
+        side: int = self.pool_size[0]
         height, width = (length // side * side for length in inputs.shape[1:3])
         rows = [inputs[:, start:height:side] for start in range(side)]
         in_rows = reduce(jnp.add, rows)

@@ -38,7 +38,7 @@ def fit(model: keras.Model, images: NDArray[np.uint8], epsilon: float) -> None:
     chosen = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)
     found = _components(_before(model), jnp.asarray(images[chosen]))
     mean, variances, vectors = map(np.asarray, found)
-    damped = variances + epsilon * variances.mean()
+    damped = np.maximum(variances, 0) + epsilon * (variances.mean() or 1)  # all images alike: 0
     kernel = (vectors / np.sqrt(damped))[:, : -layer.units - 1 : -1]
     # An eigenvector's sign is arbitrary: its largest entry is made positive, on every machine.
     largest = np.take_along_axis(kernel, abs(kernel).argmax(axis=0)[None], axis=0)
