@@ -8,6 +8,7 @@ from mlplab.errors import RecipeError
 from mlplab.models import mlp, saving, whitening
 from mlplab.models.filters import first_filters
 from mlplab.models.inputs import scaling_layer
+from mlplab.models.pooling import AveragePooling2D
 
 SHAPE = (4, 6, 3)
 
@@ -53,8 +54,9 @@ def test_whitening_is_not_trained_and_is_saved_in_layers_of_keras(tmp_path):
     model.compile(loss="sparse_categorical_crossentropy")
     saving.save(model, tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    np.testing.assert_array_equal(loaded.predict(images(9)), model.predict(images(9)))
+    np.testing.assert_allclose(loaded.predict(images(9)), model.predict(images(9)), rtol=1e-5)
     assert type(loaded.get_layer("whitening")) is keras.layers.Dense
+    assert type(loaded.get_layer("pool")) is keras.layers.AveragePooling2D
 
 
 def test_filters_are_seen_through_the_whitening():
@@ -70,6 +72,13 @@ def test_no_filters_where_the_first_trained_layer_sees_no_pixels():
     inputs = keras.Input(SHAPE)
     x = keras.layers.Flatten()(keras.layers.Conv2D(2, 3)(inputs))
     assert first_filters(keras.Model(inputs, keras.layers.Dense(3)(x))) is None
+
+
+@pytest.mark.parametrize("pool", [2, 3])
+def test_pooling_is_kerass(pool):
+    x = np.random.default_rng(0).normal(size=(5, 7, 8, 3)).astype(np.float32)
+    ours, theirs = AveragePooling2D(pool)(x), keras.layers.AveragePooling2D(pool)(x)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize("options", [{"pool": 2}, {"pool": 3, "whitening": 4}, {"whitening": 7}])

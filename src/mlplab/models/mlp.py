@@ -10,6 +10,7 @@ from mlplab import config
 from mlplab.errors import RecipeError, nearest
 from mlplab.models.dense import Dense
 from mlplab.models.dropout import Dropout
+from mlplab.models.pooling import AveragePooling2D
 
 Precision = Literal["float32", "bfloat16"]
 DENSE: dict[Precision, type[keras.layers.Dense]] = {
@@ -76,10 +77,12 @@ def build(
     images = keras.Input(input_shape, dtype="uint8", name="images")
     x = scaling(images)
     if settings.pool > 1:
-        x = keras.layers.AveragePooling2D(settings.pool, name="pool")(x)
+        x = AveragePooling2D(settings.pool, name="pool")(x)
     x = keras.layers.Flatten(name="flatten")(x)
     if settings.whitening is not None:
-        x = DENSE[precision](settings.whitening, trainable=False, name="whitening")(x)
+        # Set before training: drawing weights for it would only take time.
+        frozen = {"kernel_initializer": "zeros", "trainable": False, "name": "whitening"}
+        x = DENSE[precision](settings.whitening, **frozen)(x)
     for number, units in enumerate(settings.hidden, start=1):
         x = _hidden(x, number, units, settings, seed, DENSE[precision])
     options = {"activation": "softmax", "name": "output"}

@@ -7,10 +7,15 @@ import keras
 
 from mlplab.models.dense import Dense
 from mlplab.models.dropout import Dropout
+from mlplab.models.pooling import AveragePooling2D
 from mlplab.runs.store import storage
 
 # Our layers compute what these of Keras do, faster.
-PLAIN: dict[type, Any] = {Dense: keras.layers.Dense, Dropout: keras.layers.Dropout}
+PLAIN: dict[type, Any] = {
+    AveragePooling2D: keras.layers.AveragePooling2D,
+    Dense: keras.layers.Dense,
+    Dropout: keras.layers.Dropout,
+}
 
 
 def save(model: keras.Model, path: Path) -> keras.Model:

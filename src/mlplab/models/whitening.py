@@ -6,14 +6,18 @@ variance, the first layer learns in all directions at once (LeCun et al. 1998, "
 section 4.3); dropping the last components makes it smaller as well.
 """
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+Layers = tuple[keras.layers.Layer, ...]
+
 LAYER = "whitening"
 IMAGES = 10_000  # enough for a covariance whose last components are dropped or damped
-BATCH = 1000
 
 
 def fit(model: keras.Model, images: NDArray[np.uint8], epsilon: float) -> None:
@@ -31,16 +35,34 @@ def fit(model: keras.Model, images: NDArray[np.uint8], epsilon: float) -> None:
         epsilon: in units of the mean variance.
     """
     layer = model.get_layer(LAYER)
-    before = keras.Model(model.inputs, layer.input)
     chosen = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)
-    inputs = before.predict(images[chosen], batch_size=BATCH, verbose=0)
-    mean = inputs.mean(axis=0)
-    centred = jnp.asarray(inputs - mean)
-    covariance = np.asarray(centred.T @ centred / len(centred), np.float64)
-    variances, vectors = np.linalg.eigh(covariance)
-    damped = variances + epsilon * variances.mean()
+    found = _components(_before(model), jnp.asarray(images[chosen]))
+    mean, variances, vectors = map(np.asarray, found)
+    damped = np.maximum(variances, 0) + epsilon * (variances.mean() or 1)  # all images alike: 0
     kernel = (vectors / np.sqrt(damped))[:, : -layer.units - 1 : -1]
     # An eigenvector's sign is arbitrary: its largest entry is made positive, on every machine.
     largest = np.take_along_axis(kernel, abs(kernel).argmax(axis=0)[None], axis=0)
     kernel = kernel * np.sign(largest)
     layer.set_weights([kernel.astype(np.float32), (-mean @ kernel).astype(np.float32)])
+
+
+def _before(model: keras.Model) -> Layers:
+    """Return the layers between the images and the whitening."""
+    names = [layer.name for layer in model.layers]
+    return tuple(model.layers[1 : names.index(LAYER)])
+
+
+@partial(jax.jit, static_argnums=0)
+def _components(layers: Layers, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return mean, eigenvalues (rising) and eigenvectors [inputs, k] of what layers make of images.
+
+    In one program of JAX's: NumPy's threads would wait for those of JAX, for seconds on a machine
+    that is busy.
+    """
+    x = images
+    for layer in layers:
+        x = layer(x)
+    mean = x.mean(axis=0)
+    centred = x - mean
+    variances, vectors = jnp.linalg.eigh(centred.T @ centred / len(x))
+    return mean, variances, vectors
