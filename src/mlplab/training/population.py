@@ -92,8 +92,7 @@ class _Loop:
         self.watcher = watcher
         self.tester = Stepper(models[0], "test")
         self.books = [
-            Bookkeeping(model, plan, self.tester)
-            for model, plan in zip(models, plans, strict=True)
+            Bookkeeping(model, plan, self.tester) for model, plan in zip(models, plans, strict=True)
         ]
         self.stack = _Stack(models, plans, mode)
         self.pace = Pace()
@@ -167,9 +166,7 @@ class _Loop:
 class _Stack:
     """The members' states, each leaf [members, ...], and the program that trains them."""
 
-    def __init__(
-        self, models: Sequence[keras.Model], plans: Sequence[Plan], mode: Mode
-    ) -> None:
+    def __init__(self, models: Sequence[keras.Model], plans: Sequence[Plan], mode: Mode) -> None:
         first = plans[0]
         self.mode = mode
         self.stepper = Stepper(models[0], "train", first.class_weights, first.augment)
@@ -274,9 +271,7 @@ class _Stack:
 
         def member(index: jax.Array, states: State) -> tuple[State, Logs]:
             state, rows, its, rows_of = _get((states, data.rows, told, order), index)
-            return self.stepper.steps(
-                state, Arrays(data.x, data.y, rows), its, rows_of, *numbers
-            )
+            return self.stepper.steps(state, Arrays(data.x, data.y, rows), its, rows_of, *numbers)
 
         def body(position: jax.Array, carry: tuple[State, Logs]) -> tuple[State, Logs]:
             index = chosen[position]
