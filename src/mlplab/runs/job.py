@@ -93,14 +93,13 @@ class Job:
         """
         experiment, recipe = self.experiment, self.experiment.recipe
         splits = experiment.splits
-        train = splits.train
         # Drawn at random: the images of a folder lie class by class.
-        chosen = judge.sample(len(train), PROBE_IMAGES)
-        labels = train.labels[chosen]
+        chosen = judge.sample(len(splits.train), PROBE_IMAGES)
+        labels = splits.train.labels[chosen]
         weights = experiment.class_weights
         self.context = callbacks.Context(
             folder=self.folder,
-            images=train.images[chosen],
+            images=splits.train.images[chosen],
             labels=experiment.encoded(labels),
             weights=None if weights is None else weights[labels],
             class_names=experiment.dataset.class_names,

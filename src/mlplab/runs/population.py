@@ -168,7 +168,8 @@ def _check(completed: Sequence[Recipe], trust: bool) -> None:
 def _listens(key: str, settings: Any, trust: bool) -> bool:
     if settings.is_custom:
         return on_batches(callbacks.custom(f"callbacks.{key}", settings, trust))
-    return settings.name == "ModelCheckpoint" and settings.params["save_freq"] != "epoch"
+    checkpoint = bool(settings.name == "ModelCheckpoint")
+    return checkpoint and bool(settings.params["save_freq"] != "epoch")
 
 
 def _form(recipe: Recipe) -> dict[str, Any]:

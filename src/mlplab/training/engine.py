@@ -6,7 +6,7 @@ the model's variables, and what they changed there is taken up again.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from mlplab.training.bookkeeping import Bookkeeping, on_batches
 from mlplab.training.plan import Ending, Fit, Plan, Row, Silent, Watcher
-from mlplab.training.steps import State, Stepper, batches, put_state, take_state
+from mlplab.training.steps import State, Stepper, batches, own, put_state, take_state
 
 __all__ = ["Ending", "Fit", "Plan", "Row", "Silent", "Watcher", "fit"]
 
 CHUNK_SECONDS = 0.2  # Ctrl-C is heard, and the bar moves, this often
+
+OnSteps = Callable[[int, int, int, Row], None]
 
 
 def fit(model: keras.Model, plan: Plan) -> Fit:
@@ -41,18 +43,35 @@ def fit(model: keras.Model, plan: Plan) -> Fit:
     batch = slice(0, plan.batch_size)
     model._symbolic_build(data_batch=(plan.train.x[batch], plan.train.y[batch]))
     model.optimizer.build(model.trainable_variables)
-    return _Loop(model, plan).run()
+    trainer = Stepper(model, "train", plan.class_weights, plan.augment)
+    tester = Stepper(model, "test")
+    steps = Steps(model, plan, trainer)
+    books = Bookkeeping(model, plan, tester)
+    books.begin()
+    for epoch in range(plan.epochs):
+        books.begin_epoch(epoch)
+        books.end_epoch(steps.run(epoch, books, plan.watcher.on_steps))
+        if books.over:
+            break
+    books.end()
+    books.result.compile_seconds = trainer.compile_seconds + tester.compile_seconds
+    return books.result
 
 
-class _Loop:
-    """One training, epoch by epoch."""
+class Steps:
+    """The steps of one training.
 
-    def __init__(self, model: keras.Model, plan: Plan) -> None:
+    Args:
+        model: compiled and built.
+        plan: what to do.
+        trainer: a stepper of the mode ``train``, of a model of the same form.
+    """
+
+    def __init__(self, model: keras.Model, plan: Plan, trainer: Stepper) -> None:
         self.model = model
         self.plan = plan
-        self.trainer = Stepper(model, "train", plan.class_weights, plan.augment)
-        self.tester = Stepper(model, "test")
-        self.books = Bookkeeping(model, plan, self.tester)
+        self.trainer = trainer
+        self.told = own(model, plan.augment, plan.class_weights)
         self.pace = Pace()
         listening = [callback for callback in plan.callbacks if on_batches(callback)]
         self.batch_by_batch = bool(listening)
@@ -62,20 +81,8 @@ class _Loop:
                 " slower"
             )
 
-    def run(self) -> Fit:
-        books = self.books
-        books.begin()
-        for epoch in range(self.plan.epochs):
-            books.begin_epoch(epoch)
-            books.end_epoch(self._steps(epoch))
-            if books.over:
-                break
-        books.end()
-        books.result.compile_seconds = self.trainer.compile_seconds + self.tester.compile_seconds
-        return books.result
-
-    def _steps(self, epoch: int) -> float:
-        """Run one epoch's steps; return their seconds, compiling left out."""
+    def run(self, epoch: int, books: Bookkeeping, on_steps: OnSteps) -> float:
+        """Run an epoch's steps, counted from 0; return their seconds, compiling left out."""
         parts = batches(order(self.plan, epoch), self.plan.batch_size)
         total, done, begun = sum(map(len, parts)), 0, time.perf_counter()
         compiled = self.trainer.compile_seconds
@@ -83,16 +90,16 @@ class _Loop:
         for part, start, stop in self._ranges(parts):
             if self.batch_by_batch:
                 put_state(self.model, state, "train")
-                self.books.callbacks.on_train_batch_begin(done)
+                books.callbacks.on_train_batch_begin(done)
                 state = take_state(self.model, "train")
             state, logs = self._chunk(state, part, start, stop, epoch)
             done += stop - start
             if self.batch_by_batch:
                 put_state(self.model, state, "train")
-                self.books.callbacks.on_train_batch_end(done - 1, logs)
+                books.callbacks.on_train_batch_end(done - 1, logs)
                 state = take_state(self.model, "train")
-            self.plan.watcher.on_steps(epoch + 1, done, total, logs)
-            if self.books.hear(logs):
+            on_steps(epoch + 1, done, total, logs)
+            if books.hear(logs):
                 break
         put_state(self.model, state, "train")
         return time.perf_counter() - begun - (self.trainer.compile_seconds - compiled)
@@ -110,7 +117,7 @@ class _Loop:
     ) -> tuple[State, Row]:
         """Run a range of steps and wait for it."""
         begun, compiled = time.perf_counter(), self.trainer.compile_seconds
-        state, last = self.trainer.run(state, self.plan.train, part, start, stop, epoch)
+        state, last = self.trainer.run(state, self.plan.train, part, start, stop, epoch, self.told)
         logs = {key: float(value) for key, value in last.items()}
         seconds = time.perf_counter() - begun - (self.trainer.compile_seconds - compiled)
         self.pace.seconds = seconds / (stop - start)
@@ -118,24 +125,20 @@ class _Loop:
 
 
 class Pace:
-    """Cuts the steps of an epoch into ranges.
-
-    Args:
-        aim: seconds that a range should take.
+    """Cuts the steps of an epoch into ranges of about ``CHUNK_SECONDS``.
 
     Attributes:
         seconds: a step, in the last range; to be set by who runs it.
     """
 
-    def __init__(self, aim: float = CHUNK_SECONDS) -> None:
-        self.aim = aim
+    def __init__(self) -> None:
         self.seconds = math.inf
 
     def ranges(self, steps: int, size: int | None = None) -> Iterator[tuple[int, int]]:
         """Yield the ranges [start, stop) of so many steps, of the size that fits or a given one."""
         start = 0
         while start < steps:
-            stop = min(steps, start + (size or max(1, int(self.aim / self.seconds))))
+            stop = min(steps, start + (size or max(1, int(CHUNK_SECONDS / self.seconds))))
             yield start, stop
             start = stop
 

@@ -121,7 +121,6 @@ class Stepper:
     _compiled: dict[tuple[int, ...], Callable[..., tuple[State, Logs]]] = field(
         default_factory=dict
     )
-    _own: Own | None = None
 
     def run(
         self,
@@ -145,7 +144,7 @@ class Stepper:
             told: of another model of the same form, whose state this is.
         """
         if told is None:
-            told = self._own = self._own or own(self.model, self.augment, self.class_weights)
+            told = own(self.model, self.augment, self.class_weights)
         numbers = (jnp.int32(start), jnp.int32(stop), jnp.int32(epoch))
         arguments = (state, data, told, jnp.asarray(order), *numbers)
         # The shapes decide the program; numbers are traced, so that any steps and epoch fit it.
@@ -238,8 +237,8 @@ def evaluate(
         batch_size: images a step.
         model: to evaluate in place of the stepper's own, of the same form.
     """
-    told = None if model is None else own(model)
     model = stepper.model if model is None else model
+    told = own(model)
     for metric in model.metrics:
         metric.reset_state()
     state = take_state(model, "test")
