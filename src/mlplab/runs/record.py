@@ -16,7 +16,7 @@ class Seconds(BaseModel):
         train: the training loop, validation and callbacks included.
         epoch_median: the steps of one epoch, validation and callbacks left out.
 
-    In a population they are those of all its members together.
+    In a population ``total``, ``compile`` and ``train`` are those of all its members together.
     """
 
     model_config = ConfigDict(extra="forbid")
