@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 if TYPE_CHECKING:
-    from mlplab.api import Run, load_run, recipe, train
+    from mlplab.api import Run, load_run, recipe, train, train_population
 
-__all__ = ["Run", "load_run", "recipe", "train"]
+__all__ = ["Run", "load_run", "recipe", "train", "train_population"]
 __version__ = metadata.version("mlplab")
 
 

@@ -1,6 +1,6 @@
 """mlplab from Python: the same as on the command line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +12,7 @@ from mlplab.runs.run import Run
 if TYPE_CHECKING:
     from mlplab.training.engine import Watcher
 
-__all__ = ["Recipe", "Run", "load_run", "recipe", "train"]
+__all__ = ["Recipe", "Run", "load_run", "recipe", "train", "train_population"]
 
 
 def recipe(name_or_path: str, **tables: Mapping[str, Any] | int) -> Recipe:
@@ -97,6 +97,61 @@ def train(
     return execute.run(
         recipes.load(recipe) if isinstance(recipe, str) else recipe, options, watcher
     )
+
+
+def train_population(
+    members: Sequence[Recipe],
+    *,
+    data_dir: str | Path | None = None,
+    runs_dir: str | Path = "runs",
+    name: str | None = None,
+    group: str | None = None,
+    open_test: bool = True,
+    trust: bool = False,
+    watcher: "Watcher | None" = None,
+) -> list[Run]:
+    """Train recipes that differ in seed and learning rate alone, by one compiled program.
+
+    Each becomes a run of its own, as ``train`` would have made it: to the bit where the record says
+    ``population.mode = "map"``, to the rounding of sums where it says ``"vmap"``.
+
+    Args:
+        members: recipes; ``seed`` and ``optimizer.learning_rate`` may differ.
+        data_dir: a folder that holds the data set's, such as ``cifar10/``.
+        runs_dir: where the run folders are made.
+        name: extended for each member by what it differs in: ``-s3``, ``-lr0.001-s3``.
+        group: a label that comparisons can use.
+        open_test: ``False`` leaves the test split closed.
+        trust: load code of your own that the recipes name.
+        watcher: hears of steps, and of epochs as means over the members.
+
+    Returns:
+        The runs, in the order of the recipes.
+
+    Raises:
+        UserError: for wrong recipes or missing data, before anything is written.
+        StorageError: if the disk is full or the runs folder cannot be written.
+
+    Examples:
+        >>> import mlplab, tempfile
+        >>> quick = mlplab.recipe("quickstart", training={"epochs": 2})
+        >>> members = [quick.model_copy(update={"seed": seed}) for seed in (0, 1)]
+        >>> runs = mlplab.train_population(members, runs_dir=tempfile.mkdtemp())
+        >>> [(run.record.seed, run.record.population.members) for run in runs]
+        [(0, 2), (1, 2)]
+    """
+    from mlplab.runs import facts, population
+
+    options = facts.Options(
+        data_dir=Path(data_dir) if data_dir is not None else None,
+        runs_dir=Path(runs_dir),
+        name=name,
+        group=group,
+        recipe_name="population",
+        open_test=open_test,
+        trust=trust,
+    )
+    return population.run(members, options, watcher)
 
 
 def load_run(query: str = "last", runs_dir: str | Path = "runs") -> Run:

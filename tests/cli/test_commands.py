@@ -11,8 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from mlplab.cli import app
+from mlplab.cli.members import variants
 from mlplab.cli.train import parse_seeds
 from mlplab.errors import RecipeError
+from mlplab.recipes import load
 
 QUICK = ["training.epochs=2", "model.hidden=[16]", "callbacks.tensorboard=none"]
 
@@ -71,6 +73,49 @@ def test_several_seeds_give_mean_and_spread(tmp_path: Path) -> None:
     assert len({record["config_id"] for record in records}) == 1
 
 
+def test_a_population_is_one_table_and_complete_runs(tmp_path: Path) -> None:
+    rates = ["--population", "optimizer.learning_rate=1e-3,1e-2", "--population", "seed=3..4"]
+    done = mlplab("train", "quickstart", *QUICK, *rates, "--runs-dir", tmp_path, "--name", "p")
+    assert done.exit_code == 0, done.output
+    names = ["p-lr0.001-s3", "p-lr0.001-s4", "p-lr0.01-s3", "p-lr0.01-s4"]
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows if row[1:2] == ["finished"]] == names
+    assert rows[0] == ["member", "status", "epochs", "best", "epoch", "validation", "test"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == names
+    record = json.loads((tmp_path / "p-lr0.01-s4" / "record.json").read_text())
+    assert record["command"].endswith("optimizer.learning_rate=0.01 --seed 4")
+
+
+def test_a_population_as_json_is_a_list(tmp_path: Path) -> None:
+    done = mlplab(
+        "train", "quickstart", *QUICK, "--population", "seed=7", "--runs-dir", tmp_path, "--json"
+    )
+    (record,) = json.loads(done.stdout)
+    assert record["population"] == {"members": 1, "mode": "vmap"}
+    assert record["command"].endswith("callbacks.tensorboard=none --seed 7")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["model.dropout=0.1,0.2"], "only seed"),
+        (["seed"], "write 0..9"),
+        (["seed=4..2"], "write 0..9"),
+        (["seed=1,2,1"], "1 is there twice"),
+        (["seed=0..1000"], "at most 1,000"),
+        (["seed=0..1", "seed=2"], "given twice"),
+        (["optimizer.learning_rate="], "rates above 0"),
+        (["optimizer.learning_rate=1e-3,-1"], "rates above 0"),
+        (["optimizer.learning_rate=1e-3,nan"], "rates above 0"),
+        (["optimizer.learning_rate=0.001,1e-3"], "0.001 is there twice"),
+    ],
+    ids=str,
+)
+def test_other_populations_are_refused(given: list[str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        variants(load("quickstart"), given)
+
+
 @pytest.mark.parametrize(
     ("text", "seeds"), [("0..2", [0, 1, 2]), ("5..5", [5]), ("3,1,3", [3, 1]), ("7", [7])]
 )
@@ -91,6 +136,8 @@ def test_other_seeds_are_refused(text: str) -> None:
         ["train", "seed", "optimizer.name=adamm"],
         ["train", "seed", "--seeds", "x"],
         ["train", "seed", "--seed", "1", "--seeds", "0..1"],
+        ["train", "seed", "--seed", "1", "--population", "seed=0..1"],
+        ["train", "seed", "--population", "model.dropout=0.1,0.2"],
         ["train", "quickstart", "--name", "../up"],
         ["train", "missing.toml"],
         ["runs", "show", "nothing"],

@@ -1,20 +1,23 @@
 """``mlplab train``."""
 
 import contextlib
-import re
 import shlex
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from mlplab.cli import progress, show
+from mlplab.cli import members, progress, show
 from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, err, note, out, print_json
+from mlplab.config import Recipe
 from mlplab.errors import RecipeError
 
 if TYPE_CHECKING:
+    from mlplab.runs.facts import Options
     from mlplab.runs.run import Run
 
 EXIT = {"finished": 0, "interrupted": 130, "diverged": 1}
@@ -31,6 +34,14 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's seed.")] = None,
     seeds: Annotated[
         str | None, typer.Option(help="Several runs: 0..4 or 0,3,7.", metavar="A..B")
+    ] = None,
+    population: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Several runs by one program: seed=0..9 or optimizer.learning_rate=1e-4,1e-3;"
+            " both given, each with each.",
+            metavar="KEY=VALUES",
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name.")] = None,
     group: Annotated[str | None, typer.Option(help="A label for comparisons.")] = None,
@@ -56,47 +67,106 @@ def train(
 
     if seed is not None and seeds is not None:
         raise RecipeError("--seed and --seeds cannot both be given")
+    if population and (seed is not None or seeds is not None):
+        raise RecipeError(
+            "--population cannot be combined with --seed or --seeds: write --population seed=0..4"
+        )
+    if population and (profile or devices != "1"):
+        raise RecipeError(
+            "--population cannot be combined with --profile or --devices: they speak of one"
+            " training; leave them out, or train the runs one by one (--seeds)"
+        )
     chosen = recipes.load(recipe, overrides or [])
-    if seeds and seeds.isdigit():
-        note(f"--seeds {seeds} is one run, with seed {seeds}; several seeds are written 0..2")
-    numbers = parse_seeds(seeds) if seeds else [chosen.seed if seed is None else seed]
-    variants = [recipes.with_seed(chosen, number) for number in numbers]
+    if population:
+        variants = members.variants(chosen, population)
+    else:
+        if seeds and seeds.isdigit():
+            note(f"--seeds {seeds} is one run, with seed {seeds}; several seeds are written 0..2")
+        numbers = parse_seeds(seeds) if seeds else [chosen.seed if seed is None else seed]
+        variants = [recipes.with_seed(chosen, number) for number in numbers]
 
-    from mlplab.runs import execute, facts
+    from mlplab.runs import facts
+
+    def command(variant: Recipe) -> str:
+        rates = any(item.startswith(members.RATE) for item in population or [])
+        return _command(recipe, overrides or [], variant, rates, devices, trust)
+
+    options = facts.Options(
+        data_dir=data_dir,
+        runs_dir=runs_dir,
+        name=name,
+        group=group,
+        recipe_name=Path(recipe).stem,
+        open_test=not no_test,
+        devices=devices,
+        trust=trust,
+        profile=profile,
+    )
+    train_all = _together if population else _in_turn
+    done = train_all(variants, options, command, quiet, as_json)
+    if as_json:
+        records = [run.record.to_json() for run in done]
+        print_json(records if seeds or population else records[0])
+    elif population:
+        members.show(out, [run.record for run in done])
+    elif len(done) > 1:
+        show.replicates(out, [run.record for run in done])
+    if code := max(EXIT[run.record.status] for run in done):
+        for reason in dict.fromkeys(run.record.reason for run in done if run.record.reason):
+            err.print(f"[red]error:[/red] {escape(reason)}")
+        raise typer.Exit(code)
+
+
+def _in_turn(
+    variants: list[Recipe],
+    options: "Options",
+    command: Callable[[Recipe], str],
+    quiet: bool,
+    as_json: bool,
+) -> "list[Run]":
+    """Train runs by themselves, until one is interrupted."""
+    from dataclasses import replace
+
+    from mlplab.runs import execute
 
     done: list[Run] = []
     for variant in variants:
-        options = facts.Options(
-            data_dir=data_dir,
-            runs_dir=runs_dir,
-            name=f"{name}-s{variant.seed}" if name and len(variants) > 1 else name,
-            group=group,
-            recipe_name=Path(recipe).stem,
-            command=_command(recipe, overrides or [], variant.seed, devices, trust),
-            open_test=not no_test,
-            devices=devices,
-            trust=trust,
-            profile=profile,
-        )
-        length = variant.training
-        # What the user's own code prints must not stand among the JSON.
-        talk = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-        bar = progress.bar(length.epochs, length.batch_size, err, quiet or as_json)
-        with talk, bar as watcher:
-            done.append(execute.run(variant, options, watcher))
+        several = options.name and len(variants) > 1
+        name = f"{options.name}-s{variant.seed}" if several else options.name
+        own = replace(options, name=name, command=command(variant))
+        with _watching(variant, 1, quiet, as_json) as watcher:
+            done.append(execute.run(variant, own, watcher))
         if not as_json:
             show.run(out, done[-1])
         if done[-1].record.status == "interrupted":
             break
-    if as_json:
-        records = [run.record.to_json() for run in done]
-        print_json(records if seeds else records[0])
-    elif len(done) > 1:
-        show.replicates(out, [run.record for run in done])
-    if code := max(EXIT[run.record.status] for run in done):
-        if done[-1].record.reason:
-            err.print(f"[red]error:[/red] {escape(done[-1].record.reason)}")
-        raise typer.Exit(code)
+    return done
+
+
+def _together(
+    variants: list[Recipe],
+    options: "Options",
+    command: Callable[[Recipe], str],
+    quiet: bool,
+    as_json: bool,
+) -> "list[Run]":
+    """Train runs as one population."""
+    from mlplab.runs import population
+
+    with _watching(variants[0], len(variants), quiet, as_json) as watcher:
+        return population.run(variants, options, watcher, command)
+
+
+@contextmanager
+def _watching(
+    recipe: Recipe, members: int, quiet: bool, as_json: bool
+) -> Iterator[progress.Silent]:
+    length = recipe.training
+    # What the user's own code prints must not stand among the JSON.
+    talk = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    images = length.batch_size * members  # that a step of all of them takes
+    with talk, progress.bar(length.epochs, images, err, quiet or as_json) as watcher:
+        yield watcher
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -105,18 +175,24 @@ def parse_seeds(text: str) -> list[int]:
     Raises:
         RecipeError: if it is neither.
     """
-    span = re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", text)
-    if span:
-        first, last = int(span[1]), int(span[2])
-        if first <= last < first + 10_000:
-            return list(range(first, last + 1))
-    elif re.fullmatch(r"\d{1,9}(,\d{1,9})*", text):
-        return list(dict.fromkeys(map(int, text.split(","))))
-    raise RecipeError(f"--seeds {text}: write 0..4 for five runs, or 0,3,7")
+    numbers = members.whole_numbers(text)
+    if numbers is None:
+        raise RecipeError(f"--seeds {text}: write 0..4 for five runs, or 0,3,7")
+    return list(dict.fromkeys(numbers))
 
 
-def _command(recipe: str, overrides: list[str], seed: int, devices: str, trust: bool) -> str:
-    words = ["mlplab", "train", recipe, *overrides, "--seed", str(seed)]
+def _command(
+    recipe: str,
+    overrides: list[str],
+    variant: Recipe,
+    with_rate: bool,
+    devices: str,
+    trust: bool,
+) -> str:
+    words = ["mlplab", "train", recipe, *overrides]
+    if with_rate:
+        words.append(f"optimizer.learning_rate={variant.optimizer.params['learning_rate']}")
+    words += ["--seed", str(variant.seed)]
     if devices != "1":
         words += ["--devices", devices]
     return shlex.join([*words, "--trust"] if trust else words)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,6 @@ class Experiment:
     Attributes:
         recipe: complete.
         dataset: as loaded.
-        splits: with validation taken out of train, or being the test split.
         model: compiled, with its initial weights.
         loss: what it minimises.
         class_weights: float32 [classes], or ``None``.
@@ -73,10 +73,18 @@ class Experiment:
 
     recipe: Recipe
     dataset: Dataset
-    splits: Splits
     model: keras.Model
     loss: keras.losses.Loss
     class_weights: NDArray[np.float32] | None
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The data set with validation taken out of train, or being the test split."""
+        return data.split(self.dataset, self.recipe.data.validation, self.recipe.seed)
+
+    def forget_splits(self) -> None:
+        """Free what the splits copied of the data set; they are made again when asked for."""
+        vars(self).pop("splits", None)
 
     @property
     def selects_on_test(self) -> bool:
@@ -89,11 +97,23 @@ class Experiment:
 
 
 def prepare(
-    recipe: Recipe, data_dir: Path | None, trust: bool, warn: Callable[[str], None]
+    recipe: Recipe,
+    data_dir: Path | None,
+    trust: bool,
+    warn: Callable[[str], None],
+    dataset: Dataset | None = None,
 ) -> Experiment:
     """Load the data and make the network, every random choice decided by the recipe's seed.
 
-    Keras's global random generators are seeded, for networks of the user's own.
+    Keras's global random generators are seeded, for networks of the user's own; Keras prints no
+    progress from here on.
+
+    Args:
+        recipe: complete or not.
+        data_dir: a folder that holds the data set's.
+        trust: whether code of the user's own may be loaded.
+        warn: hears of files that cannot be read.
+        dataset: the recipe's, where it was loaded before.
 
     Raises:
         RecipeError: if the recipe does not make a network that fits the data.
@@ -104,8 +124,9 @@ def prepare(
             f"Keras was loaded with the backend {keras.backend.backend()}; mlplab trains on jax:"
             " set KERAS_BACKEND=jax, or import mlplab before keras"
         )
+    keras.config.disable_interactive_logging()  # Keras would print among our results
     recipe = complete(recipe, trust)
-    dataset = data.load(recipe.data, data_dir, warn)
+    dataset = dataset or data.load(recipe.data, data_dir, warn)
     splits = data.split(dataset, recipe.data.validation, recipe.seed)
     keras.utils.set_random_seed(recipe.seed)
     train, classes = splits.train, len(dataset.class_names)
@@ -140,7 +161,9 @@ def prepare(
     )
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
     weights = _class_weights(recipe, train.labels, classes)
-    return Experiment(recipe, dataset, splits, model, loss, weights)
+    experiment = Experiment(recipe, dataset, model, loss, weights)
+    vars(experiment)["splits"] = splits  # what would be computed anew
+    return experiment
 
 
 def _class_weights(

@@ -15,6 +15,8 @@ class Seconds(BaseModel):
         compile: compiling the steps of training and of validation.
         train: the training loop, validation and callbacks included.
         epoch_median: the steps of one epoch, validation and callbacks left out.
+
+    In a population ``total``, ``compile`` and ``train`` are those of all its members together.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -22,6 +24,20 @@ class Seconds(BaseModel):
     compile: float = 0.0
     train: float = 0.0
     epoch_median: float = 0.0
+
+
+class Population(BaseModel):
+    """With how many others a run was trained in one program.
+
+    Attributes:
+        members: runs in the population, this one included.
+        mode: ``map``, one member after another, which gives the bits of a run alone; or ``vmap``,
+            all of them in each operation, which rounds otherwise.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    members: int
+    mode: Literal["map", "vmap"]
 
 
 class Record(BaseModel):
@@ -43,6 +59,7 @@ class Record(BaseModel):
         diagnostics: by layer, gradient norm, ratio of update to weight and share of dead units.
         files: SHA-256 of each file of the run, by its path in the folder.
         reason: why the run failed or diverged.
+        population: how it was trained together with others, or ``None`` for a run alone.
     """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -68,6 +85,7 @@ class Record(BaseModel):
     selected_on: str = "validation"
     test_openings: int = 0
     ledger: dict[str, int] = {}
+    population: Population | None = None
     seconds: Seconds = Seconds()
     peak_memory_bytes: int = 0
     device: dict[str, Any] = {}

@@ -91,7 +91,7 @@ def complete(key: str, settings: Named, trust: bool = False) -> Named:
     """
     where = f"callbacks.{key}"
     if settings.is_custom:
-        _custom(where, settings, trust)
+        custom(where, settings, trust)
         return settings
     signatures.find(settings.name, CALLBACKS, where)
     name = next(known for known in CALLBACKS if known.lower() == _plain(settings.name))
@@ -143,7 +143,7 @@ def build(settings: Mapping[str, Named], context: Context) -> list[keras.callbac
 def _build(where: str, settings: Named, context: Context) -> keras.callbacks.Callback:
     name, params = settings.name, dict(settings.params)
     if settings.is_custom:
-        return _custom(where, settings, context.trust)
+        return custom(where, settings, context.trust)
     if name == "LearningRateScheduler":
         return keras.callbacks.LearningRateScheduler(_table_schedule(params["table"]))
     if name == "TensorBoard":
@@ -164,7 +164,12 @@ def _build(where: str, settings: Named, context: Context) -> keras.callbacks.Cal
     return signatures.construct(CALLBACKS[name], params, where)
 
 
-def _custom(where: str, settings: Named, trust: bool) -> keras.callbacks.Callback:
+def custom(where: str, settings: Named, trust: bool) -> keras.callbacks.Callback:
+    """Return a callback of the user's own.
+
+    Raises:
+        RecipeError: if it is not trusted, not there or not a callback, naming ``where``.
+    """
     make: Callable[..., Any] = load_object(settings.name, trust)
     try:
         callback = make(**settings.params)

@@ -7,8 +7,8 @@ out for hundreds of steps. The state is donated: the optimizer writes in place.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from mlplab.training import constants
 from mlplab.training.augment import Augmentation
 from mlplab.training.devices import Sharding
 
@@ -24,6 +25,7 @@ Logs = dict[str, jax.Array]
 Mode = Literal["train", "test"]
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Arrays:
     """A split on the device.
@@ -31,13 +33,41 @@ class Arrays:
     Attributes:
         x: uint8 [n, height, width, channels].
         y: int32 [n], or float32 [n, classes] for the losses that want one-hot labels.
+        rows: int32 [m], where the split's images lie in ``x`` and ``y``, which several splits
+            share; ``None`` for all of them in order.
     """
 
     x: jax.Array
     y: jax.Array
+    rows: jax.Array | None = None
 
     def __len__(self) -> int:
-        return int(self.x.shape[0])
+        return int((self.x if self.rows is None else self.rows).shape[0])
+
+
+class Own(NamedTuple):
+    """What one compiled program is told of the run that it trains; see :func:`own`.
+
+    Attributes:
+        constants: of the model, in the order of :mod:`mlplab.training.constants`.
+        seed: uint32, of the augmentation.
+        class_weights: float32 [classes], the weight of an example in the loss by its class.
+    """
+
+    constants: list[jax.Array]
+    seed: jax.Array
+    class_weights: jax.Array | None
+
+
+def own(
+    model: keras.Model,
+    augment: Augmentation | None = None,
+    class_weights: NDArray[np.float32] | None = None,
+) -> Own:
+    """Return what a run's program is told beside its state and its data."""
+    seed = jnp.asarray(0 if augment is None else augment.seed, jnp.uint32)
+    weights = None if class_weights is None else jnp.asarray(class_weights, jnp.float32)
+    return Own(constants.values(model), seed, weights)
 
 
 def variables(model: keras.Model, mode: Mode) -> list[list[Any]]:
@@ -103,6 +133,7 @@ class Stepper:
         start: int,
         stop: int,
         epoch: int = 0,
+        told: Own | None = None,
     ) -> tuple[State, Logs]:
         """Run steps ``start`` to ``stop`` and return the new state and the last step's logs.
 
@@ -113,13 +144,16 @@ class Stepper:
             start: first row of the order.
             stop: the row after the last.
             epoch: from 0, for the augmentation.
+            told: of another model of the same form, whose state this is.
         """
+        if told is None:
+            told = own(self.model, self.augment, self.class_weights)
         numbers = (jnp.int32(start), jnp.int32(stop), jnp.int32(epoch))
-        arguments: tuple[Any, ...] = (state, data.x, data.y, jnp.asarray(order), *numbers)
+        arguments: tuple[Any, ...] = (state, data, told, jnp.asarray(order), *numbers)
         if self.sharding is not None:
             arguments = self.sharding.replicate(arguments)
         # The shapes decide the program; numbers are traced, so that any steps and epoch fit it.
-        key = (*data.x.shape, *order.shape)
+        key = (*data.x.shape, len(data), *order.shape)
         if key not in self._compiled:
             self._compiled[key] = self._compile(arguments)
         return self._compiled[key](*arguments)
@@ -130,33 +164,49 @@ class Stepper:
         donated = (0,) if self.mode == "train" else ()
         # Without this the compiler may choose to leave the new state divided over the devices.
         places = None if self.sharding is None else self.sharding.everywhere
-        program = jax.jit(self._steps, donate_argnums=donated, out_shardings=places)
+        program = jax.jit(self.steps, donate_argnums=donated, out_shardings=places)
         compiled = program.lower(*arguments).compile()
         self.compile_seconds += time.perf_counter() - begun
         return compiled
 
-    def _steps(
+    def steps(
         self,
         state: State,
-        x: jax.Array,
-        y: jax.Array,
+        data: Arrays,
+        told: Own,
+        order: jax.Array,
+        start: jax.Array,
+        stop: jax.Array,
+        epoch: jax.Array,
+    ) -> tuple[State, Logs]:
+        """Compute what :meth:`run` runs; to be traced."""
+        with constants.replaced(self.model, told.constants):
+            return self._traced(state, data, told, order, start, stop, epoch)
+
+    def _traced(
+        self,
+        state: State,
+        data: Arrays,
+        told: Own,
         order: jax.Array,
         start: jax.Array,
         stop: jax.Array,
         epoch: jax.Array,
     ) -> tuple[State, Logs]:
         step = self.model.train_step if self.mode == "train" else self.model.test_step
-
+        augment = self.augment and replace(self.augment, seed=told.seed)
         # Made before the loop, so that it is made once.
-        table = None if self.augment is None else self.augment.table(epoch, len(x))
+        table = None if augment is None else augment.table(epoch, len(data))
 
         def one(index: jax.Array, state: State) -> tuple[Logs, State]:
             rows = order[index]
-            batch = [a.at[rows].get(mode="promise_in_bounds") for a in (x, y)]
-            if self.augment is not None:
-                batch = list(self.augment(batch[0], batch[1], rows, epoch, table))
-            if self.class_weights is not None:
-                batch.append(self._weights(batch[1]))
+            places = rows if data.rows is None else data.rows[rows]
+            batch = [a.at[places].get(mode="promise_in_bounds") for a in (data.x, data.y)]
+            if augment is not None:
+                batch = list(augment(batch[0], batch[1], rows, epoch, table))
+            if told.class_weights is not None:
+                weights, y = told.class_weights, batch[1]
+                batch.append(weights[y] if y.ndim == 1 else y @ weights)
             if self.sharding is not None:
                 batch = self.sharding.share(batch)
             logs, state = step(state, tuple(batch))
@@ -172,10 +222,6 @@ class Stepper:
         result: tuple[State, Logs] = jax.lax.fori_loop(start, stop, body, (state, zeros))
         return result
 
-    def _weights(self, y: jax.Array) -> jax.Array:
-        table = jnp.asarray(self.class_weights)
-        return table[y] if y.ndim == 1 else y @ table
-
 
 def batches(order: NDArray[np.int32], batch_size: int) -> list[NDArray[np.int32]]:
     """Cut an order into rows of whole batches, and one row for what is left over.
@@ -188,18 +234,27 @@ def batches(order: NDArray[np.int32], batch_size: int) -> list[NDArray[np.int32]
     return [part for part in parts if part.size]
 
 
-def evaluate(stepper: Stepper, data: Arrays, batch_size: int) -> dict[str, float]:
+def evaluate(
+    stepper: Stepper, data: Arrays, batch_size: int, model: keras.Model | None = None
+) -> dict[str, float]:
     """Return the compiled loss and metrics over a split, as ``model.evaluate`` does.
 
     The model's weights are read and not changed.
+
+    Args:
+        stepper: in the mode ``test``.
+        data: the split.
+        batch_size: images a step.
+        model: to evaluate in place of the stepper's own, of the same form.
     """
-    model = stepper.model
+    model = stepper.model if model is None else model
+    told = own(model)
     for metric in model.metrics:
         metric.reset_state()
     state = take_state(model, "test")
     logs: Logs = {}
     for part in batches(np.arange(len(data), dtype=np.int32), batch_size):
-        state, logs = stepper.run(state, data, part, 0, len(part))
+        state, logs = stepper.run(state, data, part, 0, len(part), told=told)
     for metric in model.metrics:
         metric.reset_state()
     return {key: float(value) for key, value in logs.items()}

@@ -1,0 +1,267 @@
+"""One run while it is being made: what is written before, during and after its training."""
+
+import math
+import shutil
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from mlplab import recipes
+from mlplab.data import Split
+from mlplab.errors import StorageError
+from mlplab.models import saving
+from mlplab.runs import environment, judge, store
+from mlplab.runs.facts import Options, first_record, now
+from mlplab.runs.prepare import Experiment
+from mlplab.runs.publish import publish
+from mlplab.runs.record import Population, Seconds, Status
+from mlplab.training import callbacks, tensorboard
+from mlplab.training.augment import Augmentation
+from mlplab.training.diagnostics import Probe
+from mlplab.training.engine import Ending, Fit, Plan, Row, Watcher
+from mlplab.training.steps import Arrays
+
+PROBE_IMAGES = 512  # for gradients and dead units: enough to tell a dead unit from a rare one
+
+STATUS: dict[Ending, Status] = {
+    "epochs": "finished",
+    "callback": "finished",
+    "interrupted": "interrupted",
+    "diverged": "diverged",
+}
+
+
+class Job:
+    """One run while it is being made."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        options: Options,
+        watcher: Watcher,
+        folder: Path,
+        begun: float,
+        population: Population | None = None,
+    ) -> None:
+        self.experiment = experiment
+        self.options = options
+        self.watcher = watcher
+        self.folder = folder
+        self.begun = begun
+        self.recipe_text = recipes.to_toml(experiment.recipe)
+        self.record = first_record(experiment, options, folder.name)
+        self.record.population = population
+        self.callbacks: list[keras.callbacks.Callback] = []
+        self.ended = False
+
+    def begin(self) -> None:
+        """Write what is known before training."""
+        self._check_space()
+        store.write_text(self.folder / "recipe.toml", self.recipe_text)
+        store.write_record(self.folder, self.record)
+
+    def _check_space(self) -> None:
+        """Refuse to train what could not be saved: network, predictions, events and figures."""
+        splits = self.experiment.splits
+        images = sum(map(len, (splits.train, splits.validation, splits.test)))
+        needed = 4 * (2 * self.record.parameters + images * len(self.record.class_names)) + 2**25
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise StorageError(
+                f"the run needs about {needed / 2**20:.0f} MiB in {self.options.runs_dir}, where"
+                f" {free / 2**20:.0f} MiB are free; free some or choose another --runs-dir"
+            )
+
+    def plan(
+        self,
+        should_stop: Callable[[], bool],
+        train: Arrays | None = None,
+        validation: Arrays | None = None,
+    ) -> Plan:
+        """Build the callbacks and return what the engine is to do.
+
+        Args:
+            should_stop: asked several times a second.
+            train: the training split, where it lies on the device already.
+            validation: likewise.
+        """
+        experiment, recipe = self.experiment, self.experiment.recipe
+        splits = experiment.splits
+        # Drawn at random: the images of a folder lie class by class.
+        chosen = judge.sample(len(splits.train), PROBE_IMAGES)
+        labels = splits.train.labels[chosen]
+        weights = experiment.class_weights
+        self.context = callbacks.Context(
+            folder=self.folder,
+            images=splits.train.images[chosen],
+            labels=experiment.encoded(labels),
+            weights=None if weights is None else weights[labels],
+            class_names=experiment.dataset.class_names,
+            recipe_text=self.recipe_text,
+            trust=self.options.trust,
+        )
+        self.callbacks = callbacks.build(recipe.callbacks, self.context)
+        return Plan(
+            train=train or on_device(splits.train, experiment),
+            validation=validation or on_device(splits.validation, experiment),
+            epochs=recipe.training.epochs,
+            batch_size=recipe.training.batch_size,
+            seed=recipe.seed,
+            class_weights=weights,
+            augment=Augmentation(recipe.augment, recipe.seed),
+            callbacks=self.callbacks,
+            watcher=_Journal(self),
+            should_stop=should_stop,
+        )
+
+    def trained(self, fit: Fit, seconds: float) -> None:
+        """Note what the engine did in so many seconds; the trained weights are in the model."""
+        self.fit = fit
+        self.record.seconds = Seconds(
+            compile=round(fit.compile_seconds, 3),
+            train=round(seconds, 3),
+            epoch_median=round(fit.epoch_median, 4),
+        )
+        self.record.best_epoch = self._best_epoch()
+
+    def _best_epoch(self) -> int:
+        for callback in reversed(self.callbacks):  # the last to restore its weights wins
+            early = isinstance(callback, keras.callbacks.EarlyStopping)
+            if early and callback.restore_best_weights and callback.best_weights is not None:
+                return int(callback.best_epoch) + 1
+        # Within an epoch the weights are those of no epoch.
+        return len(self.fit.rows) if self.fit.ending != "interrupted" else 0
+
+    def finish(self) -> None:
+        """Save and judge the network, then complete the record and its page."""
+        record, context = self.record, self.context
+        experiment, model = self.experiment, self.experiment.model
+        probe = Probe(model, context.images, context.labels, context.weights)
+        record.diagnostics = probe().to_json()
+        predictions: judge.Predictions = {}
+        sound = all(np.isfinite(np.asarray(weight)).all() for weight in model.weights)
+        status = STATUS[self.fit.ending] if sound else "diverged"
+        if sound:
+            # Judged as it is saved: in Keras's own layers, whatever the precision of training.
+            model = saving.save(model, self.folder / "model.keras")
+            record.metrics, predictions = judge.judge(
+                self.folder,
+                model,
+                experiment.splits,
+                self._splits_to_open(status),
+                experiment.recipe.evaluation,
+            )
+        record.ledger = store.ledger(self.options.runs_dir, record.data_id)
+        judge.draw(
+            self.folder,
+            model,
+            self.fit.rows,
+            record.best_epoch,
+            experiment.splits,
+            predictions,
+            record.class_names,
+        )
+        self._tensorboard(predictions, status)
+        reason = None
+        if status == "diverged":
+            last = self.fit.rows[-1]["epoch"]
+            reason = f"the loss was no longer finite in epoch {last:.0f}; lower the learning rate"
+        self.end(status, reason)
+
+    def _splits_to_open(self, status: Status) -> list[str]:
+        """Return the splits to measure; the test split only for a finished run, and counted."""
+        wanted = self.experiment.recipe.evaluation.splits
+        which: list[str] = [name for name in wanted if name != "test"]
+        opens = "test" in wanted and self.options.open_test
+        if opens and status == "finished":
+            which.append("test")
+            # A run that selects on test has seen this figure already, once an epoch.
+            if not self.experiment.selects_on_test:
+                store.open_test(self.options.runs_dir, self.record)
+                self.record.test_openings += 1
+        elif self.experiment.selects_on_test and status != "finished":
+            # Validation is the test split, and these weights have not been looked at there.
+            which = [name for name in which if name != "validation"]
+        return which
+
+    def _tensorboard(self, predictions: judge.Predictions, status: Status) -> None:
+        if not any(isinstance(c, tensorboard.TensorBoard) for c in self.callbacks):
+            return
+        tensorboard.write_results(
+            self.folder / "tensorboard",
+            recipe=tomllib.loads(self.recipe_text),
+            config_id=self.record.config_id,
+            metrics=self.record.metrics,
+            **judge.mistakes(self.experiment.splits, predictions, self.record.class_names),
+            class_names=self.record.class_names,
+            selected_on=self.record.selected_on,
+            succeeded=status == "finished",
+        )
+
+    def end(self, status: Status, reason: str | None) -> None:
+        """Write the record in its last form, then the page that shows it."""
+        self.ended = True
+        record = self.record.model_copy(update={"status": status, "reason": reason})
+        record.ended = now()
+        record.peak_memory_bytes = environment.peak_memory_bytes()
+        record.seconds.total = round(time.perf_counter() - self.begun, 3)
+        publish(self.folder, record, self.experiment.recipe)
+
+
+def begin(jobs: Sequence[Job]) -> None:
+    """Write what is known of runs before training; leave no folder behind if that fails."""
+    try:
+        for job in jobs:
+            job.begin()
+    except StorageError:
+        for job in jobs:  # nothing is in them yet that could be lost
+            shutil.rmtree(job.folder, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def recorded(jobs: Sequence[Job]) -> Iterator[None]:
+    """Let no run that is being made end without a record of what stopped it."""
+    try:
+        yield
+    except BaseException as error:
+        for job in jobs:
+            if job.ended:
+                continue
+            with suppress(StorageError):
+                if isinstance(error, KeyboardInterrupt):
+                    job.end("interrupted", "stopped before it could be evaluated")
+                else:
+                    job.end("failed", str(error) or type(error).__name__)
+        raise
+
+
+class _Journal:
+    """Writes each epoch's row, counts looks at the test split, and tells the outer watcher."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.on_steps = job.watcher.on_steps
+        self.on_note = job.watcher.on_note
+
+    def on_row(self, row: Row) -> None:
+        job = self.job
+        if job.experiment.selects_on_test:
+            store.open_test(job.options.runs_dir, job.record)
+            job.record.test_openings += 1
+        finite = {key: value if math.isfinite(value) else None for key, value in row.items()}
+        store.append_line(job.folder / "metrics.jsonl", finite)
+        job.record.epochs = int(row["epoch"])
+        store.write_record(job.folder, job.record)
+        job.watcher.on_row(row)
+
+
+def on_device(split: Split, experiment: Experiment) -> Arrays:
+    """Copy a split to the device, its labels as the experiment's loss wants them."""
+    return Arrays(jnp.asarray(split.images), jnp.asarray(experiment.encoded(split.labels)))

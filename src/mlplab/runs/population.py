@@ -1,0 +1,221 @@
+"""Many runs that differ in seed and learning rate, trained by one compiled program."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from mlplab import recipes
+from mlplab.config import MLP, Recipe
+from mlplab.errors import RecipeError
+from mlplab.runs import store
+from mlplab.runs.execute import check, default_name
+from mlplab.runs.facts import Options
+from mlplab.runs.interrupt import interruptible
+from mlplab.runs.job import Job, begin, on_device, recorded
+from mlplab.runs.prepare import Experiment, complete, prepare
+from mlplab.runs.record import Population
+from mlplab.runs.run import Run
+from mlplab.training import callbacks, population
+from mlplab.training.bookkeeping import on_batches
+from mlplab.training.compilation import keep_compiled
+from mlplab.training.constants import RATES
+from mlplab.training.engine import Silent, Watcher
+from mlplab.training.steps import Arrays
+
+
+def run(
+    members: Sequence[Recipe],
+    options: Options,
+    watcher: Watcher | None = None,
+    command: Callable[[Recipe], str] = lambda recipe: "",
+) -> list[Run]:
+    """Train, evaluate and record runs that differ in their seed and learning rate alone.
+
+    Args:
+        members: their recipes.
+        options: of all; a name is extended by what the members differ in.
+        watcher: hears of steps and rows, as means over the members that are being trained.
+        command: what repeats a member's run alone.
+
+    Returns:
+        The runs, in the order of the recipes, each as ``execute.run`` leaves it.
+
+    Raises:
+        UserError: for what the user can mend, before anything is written.
+        StorageError: if the disk is full or the runs folder cannot be written.
+    """
+    begun = time.perf_counter()
+    watcher = watcher or Silent()
+    for member in members:
+        check(member, options)
+    completed = [complete(member, options.trust) for member in members]
+    _check(completed, options.trust)
+    keep_compiled(watcher.on_note)
+    experiments = _prepared(completed, options, watcher)
+    mode = population.choose_mode(_widths(experiments[0]))
+    facts = Population(members=len(members), mode=mode)
+    quiet = _Notes(watcher)
+    jobs = []
+    for experiment, what in zip(experiments, _rates_told(completed), strict=True):
+        recipe = experiment.recipe
+        name = f"{options.name}-{what}s{recipe.seed}" if options.name else None
+        folder = store.create(options.runs_dir, name or default_name(options, recipe, what))
+        own = replace(options, name=name, command=command(recipe))
+        jobs.append(Job(experiment, own, quiet, folder, begun, facts))
+    begin(jobs)
+    with recorded(jobs), store.storage(f"the runs folder {options.runs_dir}"):
+        with interruptible() as should_stop:
+            _train(jobs, mode, watcher, should_stop)
+        for job in jobs:
+            job.finish()
+            job.experiment.forget_splits()
+    return [Run(job.folder) for job in jobs]
+
+
+def _prepared(completed: Sequence[Recipe], options: Options, watcher: Watcher) -> list[Experiment]:
+    """Make the members' networks over one data set."""
+    experiments: list[Experiment] = []
+    for recipe in completed:
+        dataset = experiments[0].dataset if experiments else None
+        experiment = prepare(recipe, options.data_dir, options.trust, watcher.on_note, dataset)
+        experiment.forget_splits()
+        experiments.append(experiment)
+    return experiments
+
+
+def _train(
+    jobs: Sequence[Job],
+    mode: population.Mode,
+    watcher: Watcher,
+    should_stop: Callable[[], bool],
+) -> None:
+    first = jobs[0].experiment
+    published = on_device(first.dataset.train, first)
+    tested = on_device(first.dataset.test, first) if first.selects_on_test else None
+    plans = []
+    for job in jobs:
+        train, validation = published, tested
+        if validation is None:
+            train, validation = _halves(published, job.experiment)
+        plans.append(job.plan(should_stop, train, validation))
+        job.experiment.forget_splits()
+    begun = time.perf_counter()
+    fits = population.fit([job.experiment.model for job in jobs], plans, mode, watcher)
+    for job, fit in zip(jobs, fits, strict=True):
+        job.trained(fit, time.perf_counter() - begun)
+
+
+def _halves(published: Arrays, experiment: Experiment) -> tuple[Arrays, Arrays]:
+    """Return training and validation split as rows of the published training split."""
+    index = experiment.dataset.train.index
+    ascending = np.argsort(index)
+    halves = []
+    for split in (experiment.splits.train, experiment.splits.validation):
+        places = ascending[np.searchsorted(index, split.index, sorter=ascending)]
+        rows = jnp.asarray(places.astype(np.int32))
+        halves.append(Arrays(published.x, published.y, rows))
+    return halves[0], halves[1]
+
+
+def _widths(experiment: Experiment) -> list[int]:
+    settings = experiment.recipe.model
+    if isinstance(settings, MLP):
+        return settings.hidden or [0]
+    matrices = [v.shape[-1] for v in experiment.model.trainable_variables if len(v.shape) > 1]
+    return matrices[:-1] or [0]
+
+
+def _check(completed: Sequence[Recipe], trust: bool) -> None:
+    """Refuse members that one program cannot train as each of them would be trained alone."""
+    if not completed:
+        raise RecipeError("a population needs members: give at least one recipe")
+    first = _form(completed[0])
+    for recipe in completed[1:]:
+        changed = _differences(first, _form(recipe))
+        if changed:
+            raise RecipeError(
+                f"members of a population differ in {changed[0]}, which makes another program:"
+                " only seed and optimizer.learning_rate may differ; train the others as runs of"
+                " their own"
+            )
+    seen: dict[tuple[int, float], Recipe] = {}
+    for recipe in completed:
+        twin = seen.setdefault((recipe.seed, _rate(recipe)), recipe)
+        if twin is recipe:
+            continue
+        if twin.optimizer != recipe.optimizer:
+            raise RecipeError(
+                "optimizer.learning_rate has no effect in this recipe, whose [schedule] says the"
+                " rate itself: leave it out there, or vary the seed alone"
+            )
+        raise RecipeError(
+            f"a population has two members with seed {recipe.seed} and learning rate"
+            f" {_rate(recipe):g}; give each once"
+        )
+    for key, settings in completed[0].callbacks.items():
+        if _listens(key, settings, trust):
+            raise RecipeError(
+                f"callbacks.{key} ({settings.name}) listens to batches, of which a population runs"
+                f" many at once: remove it (callbacks.{key}=none), or train the runs one by one"
+                " (--seeds)"
+            )
+
+
+def _listens(key: str, settings: Any, trust: bool) -> bool:
+    if settings.is_custom:
+        return on_batches(callbacks.custom(f"callbacks.{key}", settings, trust))
+    checkpoint = bool(settings.name == "ModelCheckpoint")
+    return checkpoint and bool(settings.params["save_freq"] != "epoch")
+
+
+def _form(recipe: Recipe) -> dict[str, Any]:
+    """Return what the members of a population must share."""
+    tables = recipes.to_tables(recipe)
+    del tables["seed"], tables["optimizer"]["learning_rate"]
+    for key in RATES:
+        if isinstance(tables.get("schedule"), dict):
+            tables["schedule"].pop(key, None)
+    return tables
+
+
+def _differences(one: Any, other: Any, path: str = "") -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = list(dict.fromkeys([*one, *other]))
+        parts = [(f"{path}.{key}".lstrip("."), one.get(key), other.get(key)) for key in keys]
+        return [found for where, a, b in parts for found in _differences(a, b, where)]
+    return [] if one == other else [path]
+
+
+def _rate(recipe: Recipe) -> float:
+    """Return the rate that a member starts from; NaN-free, 0 where a schedule lists its rates."""
+    if recipe.schedule is None:
+        return float(recipe.optimizer.params["learning_rate"])
+    given = [recipe.schedule.params[key] for key in RATES if key in recipe.schedule.params]
+    return float(given[0]) if given else 0.0
+
+
+def _rates_told(completed: Sequence[Recipe]) -> list[str]:
+    """Return the part of each member's name that tells its rate, empty where all share one."""
+    rates = [_rate(recipe) for recipe in completed]
+    return [f"lr{rate:g}-" if len(set(rates)) > 1 else "" for rate in rates]
+
+
+class _Notes:
+    """Passes on what members note, once for all of them; their steps and rows are told apart."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self.told: set[str] = set()
+
+    def on_steps(self, epoch: int, done: int, total: int, logs: dict[str, float]) -> None: ...
+
+    def on_row(self, row: dict[str, float]) -> None: ...
+
+    def on_note(self, text: str) -> None:
+        if text not in self.told:
+            self.told.add(text)
+            self.watcher.on_note(text)
