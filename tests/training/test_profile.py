@@ -68,7 +68,7 @@ def test_the_trace_holds_the_operations_of_each_traced_step(profiled: Any) -> No
     folder, table, _ = profiled
     with gzip.open(folder / "perfetto_trace.json.gz") as file:
         events = json.load(file)["traceEvents"]
-    steps = [event for event in events if event.get("args", {}).get("hlo_module") == "jit__steps"]
+    steps = [event for event in events if event.get("args", {}).get("hlo_module") == "jit_steps"]
     counts = dict.fromkeys((event["name"] for event in steps), 0)
     for event in steps:
         counts[event["name"]] += 1

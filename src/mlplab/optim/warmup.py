@@ -76,6 +76,8 @@ class _Warmup(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[
         progress = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
         drop = self.peak_learning_rate - self.final_learning_rate
         falling = self.final_learning_rate + drop * self._remaining(ops.clip(progress, 0.0, 1.0))
+        # Rounding may lift the first value of the decay above the peak.
+        falling = ops.minimum(falling, self.peak_learning_rate)
         return ops.where(step < self.warmup_steps, rising, falling)
 
     def get_config(self) -> dict[str, Any]:

@@ -42,6 +42,10 @@ class Bookkeeping:
         self.over = False
         self.epoch = 0
         self.rate = 0.0
+        # In one program: operation by operation, JAX would compile each of them.
+        schedule = model.optimizer._learning_rate
+        scheduled = isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
+        self.schedule = jax.jit(schedule.__call__) if scheduled else None
         self.logs: Row = {}
         self.swapped: list[tuple[Any, jax.Array, jax.Array]] = []
         self.callbacks = keras.callbacks.CallbackList(
@@ -69,7 +73,13 @@ class Bookkeeping:
         self._swap_back()
         self.model.reset_metrics()
         self.callbacks.on_epoch_begin(epoch)
-        self.rate = float(self.model.optimizer.learning_rate)
+        self.rate = self._rate()
+
+    def _rate(self) -> float:
+        optimizer = self.model.optimizer
+        if self.schedule is None:
+            return float(optimizer.learning_rate)
+        return float(self.schedule(optimizer.iterations.value))
 
     def hear(self, logs: Row) -> bool:
         """Take up the means after a range of steps; return whether the epoch ends there."""
