@@ -1,0 +1,136 @@
+"""What an accelerator makes of mlplab: the questions that a processor cannot answer.
+
+    python -m benchmarks.accelerator
+    python -m benchmarks.accelerator --resume
+
+Seconds of training to 54.4 % with ``mlp-fast``, compiled before; seconds an epoch of ``seed``
+beside the limit of its step; populations against their members one after another. Each answer is
+written to ``results/accelerator-<device>.json`` when it is there; ``--resume`` keeps those. The
+races against peers are the other modules', with the same commands as on a processor.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import mlplab
+from benchmarks import race, report
+from mlplab import Run
+
+Answer = dict[str, Any]
+NARROW = {"hidden": [64, 64], "dropout": 0.2}  # 201,482 parameters
+
+
+def main() -> None:
+    """Answer the questions in turn."""
+    parser = race.options(__doc__)
+    parser.add_argument("--resume", action="store_true", help="keep the answers that are there")
+    parser.add_argument("--members", type=int, default=64, help="of a population")
+    asked = race.parse(parser)
+    asked.members = 4 if asked.quick else asked.members
+    facts = report.facts()
+    stem = re.sub(r"[^a-z0-9]+", "-", facts["device"]["name"].lower()).strip("-")
+    path = asked.out / f"accelerator-{stem}.json"
+    result: dict[str, Any] = {"question": "mlplab on an accelerator", **facts, "data": "CIFAR-10"}
+    if asked.resume and path.exists():
+        result = json.loads(path.read_text())
+    questions: dict[str, Callable[[Path, argparse.Namespace], Answer]] = {
+        "mlp-fast": _fast,
+        "seed": _epoch,
+        "population, narrow": lambda folder, asked: _population(folder, asked, NARROW),
+        "population, of the seed's": lambda folder, asked: _population(folder, asked, {}),
+    }
+    for name, answer in questions.items():
+        if name not in result:
+            with tempfile.TemporaryDirectory() as folder:
+                result[name] = answer(Path(folder), asked)
+            path.write_text(json.dumps(result, indent=1) + "\n")
+            path.with_suffix(".md").write_text(table(result, list(questions)))
+    print(path.with_suffix(".md").read_text())
+
+
+def _fast(folder: Path, asked: argparse.Namespace) -> Answer:
+    """Train ``mlp-fast`` over five seeds; the run before them compiles."""
+    seeds = range(1 if asked.quick else 5)
+    runs = [_train("mlp-fast", folder, seed) for seed in (0, *seeds)]
+    warm = [run.record.seconds for run in runs[1:]]
+    return {
+        "training_seconds_cold": runs[0].record.seconds.train,
+        "training_seconds_warm": [seconds.train for seconds in warm],
+        "steps_seconds": [sum(row["seconds"] for row in run.history) for run in runs[1:]],
+        "test_accuracy": [run.record.metrics["test"]["accuracy"] for run in runs[1:]],
+    }
+
+
+def _epoch(folder: Path, asked: argparse.Namespace) -> Answer:
+    """Profile the published network."""
+    epochs = 1 if asked.quick else 5
+    run = _train("seed-honest", folder, 0, training={"epochs": epochs}, profile=True)
+    profile = json.loads((run.folder / "profile" / "table.json").read_text())
+    limit, step = profile["limit"], profile["step_seconds"]["median"]
+    return {
+        "epoch_seconds": run.record.seconds.epoch_median,
+        "step_seconds": step,
+        "limit_seconds": limit["seconds"],
+        "bandwidth": limit["bandwidth"],
+        "bandwidth_share": limit["optimizer_bytes"] / step / limit["bandwidth"],
+    }
+
+
+def _population(folder: Path, asked: argparse.Namespace, model: Mapping[str, Any]) -> Answer:
+    """Time a population's steps, and those of some of its members by themselves.
+
+    The first epoch of each is left out: it may contain what is done once.
+    """
+    tables: dict[str, Any] = {"training": {"epochs": 3, "batch_size": 512}}
+    tables |= {"callbacks": {"early_stopping": "none", "tensorboard": "none"}}
+    base = mlplab.recipe("seed-honest", **tables, **({"model": model} if model else {}))
+    members = [base.model_copy(update={"seed": seed}) for seed in range(asked.members)]
+    together = mlplab.train_population(members, runs_dir=folder, open_test=False)
+    alone = [mlplab.train(recipe, runs_dir=folder, open_test=False) for recipe in members[:3]]
+    own = statistics.median(row["seconds"] for run in alone for row in run.history[1:])
+    record = together[0].record
+    mode = record.population.mode if record.population else ""
+    epochs = [[row["seconds"] for row in run.history[1:]] for run in together]
+    # An epoch's seconds are of all members under vmap, of each under map.
+    all_of_them = statistics.median(map(max if mode == "vmap" else sum, zip(*epochs, strict=True)))
+    return {
+        "members": len(members),
+        "mode": mode,
+        "parameters": record.parameters,
+        "epoch_seconds": all_of_them,
+        "one_after_another_seconds": own * len(members),
+        "ratio": own * len(members) / all_of_them,
+    }
+
+
+def _train(
+    name: str, folder: Path, seed: int, profile: bool = False, **tables: Mapping[str, Any]
+) -> Run:
+    recipe = mlplab.recipe(name, seed=seed, **tables)
+    return mlplab.train(recipe, runs_dir=folder, profile=profile)
+
+
+def table(result: dict[str, Any], names: list[str]) -> str:
+    """Return the answers as Markdown: a section a question."""
+    lines = report.heading(result)
+    for name in names:
+        if name in result:
+            lines += ["", f"## {name}", "", *report.columns("", "")[1:]]
+            lines += [report.line(key, _shown(value)) for key, value in result[name].items()]
+    return "\n".join(lines) + "\n"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return report.spread(value, 4)
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()
