@@ -177,6 +177,7 @@ def _facts(done: whole.Whole, path: Path) -> Run:
         "command_seconds": done.seconds,
         "trained_seconds": saved - done.begun,
         "fit_seconds": record["seconds"]["train"],
+        "training_seconds": record["seconds"]["prepare"] + record["seconds"]["train"],
         "best_epoch_from_start_seconds": done.rows[best - 1] - done.begun,
         "peak_memory_bytes": done.peak_memory_bytes,
         "seconds": record["seconds"],

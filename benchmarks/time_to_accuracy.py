@@ -2,10 +2,13 @@
 
     python -m benchmarks.time_to_accuracy --recipe mlp-fast --seeds 5
     python -m benchmarks.time_to_accuracy --recipe mlp-fast --seeds 5 --resume
+    python -m benchmarks.time_to_accuracy --recipe mlp-budget --seeds 3 --cold
 
-Cold is with nothing compiled before; each seed is run again with what was compiled, apart. The time
-counts if the mean test accuracy is at least 54.4 %. It stands beside the published program's time
-to the end of its best epoch, of ``results/published-whole.json``: run both in one sitting.
+Cold is with nothing compiled before; each seed is run again with what was compiled, apart, unless
+``--cold`` leaves that out. The times stand beside those of the published program, of
+``results/published-whole.json``: run both in one sitting. Training is from the data in memory to
+the trained network: making the network, compiling, steps and validation; for the published program
+its ``fit``.
 """
 
 import json
@@ -20,10 +23,11 @@ TARGET = 0.544
 
 
 def main() -> None:
-    """Measure, and write ``results/time-to-accuracy.*``."""
+    """Measure, and write ``results/time-to-accuracy-<recipe>.*``."""
     parser = race.options(__doc__)
     parser.add_argument("--recipe", default="mlp-fast", help="a shipped name, or a .toml file")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--cold", action="store_true", help="leave out the runs compiled before")
     parser.add_argument("--resume", action="store_true", help="keep the runs that are done")
     asked = race.parse(parser)
     overrides = ["training.epochs=1"] if asked.quick else []
@@ -31,13 +35,15 @@ def main() -> None:
         jobs = []
         for seed in range(1 if asked.quick else asked.seeds):
             jobs.append(sittings.ours(asked.recipe, seed, overrides))
-            jobs.append(sittings.ours(asked.recipe, seed, overrides, Path(warm)))
+            if not asked.cold:
+                jobs.append(sittings.ours(asked.recipe, seed, overrides, Path(warm)))
         question = f"seconds to a trained network: {asked.recipe}"
-        result = sittings.sit(question, "time-to-accuracy", jobs, asked)
+        name = f"time-to-accuracy-{Path(asked.recipe).stem}"
+        result = sittings.sit(question, name, jobs, asked)
     result["baseline"] = _baseline(asked.out)
     colours = {jobs[0].contestant: report.OURS_COLOUR}
     picture = report.bars("Time to a trained network", "seconds", _times(result), colours)
-    report.write(asked.out, "time-to-accuracy", result, table(result), picture)
+    report.write(asked.out, name, result, table(result), picture)
 
 
 def _baseline(out: Path) -> list[dict[str, Any]]:
@@ -50,12 +56,12 @@ def _baseline(out: Path) -> list[dict[str, Any]]:
 def _times(result: dict[str, Any]) -> dict[str, list[float]]:
     values: dict[str, list[float]] = {}
     for run in sittings.counted(result):
-        values.setdefault(run["contestant"], []).append(run["trained_seconds"])
+        values.setdefault(run["contestant"], []).append(run["training_seconds"])
     if result["baseline"]:
         values[f"{published.PROGRAM}, end of its best epoch"] = [
-            run["best_epoch_from_start_seconds"] for run in result["baseline"]
+            run["best_epoch_seconds"] for run in result["baseline"]
         ]
-        values[f"{published.PROGRAM}, end"] = [run["command_seconds"] for run in result["baseline"]]
+        values[f"{published.PROGRAM}, end"] = [run["fit_seconds"] for run in result["baseline"]]
     return values
 
 
@@ -63,46 +69,56 @@ def table(result: dict[str, Any]) -> str:
     lines = [
         *report.heading(result),
         sittings.conditions(result),
-        *report.columns("", "n", "start to trained network, s", "whole command, s", "test", "each"),
+        *report.columns(
+            "",
+            "n",
+            "training, s",
+            "start to trained network, s",
+            "whole command, s",
+            "test",
+            "each",
+        ),
     ]
     runs = sittings.counted(result)
     for name in dict.fromkeys(run["contestant"] for run in runs):
         group = [run for run in runs if run["contestant"] == name]
         values = [run["test_accuracy"] for run in group]
-        lines.append(
-            report.line(
-                name,
-                len(group),
-                report.spread([run["trained_seconds"] for run in group], 1),
-                report.spread([run["command_seconds"] for run in group], 1),
-                published.accuracy(values),
-                "  ".join(f"{100 * value:.1f}" for value in values),
-            )
-        )
+        times = [
+            report.spread([run[key] for run in group], 1)
+            for key in ("training_seconds", "trained_seconds", "command_seconds")
+        ]
+        each = "  ".join(f"{100 * value:.1f}" for value in values)
+        lines.append(report.line(name, len(group), *times, published.accuracy(values), each))
     return "\n".join([*lines, "", *_verdict(result, runs)]) + "\n"
 
 
 def _verdict(result: dict[str, Any], runs: list[sittings.Run]) -> list[str]:
+    """Say whether the accuracy suffices, and how the times stand to the published program's."""
     cold = [run for run in runs if run["contestant"] == runs[0]["contestant"]]
     mean = statistics.mean(run["test_accuracy"] for run in cold)
-    counts = mean >= TARGET and len(cold) >= 5
-    lines = [
-        f"The mean of {100 * mean:.2f} % over {len(cold)} seeds"
-        f" {'counts' if counts else 'does not count'}: at least {100 * TARGET:.1f} % over at least"
-        " 5 seeds is asked."
-    ]
+    words = [f"Mean test accuracy over {len(cold)} seeds, cold: {100 * mean:.2f} %."]
+    if mean < TARGET:
+        words.append(f"That is under the published {100 * TARGET:.1f} %: the time does not count.")
     if result["baseline"]:
-        own = statistics.median(run["trained_seconds"] for run in cold)
-        keys = ("best_epoch_seconds", "best_epoch_from_start_seconds", "fit_seconds")
-        best, start, fit = (
-            statistics.median(run[key] for run in result["baseline"]) for key in keys
-        )
-        lines.append(
-            f"The published program reaches the end of its best epoch {best:.0f} s after its fit"
-            f" begins ({start:.0f} s after its command), and the end of its fit after {fit:.0f} s:"
-            f" {best / own:.1f} ({start / own:.1f}) and {fit / own:.1f} times as long."
-        )
-    return lines
+        words.append(_beside(result["baseline"], cold))
+    return [" ".join(words)]
+
+
+def _beside(baseline: list[dict[str, Any]], cold: list[sittings.Run]) -> str:
+    def middle(runs: list[dict[str, Any]], key: str) -> float:
+        return float(statistics.median(run[key] for run in runs))
+
+    training, trained = (middle(cold, key) for key in ("training_seconds", "trained_seconds"))
+    best, start, fit = (
+        middle(baseline, key)
+        for key in ("best_epoch_seconds", "best_epoch_from_start_seconds", "fit_seconds")
+    )
+    return (
+        f"The published program reaches the end of its best epoch {best:.0f} s after its fit"
+        f" begins: {best / training:.1f} times the training. From the start of the command it is"
+        f" {start:.0f} s: {start / trained:.1f} times as long. Its whole fit takes {fit:.0f} s, of"
+        f" which the training is {training / fit:.3f}."
+    )
 
 
 if __name__ == "__main__":

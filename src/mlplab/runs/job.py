@@ -124,6 +124,7 @@ class Job:
         """Note what the engine did in so many seconds; the trained weights are in the model."""
         self.fit = fit
         self.record.seconds = Seconds(
+            prepare=round(self.experiment.seconds, 3),
             compile=round(fit.compile_seconds, 3),
             train=round(seconds, 3),
             epoch_median=round(fit.epoch_median, 4),

@@ -1,6 +1,7 @@
 """From a recipe to what can be trained: the data, split; the network, compiled."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,6 +70,7 @@ class Experiment:
         model: compiled, with its initial weights.
         loss: what it minimises.
         class_weights: float32 [classes], or ``None``.
+        seconds: from the loaded data to the compiled network, a whitening included.
     """
 
     recipe: Recipe
@@ -76,6 +78,7 @@ class Experiment:
     model: keras.Model
     loss: keras.losses.Loss
     class_weights: NDArray[np.float32] | None
+    seconds: float
 
     @cached_property
     def splits(self) -> Splits:
@@ -127,6 +130,7 @@ def prepare(
     keras.config.disable_interactive_logging()  # Keras would print among our results
     recipe = complete(recipe, trust)
     dataset = dataset or data.load(recipe.data, data_dir, warn)
+    begun = time.perf_counter()
     splits = data.split(dataset, recipe.data.validation, recipe.seed)
     keras.utils.set_random_seed(recipe.seed)
     train, classes = splits.train, len(dataset.class_names)
@@ -161,7 +165,8 @@ def prepare(
     )
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
     weights = _class_weights(recipe, train.labels, classes)
-    experiment = Experiment(recipe, dataset, model, loss, weights)
+    seconds = time.perf_counter() - begun
+    experiment = Experiment(recipe, dataset, model, loss, weights, seconds)
     vars(experiment)["splits"] = splits  # what would be computed anew
     return experiment
 

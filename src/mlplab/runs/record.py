@@ -12,6 +12,7 @@ class Seconds(BaseModel):
 
     Attributes:
         total: from the start of the run to its record.
+        prepare: from the loaded data to the network with its initial weights.
         compile: compiling the steps of training and of validation.
         train: the training loop, validation and callbacks included.
         epoch_median: the steps of one epoch, validation and callbacks left out.
@@ -21,6 +22,7 @@ class Seconds(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     total: float = 0.0
+    prepare: float = 0.0
     compile: float = 0.0
     train: float = 0.0
     epoch_median: float = 0.0
