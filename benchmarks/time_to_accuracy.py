@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks import published, race, report, sittings
 
-TARGET = 0.544
+TARGET, SEEDS = 0.544, 5
 
 
 def main() -> None:
@@ -99,6 +99,8 @@ def _verdict(result: dict[str, Any], runs: list[sittings.Run]) -> list[str]:
     words = [f"Mean test accuracy over {len(cold)} seeds, cold: {100 * mean:.2f} %."]
     if mean < TARGET:
         words.append(f"That is under the published {100 * TARGET:.1f} %: the time does not count.")
+    elif len(cold) < SEEDS:
+        words.append(f"As a time to {100 * TARGET:.1f} % it counts with {SEEDS} seeds or more.")
     if result["baseline"]:
         words.append(_beside(result["baseline"], cold))
     return [" ".join(words)]

@@ -12,6 +12,7 @@ def whole_run(seed: int, rate: float, seconds: float = 10.0, accuracy: float = 0
     return {
         "contestant": "mlplab train fast",
         "seed": seed,
+        "training_seconds": seconds - 1,
         "trained_seconds": seconds,
         "command_seconds": seconds + 2,
         "test_accuracy": accuracy,
@@ -48,12 +49,15 @@ def facts() -> dict[str, Any]:
 def test_a_time_counts_only_with_the_accuracy_and_the_seeds() -> None:
     baseline = [{"best_epoch_seconds": 90.0, "best_epoch_from_start_seconds": 95.0}]
     baseline[0]["fit_seconds"] = 120.0
-    for accuracy, seeds, words in ((0.545, 5, "counts"), (0.543, 5, "not"), (0.55, 4, "not")):
+    verdicts = ((0.545, 5, ""), (0.543, 5, "does not count"), (0.55, 4, "counts with 5 seeds"))
+    for accuracy, seeds, words in verdicts:
         runs = [whole_run(seed, 99.0, accuracy=accuracy) for seed in range(seeds)]
         result = {**facts(), "question": "q", "best_reference_gflops": 100.0, "runs": runs}
         text = time_to_accuracy.table(result | {"baseline": baseline})
-        assert f"seeds {'does not count' if words == 'not' else 'counts'}:" in text
-        assert "9.0 (9.5) and 12.0 times as long" in text
+        assert ("count" in text.split("cold:")[1]) == bool(words)
+        assert words in text
+        assert "10.0 times the training" in text
+        assert "9.5 times as long" in text
 
 
 def test_a_race_is_a_table_and_a_picture(tmp_path: Path) -> None:
