@@ -18,25 +18,26 @@ def exact(x: np.ndarray) -> np.ndarray:
 
 def test_the_factors_are_rounded_and_the_sum_is_not() -> None:
     expected = exact(X) @ exact(W)
-    result = product(X, W)
+    result = product(X, W, "bfloat16")
     assert result.dtype == jnp.float32
     np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-4)
     assert abs(np.asarray(result) - X @ W).max() > 1e-3
 
 
-def test_gradients_are_those_of_the_rounded_product() -> None:
+@pytest.mark.parametrize(("precision", "rounded"), [("bfloat16", exact), ("float32", np.asarray)])
+def test_gradients_are_those_of_the_product_of_rounded_factors(precision, rounded) -> None:
     g = RNG.standard_normal((64, 32)).astype(np.float32)
-    _, back = jax.vjp(product, X, W)
+    _, back = jax.vjp(lambda x, w: product(x, w, precision), X, W)
     to_x, to_w = back(jnp.asarray(g))
-    np.testing.assert_allclose(to_x, exact(g) @ exact(W).T, rtol=1e-4, atol=1e-3)
-    np.testing.assert_allclose(to_w, exact(X).T @ exact(g), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(to_x, rounded(g) @ rounded(W).T, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(to_w, rounded(X).T @ rounded(g), rtol=1e-4, atol=1e-4)
     assert to_x.dtype == to_w.dtype == jnp.float32
 
 
 @pytest.mark.parametrize("options", [{}, {"activation": "relu"}, {"use_bias": False}])
 def test_it_is_the_dense_layer_of_keras_to_three_digits(options, tmp_path) -> None:
     inputs = keras.Input((96,))
-    model = keras.Model(inputs, Dense(32, name="dense_1", **options)(inputs))
+    model = keras.Model(inputs, Dense(32, "bfloat16", name="dense_1", **options)(inputs))
     plain = keras.layers.Dense(32, **options)
     plain.build((None, 96))
     plain.set_weights(model.get_weights())

@@ -6,6 +6,7 @@ import keras
 
 from mlplab import config
 from mlplab.models import custom, inputs, mlp
+from mlplab.models.dense import Precision
 
 __all__ = ["MODELS", "build", "custom", "inputs", "mlp"]
 
@@ -33,7 +34,7 @@ def build(
     scaling: keras.layers.Layer,
     seed: int,
     trust: bool = False,
-    precision: mlp.Precision = "float32",
+    precision: Precision = "float32",
 ) -> keras.Model:
     """Return the network of a recipe, with initial weights.
 

@@ -1,22 +1,16 @@
 """Multilayer perceptrons: dense layers on the flattened image."""
 
 import inspect
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 
 from mlplab import config
 from mlplab.errors import RecipeError, nearest
-from mlplab.models.dense import Dense
+from mlplab.models.dense import Dense, Precision
 from mlplab.models.dropout import Dropout
 from mlplab.models.pooling import AveragePooling2D
-
-Precision = Literal["float32", "bfloat16"]
-DENSE: dict[Precision, type[keras.layers.Dense]] = {
-    "float32": keras.layers.Dense,
-    "bfloat16": Dense,
-}
 
 _LARGEST = 2**31
 
@@ -82,12 +76,12 @@ def build(
     if settings.whitening is not None:
         # Set before training: drawing weights for it would only take time.
         frozen = {"kernel_initializer": "zeros", "trainable": False, "name": "whitening"}
-        x = DENSE[precision](settings.whitening, **frozen)(x)
+        x = Dense(settings.whitening, precision, **frozen)(x)
     for number, units in enumerate(settings.hidden, start=1):
-        x = _hidden(x, number, units, settings, seed, DENSE[precision])
+        x = _hidden(x, number, units, settings, seed, precision)
     options = {"activation": "softmax", "name": "output"}
     last = len(settings.hidden) + 1
-    outputs = _dense(keras.layers.Dense, last, classes, settings, seed, **options)(x)
+    outputs = _dense(last, classes, settings, seed, **options)(x)
     return keras.Model(images, outputs, name="mlp")
 
 
@@ -147,17 +141,17 @@ def _hidden(
     units: int,
     settings: config.MLP,
     seed: int,
-    dense: type[keras.layers.Dense],
+    precision: Precision,
 ) -> keras.KerasTensor:
     """Append hidden layer ``number`` (from 1), with what belongs to it, to the tensor ``x``."""
     activation = settings.activation
-    name = f"dense_{number}"
+    options = {"name": f"dense_{number}", "precision": precision}
     if settings.normalisation == "none":
-        x = _dense(dense, number, units, settings, seed, name=name, activation=activation)(x)
+        x = _dense(number, units, settings, seed, activation=activation, **options)(x)
     else:
         # Batch normalisation takes any bias away again and has an offset of its own.
         use_bias = settings.normalisation != "batch"
-        x = _dense(dense, number, units, settings, seed, name=name, use_bias=use_bias)(x)
+        x = _dense(number, units, settings, seed, use_bias=use_bias, **options)(x)
         x = _normalisation(settings, number)(x)
         x = keras.layers.Activation(activation, name=f"activation_{number}")(x)
     if settings.dropout:
@@ -166,17 +160,10 @@ def _hidden(
     return x
 
 
-def _dense(
-    layer: type[keras.layers.Dense],
-    number: int,
-    units: int,
-    settings: config.MLP,
-    seed: int,
-    **options: Any,
-) -> keras.layers.Dense:
+def _dense(number: int, units: int, settings: config.MLP, seed: int, **options: Any) -> Dense:
     cls = getattr(keras.initializers, settings.initialiser)
     seeded = "seed" in inspect.signature(cls).parameters
-    return layer(
+    return Dense(
         units,
         kernel_initializer=cls(seed=_seed(seed, number, _KERNEL)) if seeded else cls(),
         kernel_regularizer=_regularizer(settings),

@@ -48,7 +48,10 @@ def save(model: keras.Model, path: Path) -> keras.Model:
 
 def of_keras(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Return a copy of a layer, Keras's own one in place of ours."""
-    return PLAIN.get(type(layer), type(layer)).from_config(layer.get_config())
+    config = layer.get_config()
+    if isinstance(layer, Dense):
+        del config["precision"]
+    return PLAIN.get(type(layer), type(layer)).from_config(config)
 
 
 def summary(model: keras.Model) -> str:

@@ -1,14 +1,25 @@
-"""Compiled programs kept on disk, so that the next process need not compile them again."""
+"""How programs are compiled, and kept on disk so that the next process need not do it again."""
 
 import os
 import stat
 from collections.abc import Callable
 
 import jax
+from jax.stages import Compiled, Lowered
 
 from mlplab.data.cache import cache_dir
 
 LARGEST = 2**29  # bytes in all; the programs used longest ago go first
+
+# On a processor XLA copies whole matrices before a step overwrites them, unless it looks closely at
+# where their old values are last read.
+CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_copy_insertion_use_region_analysis": True}
+
+
+def compiled(program: Lowered) -> Compiled:
+    """Return a program compiled for the devices at hand."""
+    cpu = jax.default_backend() == "cpu"
+    return program.compile(compiler_options=CPU_OPTIONS if cpu else None)
 
 
 def keep_compiled(warn: Callable[[str], None]) -> None:

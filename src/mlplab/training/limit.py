@@ -16,9 +16,8 @@ import jax.numpy as jnp
 import keras
 from jax import lax
 
-from mlplab.models.dense import Dense
+from mlplab.models.dense import Dense, Precision
 
-Precision = Literal["float32", "bfloat16"]
 Role = Literal["forward", "weights", "inputs"]
 
 BURSTS = 5  # the best of so many: a burst that something else disturbed does not count
@@ -174,7 +173,7 @@ def layers_of(model: keras.Model) -> list[Layer]:
     for layer in model._flatten_layers(include_self=False, recursive=True):
         if isinstance(layer, keras.layers.Dense):
             inputs, units = layer.kernel.shape
-            precision: Precision = "bfloat16" if isinstance(layer, Dense) else "float32"
+            precision = layer.precision if isinstance(layer, Dense) else "float32"
             found.append(Layer(inputs, units, precision))
     return found
 

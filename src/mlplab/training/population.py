@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mlplab.errors import TrainingError
 from mlplab.training.bookkeeping import Bookkeeping, on_batches
+from mlplab.training.compilation import compiled
 from mlplab.training.engine import Pace, Steps, order
 from mlplab.training.plan import Fit, Plan, Row, Silent, Watcher
 from mlplab.training.steps import (
@@ -220,9 +221,9 @@ class _Together:
 
     def _compile(self, arguments: tuple[Any, ...]) -> Program:
         begun = time.perf_counter()
-        compiled = jax.jit(self._traced, donate_argnums=0).lower(*arguments).compile()
+        program = compiled(jax.jit(self._traced, donate_argnums=0).lower(*arguments))
         self.compile_seconds += time.perf_counter() - begun
-        return compiled
+        return program
 
     def _traced(
         self, states: State, data: Arrays, told: Own, order: jax.Array, *numbers: jax.Array

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from mlplab.training import constants
 from mlplab.training.augment import Augmentation
+from mlplab.training.compilation import compiled
 from mlplab.training.devices import Sharding
+from mlplab.training.update import in_one_pass
 
 State = tuple[list[jax.Array], ...]
 Logs = dict[str, jax.Array]
@@ -165,9 +167,9 @@ class Stepper:
         # Without this the compiler may choose to leave the new state divided over the devices.
         places = None if self.sharding is None else self.sharding.everywhere
         program = jax.jit(self.steps, donate_argnums=donated, out_shardings=places)
-        compiled = program.lower(*arguments).compile()
+        result = compiled(program.lower(*arguments))
         self.compile_seconds += time.perf_counter() - begun
-        return compiled
+        return result
 
     def steps(
         self,
@@ -180,7 +182,7 @@ class Stepper:
         epoch: jax.Array,
     ) -> tuple[State, Logs]:
         """Compute what :meth:`run` runs; to be traced."""
-        with constants.replaced(self.model, told.constants):
+        with constants.replaced(self.model, told.constants), in_one_pass(self.model.optimizer):
             return self._traced(state, data, told, order, start, stop, epoch)
 
     def _traced(
