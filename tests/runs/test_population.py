@@ -8,7 +8,7 @@ import pytest
 
 import mlplab
 from mlplab.config import Recipe
-from mlplab.errors import RecipeError
+from mlplab.errors import RecipeError, RunError
 from mlplab.runs.run import Run
 
 EVERYTHING: dict[str, Any] = {
@@ -107,3 +107,20 @@ def test_what_one_program_cannot_train_is_refused_before_anything_is_written(
     with pytest.raises(RecipeError, match=message):
         mlplab.train_population(recipes, runs_dir=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_names_that_cannot_be_are_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    members = [mlplab.recipe("quickstart", optimizer={"learning_rate": r}) for r in (1e-3, 1e6)]
+    with pytest.raises(RunError, match="cannot be a run's name"):
+        mlplab.train_population(members, runs_dir=tmp_path, name="x" * 118)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rate_that_a_callback_sets_for_all_cannot_be_varied(tmp_path: Path) -> None:
+    rates = {"name": "LearningRateScheduler", "table": [[1, 1e-3]]}
+    members = [
+        mlplab.recipe("quickstart", optimizer={"learning_rate": r}, callbacks={"rates": rates})
+        for r in (1e-3, 1e-2)
+    ]
+    with pytest.raises(RecipeError, match="the same learning rate"):
+        mlplab.train_population(members, runs_dir=tmp_path)

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import sysconfig
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,11 +63,26 @@ class Commands(TyperGroup):
         except Exception as error:
             if ctx.params.get("debug") or hasattr(error, "exit_code"):
                 raise  # the latter are usage errors, which Typer prints
+            place = _in_code_of_the_user(error)
+            where = f"This is from code of your own, {place}" if place else "This should not happen"
             err.print(
                 f"[red]error:[/red] {escape(f'{type(error).__name__}: {error}'[:400])}\n"
-                "This should not happen; `mlplab --debug …` shows where it did."
+                f"{escape(where)}; `mlplab --debug …` shows the way there."
             )
             raise typer.Exit(1) from None
+
+
+def _in_code_of_the_user(error: Exception) -> str | None:
+    """Return file and line where an error arose, unless that is in mlplab's own code."""
+    libraries = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]
+    ours = Path(__file__).parents[1]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_relative_to(ours):
+            return None
+        if path.is_file() and not any(path.is_relative_to(folder) for folder in libraries):
+            return f"{path.name}, line {frame.lineno}"
+    return None
 
 
 app = typer.Typer(

@@ -32,7 +32,7 @@ def show(
         typer.Option(
             "--augment",
             metavar="KEY=VALUE",
-            help="A key of [augment]: show each image as training epochs do. Repeatable.",
+            help="A key of the table augment: show each image as training epochs do. Repeatable.",
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option("--out", help="The picture's file.")] = None,

@@ -19,16 +19,19 @@ RATE = "optimizer.learning_rate"
 MOST = 1000  # members: a slip of the finger would otherwise fill the disk with run folders
 
 
-def variants(recipe: Recipe, given: Sequence[str]) -> list[Recipe]:
+def variants(recipe: Recipe, given: Sequence[str], overrides: Sequence[str] = ()) -> list[Recipe]:
     """Return the recipes that ``--population`` describes, each learning rate with each seed.
 
     Args:
         recipe: what they share.
         given: ``"seed=0..9"``, ``"optimizer.learning_rate=1e-4,1e-3"``, or both.
+        overrides: that the recipe was loaded with.
 
     Raises:
-        RecipeError: for another key, one given twice, or values that are wrong.
+        RecipeError: for another key, one given twice or overridden as well, or values that are
+            wrong.
     """
+    overridden = [item.partition("=")[0].strip() for item in overrides]
     values: dict[str, list[float]] = {}
     for item in given:
         key, _, text = item.partition("=")
@@ -41,6 +44,8 @@ def variants(recipe: Recipe, given: Sequence[str]) -> list[Recipe]:
             )
         if key in values:
             raise RecipeError(f"--population {key} is given twice; list all values in one")
+        if key in overridden:
+            raise RecipeError(f"{key} is given for all runs and as --population {item}; drop one")
         values[key] = _values(key, text.strip())
     seeds, rates = values.get("seed", [recipe.seed]), values.get(RATE, [])
     if len(seeds) * max(1, len(rates)) > MOST:
@@ -73,7 +78,7 @@ def _values(key: str, text: str) -> list[float]:
     else:
         found, expected = _rates(text), "rates above 0 such as 1e-4,3e-4,1e-3"
     if not found:
-        raise RecipeError(f"--population {key}={text}: write {expected}")
+        raise RecipeError(f"--population {key}{'=' if text else ''}{text}: write {expected}")
     twice = [value for value in found if found.count(value) > 1]
     if twice:
         raise RecipeError(f"--population {key}={text}: {twice[0]:g} is there twice; give it once")
@@ -114,7 +119,7 @@ def show(console: Console, records: Sequence[Record]) -> None:
         )
     if last.ledger and any("test" in record.metrics for record in records):
         console.print(f"test split opened {openings(last.ledger)} in this runs folder")
+    members = f"{len(records)} member{'s' if len(records) > 1 else ''}"
     console.print(
-        f"{len(records)} members trained in {last.seconds.train:.1f} s;"
-        " one in full: mlplab runs show MEMBER"
+        f"{members} trained in {last.seconds.train:.1f} s; one in full: mlplab runs show MEMBER"
     )

@@ -78,7 +78,7 @@ def train(
         )
     chosen = recipes.load(recipe, overrides or [])
     if population:
-        variants = members.variants(chosen, population)
+        variants = members.variants(chosen, population, overrides or [])
     else:
         if seeds and seeds.isdigit():
             note(f"--seeds {seeds} is one run, with seed {seeds}; several seeds are written 0..2")

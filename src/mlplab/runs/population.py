@@ -60,11 +60,10 @@ def run(
     facts = Population(members=len(members), mode=mode)
     quiet = _Notes(watcher)
     jobs = []
-    for experiment, what in zip(experiments, _rates_told(completed), strict=True):
+    for experiment, name in zip(experiments, _names(completed, options), strict=True):
         recipe = experiment.recipe
-        name = f"{options.name}-{what}s{recipe.seed}" if options.name else None
-        folder = store.create(options.runs_dir, name or default_name(options, recipe, what))
-        own = replace(options, name=name, command=command(recipe))
+        folder = store.create(options.runs_dir, name)
+        own = replace(options, name=options.name and name, command=command(recipe))
         jobs.append(Job(experiment, own, quiet, folder, begun, facts))
     begin(jobs)
     with recorded(jobs), store.storage(f"the runs folder {options.runs_dir}"):
@@ -142,6 +141,13 @@ def _check(completed: Sequence[Recipe], trust: bool) -> None:
                 " only seed and optimizer.learning_rate may differ; train the others as runs of"
                 " their own"
             )
+    if len({_rate(recipe) for recipe in completed}) > 1:
+        for key, settings in completed[0].callbacks.items():
+            if settings.name == "LearningRateScheduler":
+                raise RecipeError(
+                    f"callbacks.{key} (LearningRateScheduler) gives every member the same learning"
+                    f" rate: remove it (callbacks.{key}=none), or vary the seed alone"
+                )
     seen: dict[tuple[int, float], Recipe] = {}
     for recipe in completed:
         twin = seen.setdefault((recipe.seed, _rate(recipe)), recipe)
@@ -198,10 +204,15 @@ def _rate(recipe: Recipe) -> float:
     return float(given[0]) if given else 0.0
 
 
-def _rates_told(completed: Sequence[Recipe]) -> list[str]:
-    """Return the part of each member's name that tells its rate, empty where all share one."""
+def _names(completed: Sequence[Recipe], options: Options) -> list[str]:
+    """Return the members' names, which tell the rate where members differ in it."""
     rates = [_rate(recipe) for recipe in completed]
-    return [f"lr{rate:g}-" if len(set(rates)) > 1 else "" for rate in rates]
+    names = []
+    for recipe, rate in zip(completed, rates, strict=True):
+        what = f"lr{rate:g}-".replace("+", "") if len(set(rates)) > 1 else ""
+        own = f"{options.name}-{what}s{recipe.seed}" if options.name else None
+        names.append(store.check_name(own or default_name(options, recipe, what)))
+    return names
 
 
 class _Notes:

@@ -17,7 +17,8 @@ class Seconds(BaseModel):
         train: the training loop, validation and callbacks included.
         epoch_median: the steps of one epoch, validation and callbacks left out.
 
-    In a population ``total``, ``compile`` and ``train`` are those of all its members together.
+    In a population ``compile`` and ``train`` are those of all its members together, and ``total``
+    ends when this member's files are written.
     """
 
     model_config = ConfigDict(extra="forbid")
