@@ -179,9 +179,7 @@ def resume(
     from mlplab.runs import facts
     from mlplab.runs import resume as resuming
 
-    options = facts.Options(
-        data_dir=Path(data_dir) if data_dir is not None else None, trust=trust
-    )
+    options = facts.Options(data_dir=Path(data_dir) if data_dir is not None else None, trust=trust)
     return resuming.resume(load_run(query, runs_dir), options, watcher)
 
 

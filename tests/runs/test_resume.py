@@ -109,8 +109,15 @@ def interrupted(name: str, folder: Path, epoch: int, share: float, seconds: floa
     return folder / "run"
 
 
-@pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.parametrize(("epoch", "share"), [(1, 0.0), (3, 0.6), (4, 1.0)])
+@pytest.mark.parametrize(
+    ("name", "epoch", "share"),
+    [
+        ("everything", 1, 0.0),
+        ("everything", 5, 0.6),
+        ("schedule", 3, 1.0),
+        ("schedule-free", 3, 0.4),
+    ],
+)
 def test_a_run_stopped_within_an_epoch_ends_as_if_it_had_not_been(
     name: str, epoch: int, share: float, whole: dict[str, Run], tmp_path: Path
 ) -> None:

@@ -175,7 +175,9 @@ def _remove(paths: list[Path], runs_dir: Path, yes: bool) -> None:
     for path, size in sizes.items():
         name = path.relative_to(runs_dir) if path.is_relative_to(runs_dir) else path
         out.print(f"{escape(str(name))}  [dim]{size / 1e6:.1f} MB[/dim]")
-    total = f"{len(paths)} {'path' if len(paths) == 1 else 'paths'}, {sum(sizes.values()) / 1e6:.1f} MB"
+    total = (
+        f"{len(paths)} {'path' if len(paths) == 1 else 'paths'}, {sum(sizes.values()) / 1e6:.1f} MB"
+    )
     if not yes and not typer.confirm(f"remove these ({total})?"):
         out.print("nothing was removed")
         return

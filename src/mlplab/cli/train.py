@@ -191,9 +191,7 @@ def _together(
 
 
 @contextmanager
-def watching(
-    recipe: Recipe, members: int, quiet: bool, as_json: bool
-) -> Iterator[progress.Silent]:
+def watching(recipe: Recipe, members: int, quiet: bool, as_json: bool) -> Iterator[progress.Silent]:
     length = recipe.training
     # What the user's own code prints must not stand among the JSON.
     talk = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()

@@ -73,7 +73,9 @@ class Job:
 
     def go_back(self, checkpoint: dict[str, Any] | None) -> None:
         """Bring the folder to the state that it had at a checkpoint, or at the run's begin."""
-        facts = checkpoint["run"] if checkpoint else {"test_openings": 0, "sizes": {}, "seconds": 0}
+        facts: dict[str, Any] = {"test_openings": 0, "sizes": {}, "seconds": 0.0}
+        if checkpoint:
+            facts = checkpoint["run"]
         rows = checkpoint["training"]["rows"] if checkpoint else []
         self.record.test_openings = facts["test_openings"]
         self.record.epochs = len(rows)

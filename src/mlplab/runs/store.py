@@ -45,9 +45,7 @@ def storage(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def atomic(
-    path: Path, check: Callable[[Path], None] = lambda written: None
-) -> Iterator[IO[bytes]]:
+def atomic(path: Path, check: Callable[[Path], None] = lambda written: None) -> Iterator[IO[bytes]]:
     """Open a file beside ``path`` that takes its place when the block ends without an exception.
 
     Args:
@@ -153,14 +151,15 @@ def writing(folder: Path) -> Iterator[None]:
         StorageError: if the folder cannot be written.
     """
     lock = _lock(folder)
-    try:
-        with storage(str(folder)):
+    with storage(str(folder)):
+        try:
             lock.acquire(timeout=1)  # who only looks whether it is free holds it for a moment
-            owner = {"process": os.getpid(), "host": platform.node()}
-            write_text(folder / OWNER, json.dumps(owner) + "\n")
-    except Timeout:
-        raise RunError(f"{folder.name} is being written by {owner_of(folder)}; wait for it") from None
+        except Timeout:
+            owner = owner_of(folder)
+            raise RunError(f"{folder.name} is being written by {owner}; wait for it") from None
     try:
+        owner_facts = {"process": os.getpid(), "host": platform.node()}
+        write_text(folder / OWNER, json.dumps(owner_facts) + "\n")
         yield
     finally:
         (folder / OWNER).unlink(missing_ok=True)

@@ -22,8 +22,7 @@ from mlplab.training.steps import State, Stepper, evaluate, variables
 VALIDATION_BATCH = 1000  # large enough for the matrix rate, small enough for a wide network
 REWINDS = 3  # who diverges a fourth time has another fault than the learning rate
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
-TEST_REWINDS = 3  # who diverges a fourth time has another fault than the learning rate
-BATCH_HOOKS = ("on_test_batch_begin", "on_test_batch_end")
+TEST_BATCH_HOOKS = ("on_test_batch_begin", "on_test_batch_end")
 
 
 class Bookkeeping:
@@ -172,7 +171,7 @@ class Bookkeeping:
         return {f"val_{key}": value for key, value in logs.items()}
 
     def _rewind(self) -> bool:
-        """Go back to the begin of a diverged epoch with half the learning rate, if that is asked."""
+        """Begin a diverged epoch anew with half the learning rate, where that is asked."""
         rewinds = self.result.rewinds
         if self.plan.on_divergence != "rewind" or len(rewinds) == REWINDS:
             return False

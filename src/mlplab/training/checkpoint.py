@@ -24,8 +24,16 @@ FORMAT = 1
 
 WITHIN = 10  # within an epoch checkpoints are so many times as far apart as at epochs' ends
 
-# Keras sets these, and what CSVLogger has written lies in its file.
-NOT_OWN = ("params", "_model", "append", "append_header")
+# Keras sets these anew.
+NOT_OWN = {"params", "_model"}
+NOT_OWN_BY_CLASS: dict[type, set[str]] = {
+    # Its sign is turned when the direction of the metric is first needed.
+    keras.callbacks.EarlyStopping: {"min_delta"},
+    keras.callbacks.ReduceLROnPlateau: {"min_delta"},
+    keras.callbacks.ModelCheckpoint: {"min_delta"},
+    # What was written lies in its file.
+    keras.callbacks.CSVLogger: {"append", "append_header"},
+}
 
 
 class Keeper:
@@ -141,12 +149,13 @@ def callback_state(callback: keras.callbacks.Callback) -> dict[str, Any]:
     if hasattr(callback, "get_state"):
         return {"own": callback.get_state()}
     state = {}
+    made_anew = NOT_OWN.union(*(v for k, v in NOT_OWN_BY_CLASS.items() if isinstance(callback, k)))
     for key, value in vars(callback).items():
         try:
             _packed(value, [])
         except _OpaqueError:
             continue
-        if key not in NOT_OWN:
+        if key not in made_anew:
             state[key] = value
     return state
 
