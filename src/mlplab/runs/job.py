@@ -101,10 +101,17 @@ class Job:
         }
 
     def _check_space(self) -> None:
-        """Refuse to train what could not be saved: network, predictions, events and figures."""
+        """Refuse to train what could not be saved.
+
+        Network and predictions, checkpoints (one beside its successor), events and figures.
+        """
         splits = self.experiment.splits
         images = sum(map(len, (splits.train, splits.validation, splits.test)))
-        needed = 4 * (2 * self.record.parameters + images * len(self.record.class_names)) + 2**25
+        numbers = 2 * self.record.parameters + images * len(self.record.class_names)
+        if self.record.population is None:
+            # Weights, two numbers of the optimizer for each, and the best weights of a callback.
+            numbers += 2 * 4 * self.record.parameters
+        needed = 4 * numbers + 2**25
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise StorageError(

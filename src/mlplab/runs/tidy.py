@@ -46,9 +46,11 @@ def check(folder: Path) -> Check:
         problems.append(f"record.json is of a run called {record.name}")
     for name, recorded in record.files.items():
         path = folder / name
-        if not store.inside(folder, name):
+        if path.is_symlink():
+            problems.append(f"{name}: a link, which mlplab does not make")
+        elif not store.inside(folder, name):
             problems.append(f"{name}: outside the run folder")
-        elif path.is_symlink() or not path.is_file():
+        elif not path.is_file():
             problems.append(f"{name}: missing")
         elif (found := store.digest(path)) is None:
             problems.append(f"{name}: cannot be read")

@@ -92,10 +92,10 @@ class Bookkeeping:
         self.epoch = epoch
         self._swap_back()
         self.model.reset_metrics()
-        self.callbacks.on_epoch_begin(epoch)
-        self.rate = self._rate()
         # Beside the model, whose own arrays the steps will take.
         self.good = [[jnp.copy(array) for array in group] for group in self._state()]
+        self.callbacks.on_epoch_begin(epoch)
+        self.rate = self._rate()
         resumed = self.plan.resumed
         if not self._within_epoch or resumed is None:
             return 0
