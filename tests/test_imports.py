@@ -13,7 +13,7 @@ ROOT = Path(mlplab.__file__).parent
 
 # A module may import from its own layer's package and from those before it.
 LAYERS = [
-    {"errors", "config", "recipes", "statistics", "runs.record", "runs.store"},
+    {"errors", "memory", "config", "recipes", "statistics", "runs.record", "runs.store"},
     {"data", "models", "optim", "figures"},
     {"training"},
     {"report"},

@@ -22,9 +22,9 @@ if "xla_backend_extra_options" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}".strip()
 
 if TYPE_CHECKING:
-    from mlplab.api import Run, load_run, recipe, train, train_population
+    from mlplab.api import Run, load_run, recipe, resume, train, train_population
 
-__all__ = ["Run", "load_run", "recipe", "train", "train_population"]
+__all__ = ["Run", "load_run", "recipe", "resume", "train", "train_population"]
 __version__ = metadata.version("mlplab")
 
 

@@ -12,7 +12,7 @@ from mlplab.runs.run import Run
 if TYPE_CHECKING:
     from mlplab.training.engine import Watcher
 
-__all__ = ["Recipe", "Run", "load_run", "recipe", "train", "train_population"]
+__all__ = ["Recipe", "Run", "load_run", "recipe", "resume", "train", "train_population"]
 
 
 def recipe(name_or_path: str, **tables: Mapping[str, Any] | int) -> Recipe:
@@ -152,6 +152,35 @@ def train_population(
         trust=trust,
     )
     return population.run(members, options, watcher)
+
+
+def resume(
+    query: str = "last",
+    *,
+    data_dir: str | Path | None = None,
+    runs_dir: str | Path = "runs",
+    trust: bool = False,
+    watcher: "Watcher | None" = None,
+) -> Run:
+    """Go on with an interrupted run, to the result that it would have had.
+
+    Args:
+        query: a run's name, a unique prefix of it, its path, or ``"last"``.
+        data_dir: a folder that holds the data set's, such as ``cifar10/``.
+        runs_dir: where the run lies.
+        trust: load code of your own that the recipe names.
+        watcher: hears of each chunk of steps and each epoch.
+
+    Raises:
+        RunError: if the run has ended or is being written, or if its recipe, its data or the
+            versions of what computes have changed.
+        StorageError: if the disk is full or the run folder cannot be written.
+    """
+    from mlplab.runs import facts
+    from mlplab.runs import resume as resuming
+
+    options = facts.Options(data_dir=Path(data_dir) if data_dir is not None else None, trust=trust)
+    return resuming.resume(load_run(query, runs_dir), options, watcher)
 
 
 def load_run(query: str = "last", runs_dir: str | Path = "runs") -> Run:

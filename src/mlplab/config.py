@@ -197,6 +197,11 @@ class Training(Table):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="of the factors of dense products; everything else is float32"
     )
+    on_divergence: Literal["stop", "rewind"] = Field(
+        "stop",
+        description="when the loss is no longer finite: end with the last good weights, or begin"
+        " the epoch anew with half the learning rate, three times at most",
+    )
 
 
 SplitName = Literal["train", "validation", "test"]

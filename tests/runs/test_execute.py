@@ -29,7 +29,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_a_finished_run_has_every_file_of_the_contract(run: Run) -> None:
-    files = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*.*")}
+    paths = [path for path in run.folder.rglob("*.*") if not path.name.startswith(".")]
+    files = {path.relative_to(run.folder).as_posix() for path in paths}
     expected = {"recipe.toml", "record.json", "metrics.jsonl", "model.keras", "report.html"}
     expected |= {f"predictions-{split}.npz" for split in ("train", "validation", "test")}
     assert expected <= files

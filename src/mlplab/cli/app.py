@@ -34,7 +34,17 @@ RunName = Annotated[
 
 
 # The order of the help: that in which they are needed.
-ORDER = ("train", "evaluate", "predict", "runs", "report", "tensorboard", "recipes", "data")
+ORDER = (
+    "train",
+    "resume",
+    "evaluate",
+    "predict",
+    "runs",
+    "report",
+    "tensorboard",
+    "recipes",
+    "data",
+)
 
 
 class Commands(TyperGroup):

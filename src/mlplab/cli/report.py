@@ -16,7 +16,11 @@ def report(run: RunName, runs_dir: RunsDir = Path("runs"), as_json: AsJson = Fal
     from mlplab.runs.publish import publish
 
     found = Run(store.find(runs_dir, run))
-    path = publish(found.folder, found.record, found.recipe)
+    if found.record.status == "running":
+        path = publish(found.folder, found.record, found.recipe)
+    else:
+        with store.writing(found.folder):
+            path = publish(found.folder, found.record, found.recipe)
     if as_json:
         print_json({"report": str(path)})
     else:

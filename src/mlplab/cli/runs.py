@@ -1,15 +1,17 @@
 """``mlplab runs``."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from mlplab.cli import show as shown
 from mlplab.cli.app import AsJson, RunName, RunsDir, app, err, out, print_json
 from mlplab.errors import RunError
-from mlplab.runs import store
+from mlplab.runs import store, tidy
 from mlplab.runs.record import Record
 from mlplab.runs.run import Run
 
@@ -112,3 +114,73 @@ def show(run: RunName, runs_dir: RunsDir = Path("runs"), as_json: AsJson = False
         history.add_row(*("–" if value is None else f"{value:.5g}" for value in row.values()))
     out.print(history)
     out.print((found.folder / "recipe.toml").read_text("utf-8"), markup=False)
+
+
+@commands.command()
+def check(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...")] = None,
+    runs_dir: RunsDir = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Compare every file of runs, or of all, with the hashes in their records.
+
+    Example: mlplab runs check
+    """
+    folders = [store.find(runs_dir, run) for run in runs] if runs else store.folders(runs_dir)
+    checks = [tidy.check(folder) for folder in folders]
+    damaged = [found for found in checks if found.problems]
+    if as_json:
+        print_json([asdict(found) for found in checks])
+    else:
+        for found in damaged:
+            for problem in found.problems:
+                out.print(f"[red]{escape(found.name)}[/red]: {escape(problem)}")
+        files = sum(found.files for found in checks)
+        out.print(f"{len(checks)} runs, {files} files compared, {len(damaged)} runs damaged")
+    if damaged:
+        raise typer.Exit(1)
+
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask first.")]
+
+
+@commands.command(no_args_is_help=True)
+def rm(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...")],
+    runs_dir: RunsDir = Path("runs"),
+    yes: Yes = False,
+) -> None:
+    """Remove runs, with all that is in their folders.
+
+    Example: mlplab runs rm quickstart-20260101-120000-s0
+    """
+    _remove(tidy.removable(runs_dir, runs), runs_dir, yes)
+
+
+@commands.command()
+def gc(runs_dir: RunsDir = Path("runs"), yes: Yes = False) -> None:
+    """Remove what killed processes left behind, and checkpoints of runs that have ended.
+
+    Example: mlplab runs gc
+    """
+    found = tidy.rubbish(runs_dir)
+    if not found:
+        out.print(f"nothing to tidy in {runs_dir}")
+        return
+    _remove(found, runs_dir, yes)
+
+
+def _remove(paths: list[Path], runs_dir: Path, yes: bool) -> None:
+    sizes = {path: tidy.size(path) for path in paths}
+    for path, size in sizes.items():
+        name = path.relative_to(runs_dir) if path.is_relative_to(runs_dir) else path
+        out.print(f"{escape(str(name))}  [dim]{size / 1e6:.1f} MB[/dim]")
+    total = (
+        f"{len(paths)} {'path' if len(paths) == 1 else 'paths'}, {sum(sizes.values()) / 1e6:.1f} MB"
+    )
+    if not yes and not typer.confirm(f"remove these ({total})?"):
+        out.print("nothing was removed")
+        return
+    for path in paths:
+        tidy.remove(path)
+    out.print(f"removed: {total}")

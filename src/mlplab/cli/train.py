@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -19,6 +19,8 @@ from mlplab.errors import RecipeError
 if TYPE_CHECKING:
     from mlplab.runs.facts import Options
     from mlplab.runs.run import Run
+
+Resume = Literal["never", "auto"]
 
 EXIT = {"finished": 0, "interrupted": 130, "diverged": 1}
 
@@ -55,6 +57,18 @@ def train(
     devices: Annotated[
         str, typer.Option(help="Devices that share each batch: a number, or all.")
     ] = "1",
+    resume: Annotated[
+        Resume,
+        typer.Option(help="auto: go on with the latest unfinished run of this recipe and seed."),
+    ] = "never",
+    checkpoint: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Least time between checkpoints after epochs; ten times as much within them.",
+        ),
+    ] = 30.0,
     trust: Trust = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
@@ -75,6 +89,11 @@ def train(
         raise RecipeError(
             "--population cannot be combined with --profile or --devices: they speak of one"
             " training; leave them out, or train the runs one by one (--seeds)"
+        )
+    if population and resume != "never":
+        raise RecipeError(
+            "--population cannot be combined with --resume: a member is gone on with by itself,"
+            " `mlplab resume RUN`"
         )
     chosen = recipes.load(recipe, overrides or [])
     if population:
@@ -101,9 +120,12 @@ def train(
         devices=devices,
         trust=trust,
         profile=profile,
+        checkpoint_seconds=checkpoint,
     )
-    train_all = _together if population else _in_turn
-    done = train_all(variants, options, command, quiet, as_json)
+    if population:
+        done = _together(variants, options, command, quiet, as_json)
+    else:
+        done = _in_turn(variants, options, command, quiet, as_json, resume)
     if as_json:
         records = [run.record.to_json() for run in done]
         print_json(records if seeds or population else records[0])
@@ -111,6 +133,11 @@ def train(
         members.show(out, [run.record for run in done])
     elif len(done) > 1:
         show.replicates(out, [run.record for run in done])
+    end_by_status(done)
+
+
+def end_by_status(done: "list[Run]") -> None:
+    """Say why runs did not finish, and exit with the code for that."""
     if code := max(EXIT[run.record.status] for run in done):
         for reason in dict.fromkeys(run.record.reason for run in done if run.record.reason):
             err.print(f"[red]error:[/red] {escape(reason)}")
@@ -123,19 +150,25 @@ def _in_turn(
     command: Callable[[Recipe], str],
     quiet: bool,
     as_json: bool,
+    resume: Resume,
 ) -> "list[Run]":
     """Train runs by themselves, until one is interrupted."""
     from dataclasses import replace
 
     from mlplab.runs import execute
+    from mlplab.runs import resume as resuming
 
     done: list[Run] = []
     for variant in variants:
         several = options.name and len(variants) > 1
         name = f"{options.name}-s{variant.seed}" if several else options.name
         own = replace(options, name=name, command=command(variant))
-        with _watching(variant, 1, quiet, as_json) as watcher:
-            done.append(execute.run(variant, own, watcher))
+        begun = resuming.unfinished(variant, own) if resume == "auto" else None
+        with watching(variant, 1, quiet, as_json) as watcher:
+            if begun is not None:
+                done.append(resuming.resume(begun, own, watcher))
+            else:
+                done.append(execute.run(variant, own, watcher))
         if not as_json:
             show.run(out, done[-1])
         if done[-1].record.status == "interrupted":
@@ -153,14 +186,12 @@ def _together(
     """Train runs as one population."""
     from mlplab.runs import population
 
-    with _watching(variants[0], len(variants), quiet, as_json) as watcher:
+    with watching(variants[0], len(variants), quiet, as_json) as watcher:
         return population.run(variants, options, watcher, command)
 
 
 @contextmanager
-def _watching(
-    recipe: Recipe, members: int, quiet: bool, as_json: bool
-) -> Iterator[progress.Silent]:
+def watching(recipe: Recipe, members: int, quiet: bool, as_json: bool) -> Iterator[progress.Silent]:
     length = recipe.training
     # What the user's own code prints must not stand among the JSON.
     talk = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()

@@ -1,6 +1,7 @@
 """The user's own images: a folder for each class, or ``train/`` and ``test/`` of such."""
 
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab import config
+from mlplab import config, memory
 from mlplab.data.cache import Source, Warn, decoded
 from mlplab.data.dataset import Dataset, Split, assemble, whole
 from mlplab.data.images import Shape, read_images
@@ -180,6 +181,9 @@ def _read(tree: Tree, shape: Shape) -> tuple[Split, tuple[str, ...]]:
     """Read all images; those that cannot be read are named and left out."""
     paths = [path for files in tree.files for path in files]
     classes = np.repeat(np.arange(len(tree.files)), [len(files) for files in tree.files])
+    size = len(paths) * math.prod(shape)
+    advice = "Choose a smaller data.image_size."
+    memory.check({"the decoded images": size}, advice, memory.available(), DataError)
     images = np.empty((len(paths), *shape), dtype=np.uint8)
     labels: list[int] = []
     skipped: list[str] = []

@@ -1,6 +1,7 @@
 """CIFAR in the Parquet layout of the Hugging Face hub: one file or more for each split."""
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlplab import memory
 from mlplab.data.cache import Source, content_fingerprint
 from mlplab.data.dataset import Dataset, Split, assemble, whole
 from mlplab.data.images import opened
@@ -79,6 +81,9 @@ def _class_names(path: Path, schema: Any, kind: Published) -> tuple[str, ...]:
 
 def _read_split(tables: dict[Path, Any], classes: int, kind: Published) -> Split:
     total = sum(table.metadata.num_rows for table in tables.values())
+    size = {f"{total:,} images": total * math.prod(SHAPE)}
+    advice = f"{next(iter(tables))} is no file of {kind.name}; fetch it anew."
+    memory.check(size, advice, memory.available(), DataError)
     images = np.empty((total, *SHAPE), dtype=np.uint8)
     labels = np.empty(total, dtype=np.int32)
     row = 0

@@ -210,6 +210,15 @@ def to_toml(recipe: config.Recipe) -> str:
     return tomli_w.dumps(to_tables(recipe))
 
 
+def differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """Return the paths of the keys that two recipes' tables differ in."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = list(dict.fromkeys([*one, *other]))
+        parts = [(f"{path}.{key}".lstrip("."), one.get(key), other.get(key)) for key in keys]
+        return [found for where, a, b in parts for found in differences(a, b, where)]
+    return [] if one == other else [path]
+
+
 def config_id(recipe: config.Recipe) -> str:
     """Return the identity of the configuration: 12 hex digits over the recipe less its seed."""
     tables = to_tables(recipe)

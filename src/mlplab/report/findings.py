@@ -10,6 +10,7 @@ from mlplab.report.learning import (
     early_stopping,
     overfitting,
     plateau,
+    rewound,
     under_training,
 )
 
@@ -47,5 +48,5 @@ def findings(
     else:
         told = (reading(curves, record, settings) for reading in OF_CURVES)
         read = [finding for finding in told if finding is not None]
-    judged = (judge(record) for judge in OF_METRICS)
+    judged = (judge(record) for judge in (rewound, *OF_METRICS))
     return read + [finding for finding in judged if finding is not None]

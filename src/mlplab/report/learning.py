@@ -56,6 +56,24 @@ def divergence(
     }
 
 
+def rewound(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Say which epochs were begun anew because they diverged."""
+    rewinds = record.get("rewinds") or []
+    if not rewinds:
+        return None
+    epochs = ", ".join(str(int(rewind["epoch"])) for rewind in rewinds)
+    return {
+        "kind": "rewound",
+        "text": (
+            f"The loss was no longer finite in epoch {epochs}: training went back to the begin of"
+            " the epoch with half the learning rate each time, from then on"
+            f" {rewinds[-1]['learning_rate']:.3g}. A smaller optimizer.learning_rate from the"
+            " beginning, or a warm-up ([schedule]), would make that unnecessary."
+        ),
+        "evidence": {"rewinds": rewinds},
+    }
+
+
 def overfitting(
     curves: Curves, record: Mapping[str, Any], recipe: Mapping[str, Any]
 ) -> dict[str, Any] | None:

@@ -2,8 +2,11 @@
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+
+import jax
 
 from mlplab.config import Recipe
 from mlplab.errors import RecipeError
@@ -42,18 +45,25 @@ def run(recipe: Recipe, options: Options, watcher: Watcher | None = None) -> Run
     keep_compiled(watcher.on_note)
     experiment = prepare(recipe, options.data_dir, options.trust, watcher.on_note)
     folder = store.create(options.runs_dir, options.name or default_name(options, recipe))
-    job = Job(experiment, options, watcher, folder, begun)
-    begin([job])
-    with recorded([job]), store.storage(f"the run folder {folder}"):
+    with store.writing(folder):
+        job = Job(experiment, options, watcher, folder, begun)
+        begin([job])
+        carry_out(job, shared)
+    return Run(folder)
+
+
+def carry_out(job: Job, shared: Sequence[jax.Device]) -> None:
+    """Train, judge and record a run that has been begun, or taken up again."""
+    with recorded([job]), store.storage(f"the run folder {job.folder}"):
+        model = job.experiment.model
         with interruptible() as should_stop:
             plan = replace(job.plan(should_stop), devices=shared)
             trained = time.perf_counter()
-            fitted = fit(experiment.model, plan)
+            fitted = fit(model, plan)
             job.trained(fitted, time.perf_counter() - trained)
-        if options.profile and fitted.ending in ("epochs", "callback"):
-            profile(experiment.model, plan, folder / "profile")
+        if job.options.profile and fitted.ending in ("epochs", "callback"):
+            profile(model, plan, job.folder / "profile")
         job.finish()
-    return Run(folder)
 
 
 def check(recipe: Recipe, options: Options) -> None:

@@ -28,6 +28,8 @@ class Options:
         devices: ``"all"`` or a number of them, which share each batch.
         trust: load code of the user's own that the recipe names.
         profile: time and trace some steps when training has ended.
+        checkpoint_seconds: least time from one checkpoint to the next at the end of epochs; within
+            an epoch ten times as much.
     """
 
     data_dir: Path | None = None
@@ -40,6 +42,10 @@ class Options:
     devices: str = "1"
     trust: bool = False
     profile: bool = False
+    checkpoint_seconds: float = 30.0
+
+
+KEPT = ("open_test", "devices", "profile", "checkpoint_seconds")  # for who resumes the run
 
 
 def first_record(experiment: Experiment, options: Options, name: str) -> Record:
@@ -65,6 +71,7 @@ def first_record(experiment: Experiment, options: Options, name: str) -> Record:
         versions=environment.versions(),
         git=environment.git(),
         started=now(),
+        options={key: getattr(options, key) for key in KEPT},
         model_summary=saving.summary(model),
     )
 

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import keras
@@ -16,13 +17,14 @@ from mlplab import recipes
 from mlplab.data import Split
 from mlplab.errors import StorageError
 from mlplab.models import saving
-from mlplab.runs import environment, judge, store
+from mlplab.runs import environment, growing, judge, store
 from mlplab.runs.facts import Options, first_record, now
 from mlplab.runs.prepare import Experiment
 from mlplab.runs.publish import publish
-from mlplab.runs.record import Population, Seconds, Status
+from mlplab.runs.record import Population, Record, Seconds, Status
 from mlplab.training import callbacks, tensorboard
 from mlplab.training.augment import Augmentation
+from mlplab.training.checkpoint import Keeper
 from mlplab.training.diagnostics import Probe
 from mlplab.training.engine import Ending, Fit, Plan, Row, Watcher
 from mlplab.training.steps import Arrays
@@ -48,6 +50,7 @@ class Job:
         folder: Path,
         begun: float,
         population: Population | None = None,
+        record: Record | None = None,
     ) -> None:
         self.experiment = experiment
         self.options = options
@@ -55,10 +58,12 @@ class Job:
         self.folder = folder
         self.begun = begun
         self.recipe_text = recipes.to_toml(experiment.recipe)
-        self.record = first_record(experiment, options, folder.name)
+        self.record = record or first_record(experiment, options, folder.name)
         self.record.population = population
+        self.trained_before = self.record.seconds.train
         self.callbacks: list[keras.callbacks.Callback] = []
         self.ended = False
+        self.resumed: dict[str, Any] | None = None
 
     def begin(self) -> None:
         """Write what is known before training."""
@@ -66,11 +71,47 @@ class Job:
         store.write_text(self.folder / "recipe.toml", self.recipe_text)
         store.write_record(self.folder, self.record)
 
+    def go_back(self, checkpoint: dict[str, Any] | None) -> None:
+        """Bring the folder to the state that it had at a checkpoint, or at the run's begin."""
+        facts: dict[str, Any] = {"test_openings": 0, "sizes": {}, "seconds": 0.0}
+        if checkpoint:
+            facts = checkpoint["run"]
+        rows = checkpoint["training"]["rows"] if checkpoint else []
+        self.record.test_openings = facts["test_openings"]
+        self.record.epochs = len(rows)
+        self.record.status, self.record.reason = "running", None
+        self.record.resumed += 1
+        self.trained_before = facts["seconds"]
+        self.resumed = checkpoint["training"] if checkpoint else None
+        with store.storage(str(self.folder)):
+            growing.cut(self.folder, facts["sizes"])
+        store.write_lines(self.folder / "metrics.jsonl", map(_finite, rows))
+        store.write_record(self.folder, self.record)
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what a checkpoint tells of the run beside its training."""
+        return {
+            "recipe": recipes.to_tables(self.experiment.recipe),
+            "data_id": self.record.data_id,
+            "versions": environment.versions(),
+            "device": self.record.device,
+            "test_openings": self.record.test_openings,
+            "seconds": self.trained_before + time.perf_counter() - self.training_begun,
+            "sizes": growing.sizes(self.folder, self.callbacks),
+        }
+
     def _check_space(self) -> None:
-        """Refuse to train what could not be saved: network, predictions, events and figures."""
+        """Refuse to train what could not be saved.
+
+        Network and predictions, checkpoints (one beside its successor), events and figures.
+        """
         splits = self.experiment.splits
         images = sum(map(len, (splits.train, splits.validation, splits.test)))
-        needed = 4 * (2 * self.record.parameters + images * len(self.record.class_names)) + 2**25
+        numbers = 2 * self.record.parameters + images * len(self.record.class_names)
+        if self.record.population is None:
+            # Weights, two numbers of the optimizer for each, and the best weights of a callback.
+            numbers += 2 * 4 * self.record.parameters
+        needed = 4 * numbers + 2**25
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise StorageError(
@@ -107,6 +148,11 @@ class Job:
             trust=self.options.trust,
         )
         self.callbacks = callbacks.build(recipe.callbacks, self.context)
+        self.training_begun = time.perf_counter()
+        keeper = None
+        if self.record.population is None:
+            path = self.folder / "checkpoint" / store.CHECKPOINT
+            keeper = Keeper(path, self._facts, self.options.checkpoint_seconds)
         return Plan(
             train=train or on_device(splits.train, experiment),
             validation=validation or on_device(splits.validation, experiment),
@@ -118,6 +164,9 @@ class Job:
             callbacks=self.callbacks,
             watcher=_Journal(self),
             should_stop=should_stop,
+            on_divergence=recipe.training.on_divergence,
+            keeper=keeper,
+            resumed=self.resumed,
         )
 
     def trained(self, fit: Fit, seconds: float) -> None:
@@ -126,9 +175,10 @@ class Job:
         self.record.seconds = Seconds(
             prepare=round(self.experiment.seconds, 3),
             compile=round(fit.compile_seconds, 3),
-            train=round(seconds, 3),
+            train=round(self.trained_before + seconds, 3),
             epoch_median=round(fit.epoch_median, 4),
         )
+        self.record.rewinds = fit.rewinds
         self.record.best_epoch = self._best_epoch()
 
     def _best_epoch(self) -> int:
@@ -136,8 +186,9 @@ class Job:
             early = isinstance(callback, keras.callbacks.EarlyStopping)
             if early and callback.restore_best_weights and callback.best_weights is not None:
                 return int(callback.best_epoch) + 1
-        # Within an epoch the weights are those of no epoch.
-        return len(self.fit.rows) if self.fit.ending != "interrupted" else 0
+        if self.fit.ending == "interrupted":
+            return 0  # within an epoch the weights are those of no epoch
+        return len(self.fit.rows) - (self.fit.ending == "diverged")
 
     def finish(self) -> None:
         """Save and judge the network, then complete the record and its page."""
@@ -173,6 +224,8 @@ class Job:
         if status == "diverged":
             last = self.fit.rows[-1]["epoch"]
             reason = f"the loss was no longer finite in epoch {last:.0f}; lower the learning rate"
+            if sound:
+                reason += f". Kept are the weights after epoch {record.best_epoch}"
         self.end(status, reason)
 
     def _splits_to_open(self, status: Status) -> list[str]:
@@ -212,6 +265,8 @@ class Job:
         record.ended = now()
         record.peak_memory_bytes = environment.peak_memory_bytes()
         record.seconds.total = round(time.perf_counter() - self.begun, 3)
+        if status in ("finished", "diverged"):
+            shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
         publish(self.folder, record, self.experiment.recipe)
 
 
@@ -256,11 +311,15 @@ class _Journal:
         if job.experiment.selects_on_test:
             store.open_test(job.options.runs_dir, job.record)
             job.record.test_openings += 1
-        finite = {key: value if math.isfinite(value) else None for key, value in row.items()}
-        store.append_line(job.folder / "metrics.jsonl", finite)
+        store.append_line(job.folder / "metrics.jsonl", _finite(row))
         job.record.epochs = int(row["epoch"])
         store.write_record(job.folder, job.record)
         job.watcher.on_row(row)
+
+
+def _finite(row: Row) -> dict[str, float | None]:
+    """Return a row as JSON can hold it."""
+    return {key: value if math.isfinite(value) else None for key, value in row.items()}
 
 
 def on_device(split: Split, experiment: Experiment) -> Arrays:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -65,6 +66,16 @@ def run(
         folder = store.create(options.runs_dir, name)
         own = replace(options, name=options.name and name, command=command(recipe))
         jobs.append(Job(experiment, own, quiet, folder, begun, facts))
+    with ExitStack() as stack:
+        for job in jobs:
+            stack.enter_context(store.writing(job.folder))
+        _carry_out(jobs, mode, options, watcher)
+    return [Run(job.folder) for job in jobs]
+
+
+def _carry_out(
+    jobs: Sequence[Job], mode: population.Mode, options: Options, watcher: Watcher
+) -> None:
     begin(jobs)
     with recorded(jobs), store.storage(f"the runs folder {options.runs_dir}"):
         with interruptible() as should_stop:
@@ -72,7 +83,6 @@ def run(
         for job in jobs:
             job.finish()
             job.experiment.forget_splits()
-    return [Run(job.folder) for job in jobs]
 
 
 def _prepared(completed: Sequence[Recipe], options: Options, watcher: Watcher) -> list[Experiment]:
@@ -134,7 +144,7 @@ def _check(completed: Sequence[Recipe], trust: bool) -> None:
         raise RecipeError("a population needs members: give at least one recipe")
     first = _form(completed[0])
     for recipe in completed[1:]:
-        changed = _differences(first, _form(recipe))
+        changed = recipes.differences(first, _form(recipe))
         if changed:
             raise RecipeError(
                 f"members of a population differ in {changed[0]}, which makes another program:"
@@ -162,6 +172,11 @@ def _check(completed: Sequence[Recipe], trust: bool) -> None:
             f"a population has two members with seed {recipe.seed} and learning rate"
             f" {_rate(recipe):g}; give each once"
         )
+    if completed[0].training.on_divergence == "rewind":
+        raise RecipeError(
+            'training.on_divergence = "rewind" goes back alone, and a population goes on together:'
+            " use 'stop', or train the runs one by one (--seeds)"
+        )
     for key, settings in completed[0].callbacks.items():
         if _listens(key, settings, trust):
             raise RecipeError(
@@ -186,14 +201,6 @@ def _form(recipe: Recipe) -> dict[str, Any]:
         if isinstance(tables.get("schedule"), dict):
             tables["schedule"].pop(key, None)
     return tables
-
-
-def _differences(one: Any, other: Any, path: str = "") -> list[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        keys = list(dict.fromkeys([*one, *other]))
-        parts = [(f"{path}.{key}".lstrip("."), one.get(key), other.get(key)) for key in keys]
-        return [found for where, a, b in parts for found in _differences(a, b, where)]
-    return [] if one == other else [path]
 
 
 def _rate(recipe: Recipe) -> float:

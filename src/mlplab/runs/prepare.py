@@ -20,6 +20,7 @@ from mlplab.errors import RecipeError
 from mlplab.models import whitening
 from mlplab.models.inputs import scaling_layer
 from mlplab.optim import optimizers, schedules
+from mlplab.runs import budget
 from mlplab.training import augment, callbacks, evaluate, losses
 
 
@@ -130,6 +131,7 @@ def prepare(
     keras.config.disable_interactive_logging()  # Keras would print among our results
     recipe = complete(recipe, trust)
     dataset = dataset or data.load(recipe.data, data_dir, warn)
+    budget.check(recipe, dataset)
     begun = time.perf_counter()
     splits = data.split(dataset, recipe.data.validation, recipe.seed)
     keras.utils.set_random_seed(recipe.seed)

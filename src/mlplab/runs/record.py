@@ -62,6 +62,10 @@ class Record(BaseModel):
         diagnostics: by layer, gradient norm, ratio of update to weight and share of dead units.
         files: SHA-256 of each file of the run, by its path in the folder.
         reason: why the run failed or diverged.
+        rewinds: epochs that were begun anew with half the learning rate because they diverged:
+            ``epoch`` (from 1), ``learning_rate`` (from then on).
+        resumed: how often the run was taken up again after an interruption.
+        options: what it was given beside its recipe, for taking it up again.
         population: how it was trained together with others, or ``None`` for a run alone.
     """
 
@@ -88,6 +92,9 @@ class Record(BaseModel):
     selected_on: str = "validation"
     test_openings: int = 0
     ledger: dict[str, int] = {}
+    rewinds: list[dict[str, float]] = []
+    resumed: int = 0
+    options: dict[str, Any] = {}
     population: Population | None = None
     seconds: Seconds = Seconds()
     peak_memory_bytes: int = 0

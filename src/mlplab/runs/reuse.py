@@ -41,10 +41,22 @@ def evaluate(
         RecipeError: if the images are too small for the views.
         RunError: if the run has no network.
     """
+    with store.writing(run.folder):
+        return _evaluate(run, split, data_dir, trust, warn, views or {})
+
+
+def _evaluate(
+    run: Run,
+    split: str,
+    data_dir: Path | None,
+    trust: bool,
+    warn: Callable[[str], None],
+    views: Mapping[str, Any],
+) -> dict[str, Any]:
     recipe, record = run.recipe, run.record
     settings = recipe.evaluation.model_copy(update=views)
     if record.status == "running":
-        raise RunError(f"{run.name} is still running; evaluate it when it has ended")
+        raise RunError(f"{run.name} was killed while it trained; `mlplab resume {run.name}` first")
     dataset = data.load(recipe.data, data_dir, warn)
     if dataset.data_id != record.data_id:
         raise DataError(

@@ -8,9 +8,10 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +26,9 @@ from mlplab.runs.record import Record
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 LEDGER = "ledger.jsonl"
+CHECKPOINT = "training.npz"  # in checkpoint/
+OWNER = ".owner.json"
+KILLED = "its process ended without a word; `mlplab resume` goes on with it"
 
 
 @contextmanager
@@ -41,8 +45,13 @@ def storage(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file beside ``path`` that takes its place when the block ends without an exception."""
+def atomic(path: Path, check: Callable[[Path], None] = lambda written: None) -> Iterator[IO[bytes]]:
+    """Open a file beside ``path`` that takes its place when the block ends without an exception.
+
+    Args:
+        path: of the file.
+        check: called with the path of what was written, before it takes its place; may raise.
+    """
     with storage(str(path)):
         # Not tempfile's: its files are the owner's alone, whatever the umask says.
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -51,6 +60,7 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
+            check(temporary)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -73,6 +83,11 @@ def append_line(path: Path, row: dict[str, Any]) -> None:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write JSON objects, each as one line, atomically."""
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -124,13 +139,66 @@ def create(runs_dir: Path, name: str) -> Path:
     raise RunError(f"too many runs are called {name}")
 
 
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Be the one who writes into a run folder, until the block ends or the process dies.
+
+    The system gives the lock back when its owner dies, however that was; ``.owner.json`` says who
+    that is.
+
+    Raises:
+        RunError: if another process, or this one elsewhere, is writing there.
+        StorageError: if the folder cannot be written.
+    """
+    lock = _lock(folder)
+    with storage(str(folder)):
+        try:
+            lock.acquire(timeout=1)  # who only looks whether it is free holds it for a moment
+        except Timeout:
+            owner = owner_of(folder)
+            raise RunError(f"{folder.name} is being written by {owner}; wait for it") from None
+    try:
+        owner_facts = {"process": os.getpid(), "host": platform.node()}
+        write_text(folder / OWNER, json.dumps(owner_facts) + "\n")
+        yield
+    finally:
+        (folder / OWNER).unlink(missing_ok=True)
+        lock.release()
+
+
+def _lock(folder: Path) -> FileLock:
+    return FileLock(folder / ".lock", is_singleton=False)
+
+
+def owner_of(folder: Path) -> str:
+    """Return in words who writes into a run folder, as far as that is known."""
+    try:
+        owner = json.loads((folder / OWNER).read_text("utf-8"))
+        return f"process {int(owner['process'])} on {owner['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def is_written(folder: Path) -> bool:
+    """Return whether some process is writing into a run folder now."""
+    lock = _lock(folder)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False  # a folder that nobody here can write
+    lock.release()
+    return False
+
+
 def write_record(folder: Path, record: Record) -> None:
     """Write ``record.json`` atomically."""
     write_text(folder / "record.json", json.dumps(record.to_json(), indent=1) + "\n")
 
 
 def read_record(folder: Path) -> Record:
-    """Read ``record.json``.
+    """Read ``record.json``; a run that says it is running, and that nobody writes, was interrupted.
 
     Raises:
         RunError: if it is missing or damaged.
@@ -138,7 +206,7 @@ def read_record(folder: Path) -> Record:
     path = folder / "record.json"
     try:
         tables = json.loads(path.read_text("utf-8"))
-        return Record.from_json(tables)
+        record = Record.from_json(tables)
     except OSError as error:
         raise RunError(f"{folder} is not a run: {error.strerror}: {path.name}") from None
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -146,6 +214,10 @@ def read_record(folder: Path) -> Record:
             f"{len(error.errors())} facts wrong" if isinstance(error, ValidationError) else error
         )
         raise RunError(f"{path} is damaged: {detail}") from None
+    if record.status == "running" and not is_written(folder):
+        # Its process was killed, or the machine went down: it could not say so itself.
+        return record.model_copy(update={"status": "interrupted", "reason": KILLED})
+    return record
 
 
 def write_predictions(
@@ -192,10 +264,24 @@ def hashes(folder: Path) -> dict[str, str]:
     result: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder).as_posix()
-        if path.is_file() and relative != "record.json" and not path.name.startswith("."):
-            with path.open("rb") as file:
-                result[relative] = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+        hidden = path.name.startswith(".") or relative.startswith("checkpoint/")
+        if path.is_file() and relative != "record.json" and not hidden:
+            result[relative] = digest(path) or ""
     return result
+
+
+def digest(path: Path) -> str | None:
+    """Return the SHA-256 of a file as records have it, or ``None`` if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def inside(folder: Path, name: str) -> bool:
+    """Return whether a path that a file names lies in a folder, links followed."""
+    return (folder / name).resolve().is_relative_to(folder.resolve())
 
 
 def folders(runs_dir: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""One run's side of a training: its callbacks, its rows, its average, and how it ends.
+"""One run's side of a training: its callbacks, its rows, its average, its checkpoints, its end.
 
 Whoever runs the steps (:mod:`mlplab.training.engine` for one run, ``population`` for many) tells
 it of each epoch.
@@ -9,14 +9,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import keras
 
 from mlplab.errors import TrainingError
 from mlplab.optim.optimizers import averaged_weights
+from mlplab.training import checkpoint
+from mlplab.training.constants import RATES
 from mlplab.training.plan import Fit, Plan, Row
-from mlplab.training.steps import Stepper, evaluate
+from mlplab.training.steps import State, Stepper, evaluate, variables
 
 VALIDATION_BATCH = 1000  # large enough for the matrix rate, small enough for a wide network
+REWINDS = 3  # who diverges a fourth time has another fault than the learning rate
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
 TEST_BATCH_HOOKS = ("on_test_batch_begin", "on_test_batch_end")
 
@@ -31,6 +35,7 @@ class Bookkeeping:
 
     Attributes:
         result: what was done so far.
+        next_epoch: to be trained, from 0.
         over: whether no further epoch is to be trained.
     """
 
@@ -39,15 +44,15 @@ class Bookkeeping:
         self.plan = plan
         self.tester = tester
         self.result = Fit()
+        self.next_epoch = 0
         self.over = False
         self.epoch = 0
         self.rate = 0.0
-        # In one program: operation by operation, JAX would compile each of them.
-        schedule = model.optimizer._learning_rate
-        scheduled = isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
-        self.schedule = jax.jit(schedule.__call__) if scheduled else None
         self.logs: Row = {}
         self.swapped: list[tuple[Any, jax.Array, jax.Array]] = []
+        self.good: Sequence[Sequence[Any]] = ()
+        self._schedule: Any = None
+        self._within_epoch = False
         self.callbacks = keras.callbacks.CallbackList(
             list(plan.callbacks),
             add_history=True,
@@ -63,23 +68,50 @@ class Bookkeeping:
                 )
 
     def begin(self) -> None:
-        """Tell the callbacks that training begins."""
+        """Tell the callbacks that training begins, and go back to where a checkpoint was made."""
+        resumed = self.plan.resumed
         self.model.stop_training = False
+        for callback in self.callbacks.callbacks if resumed else ():
+            if isinstance(callback, keras.callbacks.CSVLogger):
+                callback.append = True  # or it would empty its file
         self.callbacks.on_train_begin()
+        if resumed:
+            self.next_epoch = resumed["epoch"]
+            self.over = resumed["over"] or self.next_epoch >= self.plan.epochs
+            self._within_epoch = resumed["done"] > 0
+            for _ in resumed["rewinds"]:
+                self._halve_schedule()
+            self._restore(resumed)
 
-    def begin_epoch(self, epoch: int) -> None:
-        """Make the model ready for the steps of an epoch, counted from 0."""
+    def begin_epoch(self, epoch: int) -> int:
+        """Make the model ready for the steps of an epoch, counted from 0.
+
+        Returns:
+            How many of its steps were done before a checkpoint within it.
+        """
         self.epoch = epoch
         self._swap_back()
         self.model.reset_metrics()
+        # Beside the model, whose own arrays the steps will take.
+        self.good = [[jnp.copy(array) for array in group] for group in self._state()]
         self.callbacks.on_epoch_begin(epoch)
         self.rate = self._rate()
+        resumed = self.plan.resumed
+        if not self._within_epoch or resumed is None:
+            return 0
+        self._within_epoch = False
+        self._restore(resumed)  # undoes what the callbacks have now done a second time
+        self.rate, self.good = resumed["rate"], resumed["good"]
+        return int(resumed["done"])
 
     def _rate(self) -> float:
         optimizer = self.model.optimizer
-        if self.schedule is None:
+        if not self._scheduled:
             return float(optimizer.learning_rate)
-        return float(self.schedule(optimizer.iterations.value))
+        if self._schedule is None:
+            # In one program: operation by operation, JAX would compile each of them.
+            self._schedule = jax.jit(optimizer._learning_rate.__call__)
+        return float(self._schedule(optimizer.iterations.value))
 
     def hear(self, logs: Row) -> bool:
         """Take up the means after a range of steps; return whether the epoch ends there."""
@@ -104,17 +136,25 @@ class Bookkeeping:
             self.over = True
             return
         self.logs |= self._validate() | {"learning_rate": self.rate}
+        if not all(map(math.isfinite, self.logs.values())):
+            self.result.ending = "diverged"
+            if self._rewind():
+                return
         row = {"epoch": self.epoch + 1, **self.logs, "seconds": round(seconds, 4)}
         self.result.rows.append(row)
         self.plan.watcher.on_row(row)
         self.callbacks.on_epoch_end(self.epoch, self.logs)
-        if not all(map(math.isfinite, self.logs.values())):
-            self.result.ending = "diverged"
+        self.next_epoch = self.epoch + 1
+        if self.result.ending == "diverged":
+            self.swapped.clear()
+            self._put(self.good)
+            self._swap_average_in()
         elif self.plan.should_stop():
             self.result.ending = "interrupted"
         elif self.model.stop_training:
             self.result.ending = "callback"
-        self.over = self.result.ending != "epochs" or self.epoch + 1 == self.plan.epochs
+        self.over = self.result.ending != "epochs" or self.next_epoch == self.plan.epochs
+        self._keep_after()
 
     def end(self) -> None:
         """Leave in the model the weights that are the result."""
@@ -129,6 +169,96 @@ class Bookkeeping:
         logs = evaluate(self.tester, self.plan.validation, VALIDATION_BATCH, self.model)
         self.callbacks.on_test_end(logs)
         return {f"val_{key}": value for key, value in logs.items()}
+
+    def _rewind(self) -> bool:
+        """Begin a diverged epoch anew with half the learning rate, where that is asked."""
+        rewinds = self.result.rewinds
+        if self.plan.on_divergence != "rewind" or len(rewinds) == REWINDS:
+            return False
+        self.swapped.clear()
+        self._put(self.good)
+        if self._scheduled:
+            self._halve_schedule()
+        else:
+            optimizer = self.model.optimizer
+            optimizer.learning_rate = float(optimizer.learning_rate) / 2
+        self.result.ending = "epochs"
+        rewinds.append({"epoch": self.epoch + 1, "learning_rate": self._rate()})
+        self.plan.watcher.on_note(
+            f"the loss was no longer finite in epoch {self.epoch + 1}: back to its begin with half"
+            f" the learning rate, {rewinds[-1]['learning_rate']:.3g}"
+        )
+        return True
+
+    @property
+    def _scheduled(self) -> bool:
+        schedule = self.model.optimizer._learning_rate
+        return isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
+
+    def _halve_schedule(self) -> None:
+        schedule = self.model.optimizer._learning_rate
+        for name in RATES:
+            if hasattr(schedule, name):
+                setattr(schedule, name, getattr(schedule, name) / 2)
+        self._schedule = None
+
+    def keep_within(self, state: State, done: int) -> None:
+        """Write a checkpoint after so many steps of an epoch, if it is time or training stops."""
+        keeper, ending = self.plan.keeper, self.result.ending
+        if keeper and (ending == "interrupted" or (ending == "epochs" and keeper.due(True))):
+            keeper.keep(self._saved(self.epoch, done, state))
+
+    def _keep_after(self) -> None:
+        """Write a checkpoint after an epoch, if it is time or training stops."""
+        keeper, ending = self.plan.keeper, self.result.ending
+        if keeper and ending != "diverged" and (ending == "interrupted" or keeper.due(False)):
+            keeper.keep(self._saved(self.next_epoch, 0, self._state()))
+
+    def _saved(self, epoch: int, done: int, state: Sequence[Sequence[jax.Array]]) -> dict[str, Any]:
+        """Return the training as a checkpoint holds it, after ``done`` steps of an epoch."""
+        shown = {id(variable): variable.value is value for variable, _, value in self.swapped}
+        trained = {id(variable): value for variable, value, _ in self.swapped}
+        return {
+            "epoch": epoch,
+            "done": done,
+            "over": bool(self.model.stop_training),
+            "state": state,
+            "good": self.good if done else None,
+            "trained": [
+                trained[id(variable)] if shown.get(id(variable)) else None
+                for variable in self.model.trainable_variables
+            ],
+            "rows": self.result.rows,
+            "rewinds": self.result.rewinds,
+            "logs": self.logs,
+            "rate": self.rate,
+            "callbacks": [checkpoint.callback_state(c) for c in self.callbacks.callbacks],
+            "random": checkpoint.random_state(),
+        }
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        self._put(saved["state"])
+        self.swapped = [
+            (variable, jnp.asarray(trained), variable.value)
+            for variable, trained in zip(
+                self.model.trainable_variables, saved["trained"], strict=True
+            )
+            if trained is not None
+        ]
+        self.result.rows = list(saved["rows"])
+        self.result.rewinds = list(saved["rewinds"])
+        self.logs = dict(saved["logs"])
+        for callback, state in zip(self.callbacks.callbacks, saved["callbacks"], strict=True):
+            checkpoint.restore_callback(callback, state)
+        checkpoint.restore_random(saved["random"])
+
+    def _state(self) -> list[list[jax.Array]]:
+        return [[variable.value for variable in group] for group in variables(self.model, "train")]
+
+    def _put(self, state: Sequence[Sequence[Any]]) -> None:
+        for group, arrays in zip(variables(self.model, "train"), state, strict=True):
+            for variable, array in zip(group, arrays, strict=True):
+                variable.assign(array)
 
     def _swap_average_in(self) -> None:
         """Put the optimizer's average, where it keeps one, into the weights to be judged."""

@@ -14,6 +14,7 @@ from mlplab.config import Named, Recipe
 from mlplab.errors import RecipeError, nearest
 from mlplab.models.custom import load_object
 from mlplab.optim import signatures
+from mlplab.training.constants import RATES
 from mlplab.training.tensorboard import TensorBoard
 
 CALLBACKS: dict[str, type[keras.callbacks.Callback]] = {
@@ -118,7 +119,19 @@ def check_together(recipe: Recipe) -> None:
     Raises:
         RecipeError: saying which and why.
     """
+    rewinds = recipe.training.on_divergence == "rewind"
+    if rewinds and recipe.schedule and not set(RATES) & set(recipe.schedule.params):
+        raise RecipeError(
+            f"training.on_divergence = 'rewind' halves the learning rate, of which"
+            f" {recipe.schedule.name} has a table of its own: use 'stop', or another schedule"
+        )
     for key, settings in recipe.callbacks.items():
+        if rewinds and settings.name == "LearningRateScheduler":
+            raise RecipeError(
+                f"callbacks.{key} (LearningRateScheduler) sets the learning rate that"
+                " training.on_divergence = 'rewind' would halve: remove one"
+                f" (callbacks.{key}=none or training.on_divergence=stop)"
+            )
         if recipe.schedule and settings.name in ("ReduceLROnPlateau", "LearningRateScheduler"):
             raise RecipeError(
                 f"callbacks.{key} ({settings.name}) sets the learning rate, and so does [schedule]:"

@@ -54,11 +54,10 @@ def fit(model: keras.Model, plan: Plan) -> Fit:
     steps = Steps(model, plan, trainer)
     books = Bookkeeping(model, plan, tester)
     books.begin()
-    for epoch in range(plan.epochs):
-        books.begin_epoch(epoch)
-        books.end_epoch(steps.run(epoch, books, plan.watcher.on_steps))
-        if books.over:
-            break
+    while not books.over:
+        epoch = books.next_epoch
+        done = books.begin_epoch(epoch)
+        books.end_epoch(steps.run(epoch, books, plan.watcher.on_steps, done))
     books.end()
     if sharding is not None:
         put_state(model, jax.device_put(take_state(model, "train"), plan.devices[0]), "train")
@@ -90,7 +89,6 @@ class Steps:
         self.model = model
         self.plan = plan
         self.trainer = trainer
-        self.told = own(model, plan.augment, plan.class_weights)
         self.pace = Pace()
         listening = [callback for callback in plan.callbacks if on_batches(callback)]
         self.batch_by_batch = bool(listening)
@@ -100,13 +98,21 @@ class Steps:
                 " slower"
             )
 
-    def run(self, epoch: int, books: Bookkeeping, on_steps: OnSteps) -> float:
-        """Run an epoch's steps, counted from 0; return their seconds, compiling left out."""
+    def run(self, epoch: int, books: Bookkeeping, on_steps: OnSteps, done: int = 0) -> float:
+        """Run an epoch's steps, counted from 0; return their seconds, compiling left out.
+
+        Args:
+            epoch: which.
+            books: told of the means after each range of steps, and asked to keep checkpoints.
+            on_steps: told of progress.
+            done: so many steps of the epoch were done before.
+        """
         parts = batches(order(self.plan, epoch), self.plan.batch_size)
-        total, done, begun = sum(map(len, parts)), 0, time.perf_counter()
+        total, begun = sum(map(len, parts)), time.perf_counter()
         compiled = self.trainer.compile_seconds
+        self.told = own(self.model, self.plan.augment, self.plan.class_weights)
         state = take_state(self.model, "train")
-        for part, start, stop in self._ranges(parts):
+        for part, start, stop in self._ranges(parts, done):
             if self.batch_by_batch:
                 put_state(self.model, state, "train")
                 books.callbacks.on_train_batch_begin(done)
@@ -118,18 +124,22 @@ class Steps:
                 books.callbacks.on_train_batch_end(done - 1, logs)
                 state = take_state(self.model, "train")
             on_steps(epoch + 1, done, total, logs)
-            if books.hear(logs):
+            ends = books.hear(logs)
+            books.keep_within(state, done)
+            if ends:
                 break
         put_state(self.model, state, "train")
         return time.perf_counter() - begun - (self.trainer.compile_seconds - compiled)
 
     def _ranges(
-        self, parts: list[NDArray[np.int32]]
+        self, parts: list[NDArray[np.int32]], done: int
     ) -> Iterator[tuple[NDArray[np.int32], int, int]]:
-        """Yield (rows of batches, start, stop)."""
+        """Yield (rows of batches, start, stop), leaving out what is done."""
+        size = 1 if self.batch_by_batch else None
         for part in parts:
-            for start, stop in self.pace.ranges(len(part), 1 if self.batch_by_batch else None):
+            for start, stop in self.pace.ranges(len(part), size, min(done, len(part))):
                 yield part, start, stop
+            done = max(0, done - len(part))
 
     def _chunk(
         self, state: State, part: NDArray[np.int32], start: int, stop: int, epoch: int
@@ -153,9 +163,10 @@ class Pace:
     def __init__(self) -> None:
         self.seconds = math.inf
 
-    def ranges(self, steps: int, size: int | None = None) -> Iterator[tuple[int, int]]:
+    def ranges(
+        self, steps: int, size: int | None = None, start: int = 0
+    ) -> Iterator[tuple[int, int]]:
         """Yield the ranges [start, stop) of so many steps, of the size that fits or a given one."""
-        start = 0
         while start < steps:
             stop = min(steps, start + (size or max(1, int(CHUNK_SECONDS / self.seconds))))
             yield start, stop

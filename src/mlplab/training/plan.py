@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import jax
 import keras
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab.training.augment import Augmentation
+from mlplab.training.checkpoint import Keeper
 from mlplab.training.steps import Arrays
 
 Ending = Literal["epochs", "callback", "interrupted", "diverged"]
@@ -48,11 +49,14 @@ class Fit:
         rows: one for each epoch: ``epoch`` (from 1), ``loss``, ``accuracy``, their ``val_`` forms,
             ``learning_rate`` (at its begin), ``seconds`` (its steps alone).
         ending: why it ended.
+        rewinds: one for each time that a diverged epoch was begun anew: ``epoch`` (from 1) and the
+            ``learning_rate`` from then on.
         compile_seconds: spent compiling the steps of training and validation.
     """
 
     rows: list[Row] = field(default_factory=list)
     ending: Ending = "epochs"
+    rewinds: list[Row] = field(default_factory=list)
     compile_seconds: float = 0.0
 
     @property
@@ -78,6 +82,10 @@ class Plan:
         watcher: hears of progress.
         devices: two or more share each batch; otherwise JAX's default device has it.
         should_stop: asked several times a second; ``True`` ends training after that chunk.
+        on_divergence: ``rewind`` begins an epoch whose loss is not finite anew with half the
+            learning rate, three times at most.
+        keeper: writes checkpoints.
+        resumed: the ``training`` of a checkpoint, to go on from.
     """
 
     train: Arrays
@@ -92,3 +100,6 @@ class Plan:
     watcher: Watcher = field(default_factory=Silent)
     devices: Sequence[jax.Device] = ()
     should_stop: Callable[[], bool] = lambda: False
+    on_divergence: Literal["stop", "rewind"] = "stop"
+    keeper: Keeper | None = None
+    resumed: dict[str, Any] | None = None

@@ -1,0 +1,39 @@
+"""``mlplab resume``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlplab.cli import show
+from mlplab.cli.app import AsJson, DataDir, RunName, RunsDir, Trust, app, out, print_json
+from mlplab.cli.train import end_by_status, watching
+from mlplab.runs import store
+from mlplab.runs.run import Run
+
+
+@app.command(no_args_is_help=True)
+def resume(
+    run: RunName,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+    trust: Trust = False,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """Go on with an interrupted run, to the result that it would have had.
+
+    Example: mlplab resume last
+    """
+    found = Run(store.find(runs_dir, run))
+
+    from mlplab.runs import facts
+    from mlplab.runs import resume as resuming
+
+    with watching(found.recipe, 1, quiet, as_json) as watcher:
+        done = resuming.resume(found, facts.Options(data_dir=data_dir, trust=trust), watcher)
+    if as_json:
+        print_json(done.record.to_json())
+    else:
+        show.run(out, done)
+    end_by_status([done])

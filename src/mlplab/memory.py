@@ -1,0 +1,77 @@
+"""How much memory this machine can still give, and what to say when that is too little."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlplab.errors import UserError
+
+# A process in a container is stopped at the first of these, whatever the machine has.
+CGROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
+
+
+def available() -> int | None:
+    """Return the bytes that this process can still use, or ``None`` where that is not known."""
+    found = [_of_system(), *(_of_cgroup(*paths) for paths in CGROUPS)]
+    known = [value for value in found if value is not None]
+    return min(known) if known else None
+
+
+def check(
+    needed: Mapping[str, int], advice: str, limit: int | None, error: type[UserError]
+) -> None:
+    """Refuse what would not fit into memory.
+
+    Args:
+        needed: bytes by what they are for.
+        advice: what to change.
+        limit: bytes that there are; ``None`` refuses nothing.
+        error: to be raised.
+
+    Raises:
+        UserError: of that type, with the numbers.
+    """
+    total = sum(needed.values())
+    if limit is None or total <= limit:
+        return
+    largest = sorted(needed.items(), key=lambda item: -item[1])
+    parts = ", ".join(f"{words(size)} for {what}" for what, size in largest if size >= total / 100)
+    free = f"{words(limit)} are free"
+    raise error(f"this needs about {words(total)} of memory ({parts}), and {free}.\n{advice}")
+
+
+def words(size: int) -> str:
+    """Return bytes as a number of GB or MB."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
+
+
+def _of_system() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        facts = dict(line.split(":", 1) for line in lines)
+        return int(facts["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return _physical()
+
+
+def _physical() -> int | None:
+    """Return all of the machine's memory, where what is free is not told."""
+    import os
+
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None
+
+
+def _of_cgroup(limit: str, usage: str) -> int | None:
+    try:
+        # What the kernel keeps of files counts as used, and is given up when it is needed.
+        return int(Path(limit).read_text("ascii")) - int(Path(usage).read_text("ascii")) // 2
+    except (OSError, ValueError):  # none, or "max"
+        return None

@@ -1,0 +1,151 @@
+"""Run folders checked against their records, and removed.
+
+Nothing outside the runs folder is ever touched: a run that is a link elsewhere is refused, and
+links inside a run are removed, not followed.
+"""
+
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlplab.errors import RunError
+from mlplab.runs import store
+
+# What a write that was killed left behind: .record.json.0123456789abcdef
+TORN = re.compile(r"\..+\.[0-9a-f]{16}|\.saving\.keras")
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is wrong with a run's files.
+
+    Attributes:
+        name: of the run.
+        problems: one a line, empty where every file is as recorded.
+        files: that were compared with their hashes.
+    """
+
+    name: str
+    problems: tuple[str, ...]
+    files: int = 0
+
+
+def check(folder: Path) -> Check:
+    """Compare every file of a run with the hash in its record.
+
+    Of a run that has not ended only the record is checked, and that its rows can be read.
+    """
+    try:
+        record = store.read_record(folder)
+    except RunError as error:
+        return Check(folder.name, (str(error),))
+    problems = []
+    if record.name != folder.name:
+        problems.append(f"record.json is of a run called {record.name}")
+    for name, recorded in record.files.items():
+        path = folder / name
+        if path.is_symlink():
+            problems.append(f"{name}: a link, which mlplab does not make")
+        elif not store.inside(folder, name):
+            problems.append(f"{name}: outside the run folder")
+        elif not path.is_file():
+            problems.append(f"{name}: missing")
+        elif (found := store.digest(path)) is None:
+            problems.append(f"{name}: cannot be read")
+        elif found != recorded:
+            problems.append(f"{name}: damaged or changed")
+    if not record.files and record.status in ("finished", "diverged"):
+        problems.append("record.json: lists no files")
+    return Check(folder.name, tuple(problems), len(record.files))
+
+
+def removable(runs_dir: Path, queries: Iterable[str]) -> list[Path]:
+    """Return the folders of runs that may be removed.
+
+    Raises:
+        RunError: if one is not in the runs folder, is a link, or is being written.
+    """
+    found = []
+    for query in queries:
+        folder = store.find(runs_dir, query)
+        if folder.resolve().parent != runs_dir.resolve() or folder.is_symlink():
+            raise RunError(
+                f"{query} does not lie in {runs_dir} itself; name the runs folder it lies in with"
+                " --runs-dir, or remove it yourself"
+            )
+        _check_unused(folder)
+        found.append(folder)
+    return list(dict.fromkeys(found))
+
+
+def rubbish(runs_dir: Path) -> list[Path]:
+    """Return what no run needs any more.
+
+    That is: what killed writes left half-written, checkpoints of runs that have ended, and folders
+    of runs that were killed before their record was written. Runs being written are left alone.
+    """
+    found: list[Path] = []
+    for folder in sorted(runs_dir.iterdir()) if runs_dir.is_dir() else ():
+        if folder.is_symlink():
+            continue
+        if not folder.is_dir():
+            found += [folder] if TORN.fullmatch(folder.name) else []
+            continue
+        if store.is_written(folder):
+            continue
+        if not (folder / "record.json").exists():
+            found += [folder] if _only_begun(folder) else []
+            continue
+        found += _inside_run(folder)
+    return found
+
+
+def _only_begun(folder: Path) -> bool:
+    """Return whether a folder holds at most what a run writes before its record."""
+    names = {path.name for path in folder.iterdir()}
+    return all(n in ("recipe.toml", ".lock", store.OWNER) or TORN.fullmatch(n) for n in names)
+
+
+def _inside_run(folder: Path) -> list[Path]:
+    found = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if TORN.fullmatch(path.name) and not path.is_symlink() and path.is_file()
+    ]
+    try:
+        ended = store.read_record(folder).status in ("finished", "diverged")
+    except RunError:
+        ended = False
+    kept = folder / "checkpoint"
+    return [*found, kept] if ended and kept.is_dir() and not kept.is_symlink() else found
+
+
+def size(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder; links count nothing."""
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    return sum(file.lstat().st_size for file in files if not file.is_symlink())
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; links in it are not followed.
+
+    Raises:
+        RunError: if a run is being written.
+        StorageError: if the system does not let it.
+    """
+    if (path / "record.json").exists():
+        _check_unused(path)
+    with store.storage(f"{path} (to remove it)"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _check_unused(folder: Path) -> None:
+    if store.is_written(folder):
+        raise RunError(
+            f"{folder.name} is being written by {store.owner_of(folder)}; wait for it, or stop it"
+        )

@@ -1,0 +1,126 @@
+"""Run folders locked, checked and removed."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import mlplab
+from mlplab.cli import app
+from mlplab.errors import RunError
+from mlplab.runs import store, tidy
+
+SHORT = {"training": {"epochs": 1}, "model": {"hidden": [8]}}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    mlplab.train(mlplab.recipe("quickstart", **SHORT), runs_dir=folder, name="a")
+    return folder
+
+
+@pytest.fixture
+def runs(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "runs"))
+
+
+def command(*words: str | Path, input: str | None = None) -> Any:
+    return CliRunner().invoke(app, ["runs", *map(str, words)], input=input)
+
+
+def test_a_run_whose_files_are_as_recorded_is_whole(runs: Path) -> None:
+    found = tidy.check(runs / "a")
+    assert found.problems == ()
+    assert found.files > 10
+    assert command("check", "--runs-dir", runs).exit_code == 0
+
+
+def test_every_damage_is_named(runs: Path) -> None:
+    folder = runs / "a"
+    (folder / "metrics.jsonl").write_text("{}\n")
+    (folder / "model.keras").unlink()
+    (folder / "report.html").unlink()
+    (folder / "report.html").symlink_to("/etc/hostname")
+    assert set(tidy.check(folder).problems) == {
+        "metrics.jsonl: damaged or changed",
+        "model.keras: missing",
+        "report.html: a link, which mlplab does not make",
+    }
+    done = command("check", "a", "--runs-dir", runs)
+    assert done.exit_code == 1
+    assert "a: model.keras: missing" in done.stdout
+
+
+def test_a_record_that_names_files_elsewhere_does_not_have_them_read(runs: Path) -> None:
+    path = runs / "a" / "record.json"
+    tables = json.loads(path.read_text())
+    path.write_text(json.dumps({**tables, "files": {"../../secret": "sha256:0"}}))
+    assert tidy.check(runs / "a").problems == ("../../secret: outside the run folder",)
+
+
+def test_a_damaged_record_is_a_problem_and_no_crash(runs: Path) -> None:
+    (runs / "a" / "record.json").write_text("{")
+    assert "damaged" in tidy.check(runs / "a").problems[0]
+
+
+def test_rm_asks_first(runs: Path) -> None:
+    assert "nothing was removed" in command("rm", "a", "--runs-dir", runs, input="n\n").stdout
+    assert (runs / "a").is_dir()
+    assert command("rm", "a", "--runs-dir", runs, input="y\n").exit_code == 0
+    assert not (runs / "a").exists()
+
+
+def test_links_are_not_followed(runs: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("kept")
+    (runs / "a" / "link").symlink_to(precious)
+    (runs / "b").symlink_to(runs / "a")
+    with pytest.raises(RunError, match="does not lie in"):
+        tidy.removable(runs, ["b"])
+    with pytest.raises(RunError, match="does not lie in"):
+        tidy.removable(runs / "elsewhere", [str(runs / "a")])
+    for path in tidy.removable(runs, ["a"]):
+        tidy.remove(path)
+    assert (precious / "file").read_text() == "kept"
+
+
+def test_a_run_that_is_being_written_is_left_alone(runs: Path) -> None:
+    with store.writing(runs / "a"):
+        with pytest.raises(RunError, match=f"written by process {os.getpid()} on "):
+            tidy.removable(runs, ["a"])
+        with pytest.raises(RunError, match="wait for it"), store.writing(runs / "a"):
+            pass
+        assert tidy.rubbish(runs) == []
+    assert not (runs / "a" / store.OWNER).exists()
+
+
+def test_gc_finds_what_killed_processes_left(runs: Path) -> None:
+    torn = runs / "a" / f".record.json.{'0' * 16}"
+    torn.write_text("half")
+    (runs / "a" / "checkpoint").mkdir()
+    (runs / "a" / "checkpoint" / store.CHECKPOINT).write_text("x")
+    (runs / "begun").mkdir()
+    (runs / "begun" / "recipe.toml").write_text("")
+    (runs / "of-somebody").mkdir()
+    (runs / "of-somebody" / "thesis.txt").write_text("kept")
+    assert set(tidy.rubbish(runs)) == {torn, runs / "a" / "checkpoint", runs / "begun"}
+    assert command("gc", "--runs-dir", runs, "--yes").exit_code == 0
+    assert tidy.rubbish(runs) == []
+    assert (runs / "of-somebody" / "thesis.txt").exists()
+    assert tidy.check(runs / "a").problems == ()
+
+
+def test_a_run_whose_owner_is_dead_is_shown_as_interrupted(runs: Path) -> None:
+    path = runs / "a" / "record.json"
+    tables = json.loads(path.read_text())
+    path.write_text(json.dumps({**tables, "status": "running"}))
+    assert store.read_record(runs / "a").status == "interrupted"
+    with store.writing(runs / "a"):
+        assert store.read_record(runs / "a").status == "running"
+    assert "interrupted" in command("--runs-dir", runs).stdout

@@ -1,0 +1,63 @@
+import io
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import mlplab
+from mlplab import memory
+from mlplab.errors import DataError, RecipeError
+from mlplab.runs import budget
+from mlplab.runs.prepare import complete
+
+
+def test_what_fits_is_not_refused_and_what_does_not_is_told_in_numbers() -> None:
+    memory.check({"a": 10}, "Less.", 10, RecipeError)
+    memory.check({"a": 10}, "Less.", None, RecipeError)
+    with pytest.raises(
+        RecipeError, match=r"about 3\.0 GB of memory \(2\.0 GB for b, 1\.0 GB for a\)"
+    ):
+        memory.check({"a": 10**9, "b": 2 * 10**9}, "Less.", 10**9, RecipeError)
+
+
+def test_a_machine_knows_its_memory() -> None:
+    found = memory.available()
+    assert found is None or 10**8 < found < 10**14
+
+
+def test_a_network_that_does_not_fit_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    recipe = mlplab.recipe("quickstart", model={"hidden": [30000, 45000]})
+    with pytest.raises(
+        RecipeError, match=r"1,35\d,\d{3},\d{3} parameters .* are free\.\nUse fewer"
+    ):
+        mlplab.train(recipe, runs_dir=tmp_path)
+    assert time.monotonic() - begun < 5
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_activations_of_a_large_batch_are_counted() -> None:
+    from mlplab import data
+
+    recipe = complete(mlplab.recipe("quickstart"))
+    dataset = data.load(recipe.data)
+    small = budget.needed(recipe, dataset)
+    training = recipe.training.model_copy(update={"batch_size": 1000})
+    large = budget.needed(recipe.model_copy(update={"training": training}), dataset)
+    assert large["activations"] - small["activations"] == 4 * 3 * 936 * (64 + 512 + 10)
+
+
+def test_images_that_do_not_fit_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    count = (memory.available() or 2**50) // (3 * 1024**2) + 200
+    if count > 20_000:
+        pytest.skip("a machine with so much memory would need many files")
+    picture = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(picture, "PNG")
+    for number in range(count):
+        folder = tmp_path / "images" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.png").write_bytes(picture.getvalue())
+    settings = {"name": "folder", "path": str(tmp_path / "images"), "image_size": 1024}
+    with pytest.raises(DataError, match=r"GB for the decoded images\).*\nChoose a smaller"):
+        mlplab.train(mlplab.recipe("quickstart", data=settings), runs_dir=tmp_path / "runs")
