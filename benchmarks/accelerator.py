@@ -20,6 +20,7 @@ from typing import Any
 
 import mlplab
 from benchmarks import race, report
+from benchmarks.time_to_accuracy import SEEDS, TARGET
 from mlplab import Run
 
 Answer = dict[str, Any]
@@ -58,19 +59,21 @@ def _fast(folder: Path, asked: argparse.Namespace) -> Answer:
     """Train ``mlp-fast`` over five seeds; the run before them compiles."""
     seeds = range(1 if asked.quick else 5)
     runs = [_train("mlp-fast", folder, seed) for seed in (0, *seeds)]
-    warm = [run.record.seconds for run in runs[1:]]
+    seconds = [run.record.seconds.prepare + run.record.seconds.train for run in runs]
+    accuracies = [run.record.metrics["test"]["accuracy"] for run in runs[1:]]
     return {
-        "training_seconds_cold": runs[0].record.seconds.train,
-        "training_seconds_warm": [seconds.train for seconds in warm],
+        "training_seconds_cold": seconds[0],
+        "training_seconds_warm": seconds[1:],
         "steps_seconds": [sum(row["seconds"] for row in run.history) for run in runs[1:]],
-        "test_accuracy": [run.record.metrics["test"]["accuracy"] for run in runs[1:]],
+        "test_accuracy": accuracies,
+        "counts": len(accuracies) >= SEEDS and statistics.mean(accuracies) >= TARGET,
     }
 
 
 def _epoch(folder: Path, asked: argparse.Namespace) -> Answer:
-    """Profile the published network."""
+    """Profile the published experiment, on its 50,000 images."""
     epochs = 1 if asked.quick else 5
-    run = _train("seed-honest", folder, 0, training={"epochs": epochs}, profile=True)
+    run = _train("seed", folder, 0, training={"epochs": epochs}, profile=True)
     profile = json.loads((run.folder / "profile" / "table.json").read_text())
     limit, step = profile["limit"], profile["step_seconds"]["median"]
     return {

@@ -28,7 +28,9 @@ from benchmarks.workers import Contestant, Worker
 def options(description: str) -> argparse.ArgumentParser:
     """Return the options that all questions have."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3, help="to be counted")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="to be counted; whole runs are counted by seeds"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="see whether it works; writes into results/quick"
     )

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ def keras(contestant: Contestant, seed: int, epochs: int) -> Job:
 
     def work(folder: Path, log: IO[str]) -> Run:
         told = {"data": str(folder.parent), "scratch": str(folder), "seed": seed, "epochs": epochs}
-        done = whole.run(contestant.command(told), contestant.environ, log, folder)
+        done = whole.run(contestant.command(told), contestant.environment_variables(), log, folder)
         last, rows = done.lines[-1], [line for line in done.lines if "epoch" in line]
         best = rows[last["best_epoch"] - 1]["at"]
         return {
@@ -155,14 +156,19 @@ def ours(recipe: str, seed: int, overrides: Sequence[str] = (), warm: Path | Non
     name = f"mlplab train {recipe}" + (", compiled before" if warm else "")
 
     def work(folder: Path, log: IO[str]) -> Run:
-        cache = warm or folder / "cache"
+        if warm is not None and not (warm / "decoded").exists():
+            once(folder / "once", warm, log)  # compiles
+        return once(folder, warm or folder / "cache", log)
+
+    def once(folder: Path, cache: Path, log: IO[str]) -> Run:
+        folder.mkdir(exist_ok=True)
         cache.mkdir(mode=0o700, exist_ok=True)
         if not (cache / "decoded").exists():
             (cache / "decoded").symlink_to(cache_dir() / "decoded")
         runs = folder / "runs"
         command = [str(python(OWN)), "-m", "mlplab", "train", recipe, *overrides]
         command += ["--seed", str(seed), "--runs-dir", str(runs), "--quiet"]
-        environ = {"MLPLAB_CACHE_DIR": str(cache)}
+        environ = os.environ | {"MLPLAB_CACHE_DIR": str(cache)}
         done = whole.run(command, environ, log, folder, "runs/*/metrics.jsonl")
         return _facts(done, next(runs.glob("*/record.json")))
 

@@ -1,7 +1,6 @@
 """Whole commands: how long each takes from its start to its end, and the memory that it needs."""
 
 import json
-import os
 import subprocess
 import time
 from collections.abc import Sequence
@@ -47,7 +46,7 @@ def run(
 
     Args:
         command: and its arguments.
-        environ: environment variables, added to this process's.
+        environ: environment variables.
         log: takes its standard error.
         folder: exists; for what it writes to its standard output.
         watched: a pattern in that folder; of the first file that fits, lines are watched.
@@ -57,7 +56,7 @@ def run(
     """
     with (folder / "output").open("w+") as output:
         whole = Whole(time.time())
-        process = subprocess.Popen(command, stdout=output, stderr=log, env=os.environ | environ)
+        process = subprocess.Popen(command, stdout=output, stderr=log, env=environ)
         while process.poll() is None:
             whole.peak_memory_bytes = max(whole.peak_memory_bytes, _peak_memory(process.pid))
             _watch(whole, folder, watched)

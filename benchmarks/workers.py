@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from benchmarks import FLAGS
+
 HERE = Path(__file__).parent
 PEERS = HERE / "peers"
 ENVIRONMENTS = HERE / "environments"
@@ -44,6 +46,14 @@ class Contestant:
         asked = json.dumps(self.settings | settings)
         return [str(python(self.environment)), str(PEERS / self.program), asked]
 
+    def environment_variables(self) -> dict[str, str]:
+        """Return those of the program: this process's, less what importing mlplab added."""
+        given = dict(os.environ)
+        if self.environment != OURS:
+            given.pop("XLA_FLAGS", None)
+            given |= {"XLA_FLAGS": FLAGS} if FLAGS else {}
+        return given | self.environ
+
 
 class Worker:
     """A contestant's process: works when it is told to, and is stopped in between.
@@ -63,7 +73,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env=os.environ | contestant.environ,
+            env=contestant.environment_variables(),
         )
         self.last = self._hear()
         self.versions: dict[str, str] = self.last.get("versions", {})

@@ -1,8 +1,7 @@
 """Keras's own ``fit``, on the backend that KERAS_BACKEND names.
 
 Settings: ``data``, a folder of .npy files; ``batch_size``; ``policy``, a dtype policy of Keras;
-``steps_per_execution``; ``jit_compile``; ``feed``: ``arrays`` (in memory, handed to ``fit``) or
-``dataset`` (a tf.data pipeline over them); ``first_step``: tell the time of the first step and end.
+``steps_per_execution``; ``jit_compile``.
 """
 
 import os
@@ -21,8 +20,6 @@ ASKED = {
     "policy": "float32",
     "steps_per_execution": 1,
     "jit_compile": "auto",
-    "feed": "arrays",
-    "first_step": False,
 } | settings()
 
 
@@ -37,33 +34,14 @@ class Turn(keras.callbacks.Callback):
         say(seconds=time.perf_counter() - self.begun, loss=logs["loss"])
 
 
-class FirstStep(keras.callbacks.Callback):
-    """Ends the program after one step."""
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        say(first_step=True, at=time.time())
-        os._exit(0)
-
-
 def data() -> dict[str, Any]:
     """Return the arguments of ``fit`` that hand over pixels in [-1, 1] and labels."""
     images = np.load(Path(ASKED["data"]) / "x_train.npy")
     x = images.reshape(len(images), -1).astype(np.float32)
     x /= 127.5
     x -= 1
-    y, batch = np.load(Path(ASKED["data"]) / "y_train.npy"), ASKED["batch_size"]
-    if ASKED["feed"] == "arrays":
-        return {"x": x, "y": y, "batch_size": batch}
-    import tensorflow as tf
-
-    # Whole batches are gathered at once: batching single images takes longer than training.
-    pixels, labels = tf.constant(x), tf.constant(y)
-    order = tf.data.Dataset.range(len(x)).shuffle(len(x)).batch(batch)
-    gather = order.map(
-        lambda rows: (tf.gather(pixels, rows), tf.gather(labels, rows)),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
-    return {"x": gather.prefetch(tf.data.AUTOTUNE)}
+    y = np.load(Path(ASKED["data"]) / "y_train.npy")
+    return {"x": x, "y": y, "batch_size": ASKED["batch_size"]}
 
 
 def main() -> None:
@@ -84,11 +62,9 @@ def main() -> None:
         jit_compile=ASKED["jit_compile"],
     )
     fed = data()
-    if not ASKED["first_step"]:
-        package = {"jax": "jax", "tensorflow": "tensorflow-cpu"}[keras.backend.backend()]
-        say(ready=True, versions={name: version(name) for name in ("keras", package)})
-    told = FirstStep() if ASKED["first_step"] else Turn()
-    model.fit(**fed, epochs=1_000_000, verbose=0, callbacks=[told])
+    package = {"jax": "jax", "tensorflow": "tensorflow-cpu"}[keras.backend.backend()]
+    say(ready=True, versions={name: version(name) for name in ("keras", package)})
+    model.fit(**fed, epochs=1_000_000, verbose=0, callbacks=[Turn()])
 
 
 main()

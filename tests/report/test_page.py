@@ -95,7 +95,7 @@ def test_a_run_that_was_killed_at_its_start_has_a_page_too(tmp_path):
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "curves.png").write_bytes(b"")
     text = visible(run_page(tmp_path))
-    assert "has not ended" in text
+    assert "Its process ended without a word" in text
     assert "1 epoch " in text
     assert "accuracy" not in text
 

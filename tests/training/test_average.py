@@ -144,3 +144,28 @@ def test_early_stopping_restores_the_average_of_its_best_epoch(tmp_path: Path) -
     best = keras.saving.load_model(done.folder / "best.keras")
     judged = best.evaluate(VALIDATION.x, VALIDATION.y, verbose=0, return_dict=True)
     assert judged["loss"] == pytest.approx(done.history[2]["val_loss"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"average": {"momentum": 0.9}},
+        {"optimizer": {"name": "ScheduleFreeAdamW", "learning_rate": 0.01}},
+    ],
+)
+def test_a_callback_that_predicts_changes_nothing(
+    tables: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import keras\nimport numpy as np\nclass Look(keras.callbacks.Callback):\n"
+    code += "    def on_epoch_end(self, epoch, logs=None):\n"
+    code += "        self.model.predict(np.zeros((2, 8, 8, 1), np.uint8), verbose=0)\n"
+    (tmp_path / "looking.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    short = {"training": {"epochs": 3}, "model": {"hidden": [16], "dropout": 0.2}, **tables}
+    runs = []
+    for callbacks in ({}, {"look": {"name": "looking:Look"}}):
+        given = {"early_stopping": None, "tensorboard": None, **callbacks}
+        recipe = mlplab.recipe("quickstart", **short, callbacks=given)
+        runs.append(mlplab.train(recipe, runs_dir=tmp_path / "runs", trust=True))
+    plain, looked = ([row["val_loss"] for row in run.history] for run in runs)
+    assert plain == looked

@@ -24,6 +24,11 @@ def test_a_step_multiplies_forward_and_for_every_gradient_but_the_first_inputs()
     assert sum(p.flops for p in found) == 2 * 5 * (2 * 12 * 8 + 3 * 8 * 3)
 
 
+def test_a_frozen_first_layer_is_multiplied_with_and_needs_no_gradients() -> None:
+    found = products([Layer(12, 8, trained=False), Layer(8, 3)], batch=5)
+    assert [(p.role, p.layer) for p in found] == [("forward", 1), ("forward", 2), ("weights", 2)]
+
+
 def test_adam_moves_28_bytes_for_each_weight() -> None:
     assert optimizer_bytes(weights=10, slots=20) == 280
 

@@ -6,8 +6,6 @@ variance, the first layer learns in all directions at once (LeCun et al. 1998, "
 section 4.3); dropping the last components makes it smaller as well.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import keras
@@ -36,7 +34,16 @@ def fit(model: keras.Model, images: NDArray[np.uint8], epsilon: float) -> None:
     """
     layer = model.get_layer(LAYER)
     chosen = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)
-    found = _components(_before(model), jnp.asarray(images[chosen]))
+    layers = _before(model)
+
+    # Made here, so that JAX forgets it, and the network with it, when this is done.
+    @jax.jit
+    def before(x: jax.Array) -> jax.Array:
+        for layer in layers:
+            x = layer(x)
+        return x
+
+    found = _components(before(jnp.asarray(images[chosen])))
     mean, variances, vectors = map(np.asarray, found)
     damped = np.maximum(variances, 0) + epsilon * (variances.mean() or 1)  # all images alike: 0
     kernel = (vectors / np.sqrt(damped))[:, : -layer.units - 1 : -1]
@@ -52,16 +59,12 @@ def _before(model: keras.Model) -> Layers:
     return tuple(model.layers[1 : names.index(LAYER)])
 
 
-@partial(jax.jit, static_argnums=0)
-def _components(layers: Layers, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return mean, eigenvalues (rising) and eigenvectors [inputs, k] of what layers make of images.
+@jax.jit
+def _components(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return mean, eigenvalues (rising) and eigenvectors [inputs, k] of float32 [n, inputs].
 
-    In one program of JAX's: NumPy's threads would wait for those of JAX, for seconds on a machine
-    that is busy.
+    By JAX: NumPy's threads would wait for those of JAX, for seconds on a machine that is busy.
     """
-    x = images
-    for layer in layers:
-        x = layer(x)
     mean = x.mean(axis=0)
     centred = x - mean
     variances, vectors = jnp.linalg.eigh(centred.T @ centred / len(x))

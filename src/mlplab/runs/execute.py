@@ -18,7 +18,7 @@ from mlplab.runs.prepare import prepare
 from mlplab.runs.run import Run
 from mlplab.training import devices
 from mlplab.training.compilation import keep_compiled
-from mlplab.training.engine import Silent, Watcher, fit
+from mlplab.training.engine import Plan, Silent, Watcher, fit
 from mlplab.training.profile import profile
 
 
@@ -62,8 +62,16 @@ def carry_out(job: Job, shared: Sequence[jax.Device]) -> None:
             fitted = fit(model, plan)
             job.trained(fitted, time.perf_counter() - trained)
         if job.options.profile and fitted.ending in ("epochs", "callback"):
-            profile(model, plan, job.folder / "profile")
+            _profile(job, plan)
         job.finish()
+
+
+def _profile(job: Job, plan: Plan) -> None:
+    """Profile; what goes wrong there must not cost the training."""
+    try:
+        profile(job.experiment.model, plan, job.folder / "profile")
+    except (Exception, KeyboardInterrupt) as error:
+        job.watcher.on_note(f"no profile was made: {error or type(error).__name__}")
 
 
 def check(recipe: Recipe, options: Options) -> None:

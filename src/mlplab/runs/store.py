@@ -28,7 +28,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 LEDGER = "ledger.jsonl"
 CHECKPOINT = "training.npz"  # in checkpoint/
 OWNER = ".owner.json"
-KILLED = "its process ended without a word; `mlplab resume` goes on with it"
+KILLED = "Its process ended without a word; `mlplab resume` goes on with it"
 
 
 @contextmanager

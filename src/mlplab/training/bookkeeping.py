@@ -216,18 +216,18 @@ class Bookkeeping:
 
     def _saved(self, epoch: int, done: int, state: Sequence[Sequence[jax.Array]]) -> dict[str, Any]:
         """Return the training as a checkpoint holds it, after ``done`` steps of an epoch."""
-        shown = {id(variable): variable.value is value for variable, _, value in self.swapped}
-        trained = {id(variable): value for variable, value, _ in self.swapped}
+        trained = {
+            id(variable): value
+            for variable, value, shown in self.swapped
+            if bool(jnp.array_equal(variable.value, shown))
+        }
         return {
             "epoch": epoch,
             "done": done,
             "over": bool(self.model.stop_training),
             "state": state,
             "good": self.good if done else None,
-            "trained": [
-                trained[id(variable)] if shown.get(id(variable)) else None
-                for variable in self.model.trainable_variables
-            ],
+            "trained": [trained.get(id(variable)) for variable in self.model.trainable_variables],
             "rows": self.result.rows,
             "rewinds": self.result.rewinds,
             "logs": self.logs,
@@ -239,7 +239,7 @@ class Bookkeeping:
     def _restore(self, saved: dict[str, Any]) -> None:
         self._put(saved["state"])
         self.swapped = [
-            (variable, jnp.asarray(trained), variable.value)
+            (variable, jnp.asarray(trained), jnp.copy(variable.value))
             for variable, trained in zip(
                 self.model.trainable_variables, saved["trained"], strict=True
             )
@@ -266,13 +266,14 @@ class Bookkeeping:
         values = [variable.value for variable in weights]
         averages = averaged_weights(optimizer, values, [v.value for v in optimizer.variables])
         for variable, value, average in zip(weights, values, averages or [], strict=False):
-            variable.assign(average)
-            self.swapped.append((variable, value, variable.value))
+            # A copy: Keras's predict and evaluate donate the weights, and the average is another's.
+            variable.assign(jnp.copy(average))
+            self.swapped.append((variable, value, jnp.copy(average)))
 
     def _swap_back(self) -> None:
         """Go on from the trained weights, but where a callback has set others."""
         for variable, value, shown in self.swapped:
-            if variable.value is shown:
+            if bool(jnp.array_equal(variable.value, shown)):
                 variable.assign(value)
         self.swapped.clear()
 

@@ -48,7 +48,8 @@ def fit(model: keras.Model, plan: Plan) -> Fit:
     model.optimizer.build(model.trainable_variables)
     sharding = Sharding(plan.devices) if len(plan.devices) > 1 else None
     if sharding is not None:
-        plan = _placed(plan, sharding)
+        _note_undivided(plan, sharding)
+        plan = placed(plan, sharding)
     trainer = Stepper(model, "train", plan.class_weights, plan.augment, sharding)
     tester = Stepper(model, "test", sharding=sharding)
     steps = Steps(model, plan, trainer)
@@ -65,13 +66,16 @@ def fit(model: keras.Model, plan: Plan) -> Fit:
     return books.result
 
 
-def _placed(plan: Plan, sharding: Sharding) -> Plan:
-    """Return the plan with its images on every device."""
+def _note_undivided(plan: Plan, sharding: Sharding) -> None:
     if not sharding.divides(plan.batch_size):
         plan.watcher.on_note(
             f"batches of {plan.batch_size} cannot be divided among {sharding.count} devices: each"
             " computes all of them; choose a multiple for training.batch_size"
         )
+
+
+def placed(plan: Plan, sharding: Sharding) -> Plan:
+    """Return the plan with its images on every device."""
     train, validation = sharding.replicate((plan.train, plan.validation))
     return replace(plan, train=train, validation=validation)
 

@@ -31,11 +31,13 @@ LAYOUTS = {"NN": (1, 0), "NT": (1, 1), "TN": (0, 0), "TT": (0, 1)}
 
 @dataclass(frozen=True)
 class Layer:
-    """A dense layer: how many inputs and units, and the precision of its products' factors."""
+    """A dense layer: how many inputs and units, the precision of its products' factors, and
+    whether it is trained."""
 
     inputs: int
     units: int
     precision: Precision = "float32"
+    trained: bool = True
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,8 @@ def measure(layers: Sequence[Layer], batch: int, weights: int, slots: int) -> Li
         slots: numbers that the optimizer keeps beside them; two for each weight under Adam.
 
     Returns:
-        The limit: products of the forward pass, of all weights' gradients and of all inputs'
-        gradients but the first layer's, which nothing needs; and
+        The limit: products of the forward pass, of the gradients of all weights that are trained,
+        and of the inputs of each layer that such a layer lies before; and
         :func:`optimizer_bytes` over :func:`bandwidth`.
     """
     best: dict[tuple[Any, ...], tuple[float, str]] = {}
@@ -139,6 +141,7 @@ def measure(layers: Sequence[Layer], batch: int, weights: int, slots: int) -> Li
 def products(layers: Sequence[Layer], batch: int) -> list[Product]:
     """Return the matrix products of one training step, without their times."""
     result = []
+    trained_before = False  # only then is the gradient of a layer's inputs of use
     for number, layer in enumerate(layers, start=1):
         shapes: list[tuple[Role, int, int, int]] = [
             ("forward", batch, layer.inputs, layer.units),
@@ -146,8 +149,10 @@ def products(layers: Sequence[Layer], batch: int) -> list[Product]:
             ("inputs", batch, layer.units, layer.inputs),
         ]
         for role, rows, depth, columns in shapes:
-            if role != "inputs" or number > 1:
+            needed = {"forward": True, "weights": layer.trained, "inputs": trained_before}
+            if needed[role]:
                 result.append(Product(role, number, rows, depth, columns, layer.precision))
+        trained_before |= layer.trained
     return result
 
 
@@ -174,24 +179,28 @@ def layers_of(model: keras.Model) -> list[Layer]:
         if isinstance(layer, keras.layers.Dense):
             inputs, units = layer.kernel.shape
             precision = layer.precision if isinstance(layer, Dense) else "float32"
-            found.append(Layer(inputs, units, precision))
+            found.append(Layer(inputs, units, precision, bool(layer.trainable)))
     return found
 
 
 def bandwidth(weights: int) -> float:
     """Return the most bytes a second that this machine moves to and from memory.
 
-    The better of two: Adam's update of so many weights, in place, and a triad a = b + c · s over
-    arrays that no cache holds (McCalpin's STREAM counts as here: two reads, one write).
+    The best of three: Adam's update of so many weights in place, as it stands and by one loop (as
+    :mod:`mlplab.training.update` does it), and a triad a = b + c · s over arrays that no cache
+    holds (McCalpin's STREAM counts as here: two reads, one write).
     """
-    return max(_adam_rate(weights), _triad_rate())
+    return max(_adam_rate(weights, False), _adam_rate(weights, True), _triad_rate())
 
 
-def _adam_rate(weights: int) -> float:
+def _adam_rate(weights: int, by_one_loop: bool) -> float:
     def update(w: jax.Array, m: jax.Array, v: jax.Array, g: jax.Array) -> tuple[jax.Array, ...]:
-        m = m + (g - m) * 0.1
-        v = v + (g * g - v) * 0.001
-        return w - 1e-4 * m / (jnp.sqrt(v) + 1e-7), m, v
+        def moments(g: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return m + (g - m) * 0.1, v + (g * g - v) * 0.001
+
+        new = moments(g)
+        m1, v1 = moments(lax.optimization_barrier(g)) if by_one_loop else new  # type: ignore[no-untyped-call]
+        return w - 1e-4 * m1 / (jnp.sqrt(v1) + 1e-7), *new
 
     step = jax.jit(update, donate_argnums=(0, 1, 2))
     gradient = jnp.full(weights, 1e-3, jnp.float32)

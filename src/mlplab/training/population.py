@@ -84,16 +84,22 @@ def fit(
     trainer = Stepper(models[0], "train", plans[0].class_weights, plans[0].augment)
     tester = Stepper(models[0], "test")
     books = [Bookkeeping(*member, tester) for member in zip(models, plans, strict=True)]
-    steps = (_Turns if mode == "map" else _Together)(models, plans, trainer)
+    everybody = range(len(models))
+    steps = (_Turns if mode == "map" else _Together)(models, plans, trainer, everybody)
+    compiling = 0.0
     watcher = watcher or Silent()
     for book in books:
         book.begin()
     for epoch in range(plans[0].epochs):
         going = [m for m, book in enumerate(books) if not book.over]
+        if isinstance(steps, _Together) and 0 < 2 * len(going) <= len(steps.members):
+            # Whoever has ended is computed along: worth another compilation where they are many.
+            compiling += steps.compile_seconds
+            steps = _Together(models, plans, trainer, going)
         if going:
             _epoch(epoch, {m: books[m] for m in going}, steps, watcher)
     for book in books:
-        book.result.compile_seconds = steps.compile_seconds + tester.compile_seconds
+        book.result.compile_seconds = compiling + steps.compile_seconds + tester.compile_seconds
     return [book.result for book in books]
 
 
@@ -121,8 +127,13 @@ class _Turns:
     """
 
     def __init__(
-        self, models: Sequence[keras.Model], plans: Sequence[Plan], trainer: Stepper
+        self,
+        models: Sequence[keras.Model],
+        plans: Sequence[Plan],
+        trainer: Stepper,
+        members: Sequence[int],
     ) -> None:
+        assert len(members) == len(models), "who has ended costs nothing here"
         self.trainer = trainer
         self.members = [Steps(*member, trainer) for member in zip(models, plans, strict=True)]
 
@@ -145,27 +156,39 @@ class _Turns:
 
 
 class _Together:
-    """Takes each step for all members: their states are stacked, each leaf [members, ...]."""
+    """Takes each step for some members: their states are stacked, each leaf [members, ...].
+
+    Args:
+        models: of all members.
+        plans: of all members.
+        trainer: a stepper of the mode ``train``.
+        members: the positions of those who are trained, in the order of the stack.
+    """
 
     def __init__(
-        self, models: Sequence[keras.Model], plans: Sequence[Plan], trainer: Stepper
+        self,
+        models: Sequence[keras.Model],
+        plans: Sequence[Plan],
+        trainer: Stepper,
+        members: Sequence[int],
     ) -> None:
-        self.models = models
-        self.plans = plans
+        self.members = list(members)
+        self.models = {m: models[m] for m in self.members}
+        self.plans = [plans[m] for m in self.members]
         self.trainer = trainer
         self.pace = Pace()
         self.compile_seconds = 0.0
-        train = plans[0].train
-        rows = [plan.train.rows for plan in plans if plan.train.rows is not None]
+        train = self.plans[0].train
+        rows = [plan.train.rows for plan in self.plans if plan.train.rows is not None]
         self.data = Arrays(train.x, train.y, jnp.stack(rows) if rows else None)
         told = [
             own(model, plan.augment, plan.class_weights)
-            for model, plan in zip(models, plans, strict=True)
+            for model, plan in zip(self.models.values(), self.plans, strict=True)
         ]
         self.told: Own = jax.tree.map(lambda *leaves: jnp.stack(leaves), *told)
         self.states: State = jax.tree.map(
-            lambda leaf: jnp.zeros((len(models), *leaf.shape), leaf.dtype),
-            take_state(models[0], "train"),
+            lambda leaf: jnp.zeros((len(self.members), *leaf.shape), leaf.dtype),
+            take_state(self.models[self.members[0]], "train"),
         )
         self._compiled: dict[tuple[int, ...], Program] = {}
         self._put = jax.jit(_put, donate_argnums=0)
@@ -178,10 +201,11 @@ class _Together:
         total, done = sum(part.shape[1] for part in parts), 0
         begun, compiled = time.perf_counter(), self.compile_seconds
         for m in going:
-            self.states = self._put(self.states, take_state(self.models[m], "train"), m)
+            state = take_state(self.models[m], "train")
+            self.states = self._put(self.states, state, self.members.index(m))
         left = list(going)
         for part, start, stop in self._ranges(parts):
-            logs = self._chunk(part, start, stop, epoch)
+            logs = dict(zip(self.members, self._chunk(part, start, stop, epoch), strict=True))
             done += stop - start
             watcher.on_steps(epoch + 1, done, total, _mean([logs[m] for m in left]))
             # Whoever ends here keeps this state; what the stack holds of it no longer counts.
@@ -196,7 +220,8 @@ class _Together:
         return dict.fromkeys(going, seconds)
 
     def _give_back(self, member: int) -> None:
-        put_state(self.models[member], self._take(self.states, member), "train")
+        state = self._take(self.states, self.members.index(member))
+        put_state(self.models[member], state, "train")
 
     def _ranges(
         self, parts: list[NDArray[np.int32]]

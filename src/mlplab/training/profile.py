@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mlplab.runs import store
 from mlplab.training import limit
 from mlplab.training.devices import Sharding
-from mlplab.training.engine import CHUNK_SECONDS, Plan
+from mlplab.training.engine import CHUNK_SECONDS, Plan, placed
 from mlplab.training.steps import State, Stepper, batches, take_state
 
 CHUNKS = 7  # timed, each about as long as those of training
@@ -72,8 +72,8 @@ class _Steps:
     """Steps like those of the training, on a copy of its state."""
 
     def __init__(self, model: keras.Model, plan: Plan) -> None:
-        self.plan = plan
         sharding = Sharding(plan.devices) if len(plan.devices) > 1 else None
+        self.plan = plan if sharding is None else placed(plan, sharding)
         self.stepper = Stepper(model, "train", plan.class_weights, plan.augment, sharding)
         state = take_state(model, "train")
         self.state: State = tuple([jnp.copy(array) for array in group] for group in state)
