@@ -284,15 +284,16 @@ def test_answers_at_once_and_without_keras(arguments: list[str], tmp_path: Path)
         "assert not {'keras', 'jax', 'matplotlib'} & set(sys.modules)"
     )
 
-    def seconds() -> float:
+    def seconds(code: str) -> float:
         """Of the processor: on a machine with nothing else to do it is the time one waits."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    # A processor that others share counts up to twice as much in a bad moment.
-    assert any(seconds() < 0.5 for _ in range(3))
+    # Beside what it rests on, for the speed of machines differs: Keras alone takes four times that.
+    needed = "import numpy, pydantic, rich, typer"
+    assert any(seconds(code) < 2.5 * seconds(needed) for _ in range(3))
 
 
 def test_an_error_in_code_of_the_users_own_is_told_as_such(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from mlplab.runs import store
 from mlplab.runs.run import Run
 from mlplab.training import checkpoint
 from mlplab.training.engine import Silent
+
+Same = Callable[[Run, Run], None]
 
 PLATEAU = {"name": "ReduceLROnPlateau", "monitor": "val_loss", "patience": 1, "min_delta": 0.05}
 STOPPING = {
@@ -71,26 +74,6 @@ class Stop(Silent):
             raise RuntimeError("stopped on purpose")
 
 
-def same(one: Run, other: Run) -> None:
-    """Compare all that a training decides."""
-
-    def rows(run: Run) -> list[dict[str, Any]]:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in run.history]
-
-    assert rows(one) == rows(other)
-    assert one.metrics == other.metrics
-    assert one.record.best_epoch == other.record.best_epoch
-    assert one.record.test_openings == other.record.test_openings
-    for split in one.metrics:
-        mine, theirs = one.predictions(split), other.predictions(split)
-        assert mine["probabilities"].tobytes() == theirs["probabilities"].tobytes()
-    for mine, theirs in zip(one.model().get_weights(), other.model().get_weights(), strict=True):
-        assert mine.tobytes() == theirs.tobytes()
-    for name in ("log.csv",):
-        if (one.folder / name).exists():
-            assert (one.folder / name).read_text() == (other.folder / name).read_text()
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     folder = tmp_path_factory.mktemp("whole")
@@ -119,7 +102,7 @@ def interrupted(name: str, folder: Path, epoch: int, share: float, seconds: floa
     ],
 )
 def test_a_run_stopped_within_an_epoch_ends_as_if_it_had_not_been(
-    name: str, epoch: int, share: float, whole: dict[str, Run], tmp_path: Path
+    name: str, epoch: int, share: float, whole: dict[str, Run], same: Same, tmp_path: Path
 ) -> None:
     interrupted(name, tmp_path, epoch, share)
     resumed = mlplab.resume("run", runs_dir=tmp_path)
@@ -130,14 +113,16 @@ def test_a_run_stopped_within_an_epoch_ends_as_if_it_had_not_been(
 
 
 def test_a_run_without_a_checkpoint_starts_from_its_begin(
-    whole: dict[str, Run], tmp_path: Path
+    whole: dict[str, Run], same: Same, tmp_path: Path
 ) -> None:
     interrupted("schedule", tmp_path, 3, 0.5, seconds=1e6)
     assert not (tmp_path / "run" / "checkpoint").exists()
     same(mlplab.resume("run", runs_dir=tmp_path), whole["schedule"])
 
 
-def test_ctrl_c_keeps_its_place_within_the_epoch(whole: dict[str, Run], tmp_path: Path) -> None:
+def test_ctrl_c_keeps_its_place_within_the_epoch(
+    whole: dict[str, Run], same: Same, tmp_path: Path
+) -> None:
     class Press(Silent):
         def on_steps(self, epoch: int, done: int, total: int, logs: dict[str, float]) -> None:
             if epoch == 3:
@@ -156,7 +141,9 @@ def test_ctrl_c_keeps_its_place_within_the_epoch(whole: dict[str, Run], tmp_path
 COMMAND = [sys.executable, "-m", "mlplab"]
 
 
-def test_a_killed_process_is_seen_and_resumed(whole: dict[str, Run], tmp_path: Path) -> None:
+def test_a_killed_process_is_seen_and_resumed(
+    whole: dict[str, Run], same: Same, tmp_path: Path
+) -> None:
     options = ["--name", "run", "--runs-dir", str(tmp_path), "--checkpoint", "0", "--quiet"]
     overrides = [
         "model.hidden=[48]", "model.dropout=0.3", "optimizer.name=ScheduleFreeAdamW",
@@ -182,7 +169,7 @@ def test_a_killed_process_is_seen_and_resumed(whole: dict[str, Run], tmp_path: P
 
 
 def test_resume_auto_goes_on_with_the_unfinished_run_or_begins_one(
-    whole: dict[str, Run], tmp_path: Path
+    whole: dict[str, Run], same: Same, tmp_path: Path
 ) -> None:
     from mlplab.runs import execute, facts, resume
 
@@ -273,7 +260,9 @@ def test_values_of_a_checkpoint_come_back_as_they_were(tmp_path: Path) -> None:
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_a_resumed_run_can_be_interrupted_again(whole: dict[str, Run], tmp_path: Path) -> None:
+def test_a_resumed_run_can_be_interrupted_again(
+    whole: dict[str, Run], same: Same, tmp_path: Path
+) -> None:
     from mlplab.runs import facts, resume
 
     folder = interrupted("everything", tmp_path, 2, 0.5)
@@ -285,7 +274,9 @@ def test_a_resumed_run_can_be_interrupted_again(whole: dict[str, Run], tmp_path:
     same(done, whole["everything"])
 
 
-def test_a_copied_run_can_be_resumed_elsewhere(stopped: Path, whole: dict[str, Run]) -> None:
+def test_a_copied_run_can_be_resumed_elsewhere(
+    stopped: Path, whole: dict[str, Run], same: Same
+) -> None:
     other = stopped.parent / "elsewhere"
     shutil.copytree(stopped, other / "run")
     same(mlplab.resume("run", runs_dir=other), whole["schedule"])

@@ -118,7 +118,9 @@ def show(run: RunName, runs_dir: RunsDir = Path("runs"), as_json: AsJson = False
 
 @commands.command()
 def check(
-    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...")] = None,
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="Runs; all if none is named.")
+    ] = None,
     runs_dir: RunsDir = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -146,7 +148,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask first.")]
 
 @commands.command(no_args_is_help=True)
 def rm(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs to remove.")],
     runs_dir: RunsDir = Path("runs"),
     yes: Yes = False,
 ) -> None:
