@@ -93,12 +93,12 @@ def rubbish(runs_dir: Path) -> list[Path]:
         if not folder.is_dir():
             found += [folder] if TORN.fullmatch(folder.name) else []
             continue
+        has_record = (folder / "record.json").exists()
+        if not has_record and not _only_begun(folder):
+            continue  # somebody's own: not even looked at for a lock
         if store.is_written(folder):
             continue
-        if not (folder / "record.json").exists():
-            found += [folder] if _only_begun(folder) else []
-            continue
-        found += _inside_run(folder)
+        found += _inside_run(folder) if has_record else [folder]
     return found
 
 
