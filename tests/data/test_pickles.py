@@ -1,6 +1,7 @@
 import contextlib
 import os
 import pickle
+import time
 from collections import OrderedDict
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from mlplab.data.batches import unpacked_source
 from mlplab.data.pickles import read_batch
 from mlplab.data.published import CIFAR10
 from mlplab.errors import DataError
@@ -80,10 +82,56 @@ def test_nothing_else_is_built(path, value, protocol, tmp_path, monkeypatch):
 
 
 def test_the_reader_itself_cannot_be_changed(path):
-    # GLOBAL numpy.dtype, then BUILD with (None, {"__func__": 1}): sets attributes of what it got.
-    path.write_bytes(b"\x80\x02cnumpy\ndtype\n(NX\x08\x00\x00\x00__func__K\x01d\x86b.")
-    with pytest.raises(DataError, match="damaged"):
+    # GLOBAL numpy.dtype, then BUILD with {"a": 1}: sets attributes of what it got.
+    path.write_bytes(b"\x80\x02cnumpy\ndtype\n}X\x01\x00\x00\x00aK\x01sb.")
+    with pytest.raises(DataError, match="another object"):
         read_batch(path, CIFAR10)
+
+
+def doubled(times: int, inner: bytes, pair: bytes) -> bytes:
+    """Pickle a pair of twice the same pair of twice … what is inside."""
+    return (
+        inner
+        + b"q\x00"
+        + b"".join(b"h" + bytes([n]) + pair + b"q" + bytes([n + 1]) for n in range(times))
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"\x80\x02}r\xff\xff\xff\x7f.", id="a memo of 2**31 places"),
+        pytest.param(b"\x80\x02}X\x01\x00\x00\x00aB\xff\xff\xff\x7fxs.", id="2 GB announced"),
+        pytest.param(b"\x80\x05}\x96\x00\x00\x00\x00\xff\x00\x00\x00x.", id="a terabyte announced"),
+        pytest.param(b"\x80\x02}" + doubled(60, b"N", b"\x86") + b"Ns.", id="a key of 2**60 parts"),
+    ],
+)  # fmt: skip
+def test_a_short_pickle_takes_neither_long_nor_much_memory(path, content):
+    path.write_bytes(content)
+    before = time.monotonic()
+    with contextlib.suppress(DataError):
+        assert read_batch(path, CIFAR10) == {}
+    assert time.monotonic() - before < 1
+
+
+def test_text_is_not_encoded_again_and_again(path):
+    text = b"X\x00\x10\x00\x00" + 4096 * b"a" + b"q\x00"
+    encode = b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R0"
+    path.write_bytes(b"\x80\x02" + text + 3 * encode + b"}.")
+    with pytest.raises(DataError, match="again and again"):
+        read_batch(path, CIFAR10)
+
+
+def test_labels_that_are_lists_in_lists_are_refused(tmp_path):
+    tower = [1, 2]
+    for _ in range(40):
+        tower = [tower, tower]
+    for name in (*CIFAR10.train_files, *CIFAR10.test_files):
+        (tmp_path / name).write_bytes(
+            pickle.dumps({"data": np.zeros((2, 3072), "u1"), "labels": tower})
+        )
+    with pytest.raises(DataError, match="labels are not numbers"):
+        unpacked_source(tmp_path, CIFAR10).read()
 
 
 @settings(max_examples=100, deadline=None)

@@ -10,14 +10,24 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 from typer.core import TyperGroup
 
 from mlplab.errors import MlplabError
+from mlplab.plain import plain
+
+
+class Plain(Console):
+    """A console on which names from files can neither move the cursor nor turn the text."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(plain(text), **options)
+
 
 # Results go to stdout; progress, notes and errors to stderr, so that results can be piped.
 # What is piped is not cut to a terminal's width.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Plain(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+err = Plain(stderr=True, highlight=False, soft_wrap=True)
 
 DataDir = Annotated[
     Path | None,

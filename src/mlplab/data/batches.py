@@ -106,7 +106,11 @@ def _class_names(path: Path, kind: Published) -> tuple[str, ...]:
     names = read_batch(path, kind).get(kind.names_key)
     if not isinstance(names, list) or len(names) != len(kind.class_names):
         raise kind.unsuitable(path, f"it has no {len(kind.class_names)} class names")
-    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+    if not all(isinstance(name, str | bytes) for name in names):
+        raise kind.unsuitable(path, "its class names are no words")
+    return tuple(
+        name.decode(errors="replace") if isinstance(name, bytes) else name for name in names
+    )
 
 
 def _read_split(folder: Path, names: Sequence[str], kind: Published, classes: int) -> Split:
@@ -131,7 +135,8 @@ def _read_split(folder: Path, names: Sequence[str], kind: Published, classes: in
 
 def _labels(values: Any, classes: int) -> NDArray[np.int32] | None:
     """Return the labels as int32 [n]; None if they are anything but class numbers."""
-    if not isinstance(values, list | np.ndarray):
+    flat = isinstance(values, list) and all(isinstance(value, int) for value in values)
+    if not flat and not isinstance(values, np.ndarray):
         return None
     array = np.asarray(values)
     plain = array.ndim == 1 and array.dtype.kind in "iu"

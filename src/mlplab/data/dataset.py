@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mlplab.plain import plain
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -72,7 +74,9 @@ def assemble(
     test: Split,
     skipped: tuple[str, ...] = (),
 ) -> Dataset:
-    """Return the data set of these splits, with its ``data_id``."""
+    """Return the data set of these splits, with its ``data_id`` and names that can be shown."""
+    class_names = tuple(plain(name).replace("\n", " ") for name in class_names)
+    skipped = tuple(map(plain, skipped))
     return Dataset(name, class_names, train, test, _data_id(class_names, train, test), skipped)
 
 

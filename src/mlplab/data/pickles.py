@@ -3,9 +3,14 @@
 A pickle is a program that may call whatever it can name. This reader lets it name a handful of
 things, and even these are stand-ins of our own: NumPy's code never runs on what a pickle says, and
 a pickle can build nothing but arrays of numbers, bytes, strings, numbers, lists, tuples and dicts.
+
+It is Python's reader in Python, not the one in C: that one gives a pickle of ten bytes the 32 GB of
+memory that it asks for (a memo of 2**31 places).
 """
 
+import io
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,8 +28,8 @@ def read_batch(path: Path, kind: Published) -> dict[str, Any]:
         DataError: the file is damaged, or asks for something that image data has no need of.
     """
     try:
-        with path.open("rb") as file:
-            batch = _Unpickler(file, encoding="bytes").load()
+        content = path.read_bytes()
+        batch = _Unpickler(content).load()
         return {_text(key): _finished(value) for key, value in batch.items()}
     except _ForbiddenError as error:
         raise DataError(
@@ -67,13 +72,37 @@ class _Array:
         self.array = _from_buffer(raw, dtype, shape, "F" if is_fortran else "C")
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        """Answer with stand-ins alone.
+# What dumps of plain values and arrays are made of, under every protocol. Left out are sets,
+# copies, what lies outside the file, and objects made otherwise than by calling a stand-in.
+OPCODES = (
+    *(pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.POP, pickle.POP_MARK),
+    *(pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE),
+    *(pickle.INT, pickle.BININT, pickle.BININT1, pickle.BININT2),
+    *(pickle.LONG, pickle.LONG1, pickle.LONG4, pickle.FLOAT, pickle.BINFLOAT),
+    *(pickle.STRING, pickle.BINSTRING, pickle.SHORT_BINSTRING),
+    *(pickle.UNICODE, pickle.BINUNICODE, pickle.SHORT_BINUNICODE, pickle.BINUNICODE8),
+    *(pickle.BINBYTES, pickle.SHORT_BINBYTES, pickle.BINBYTES8),
+    *(pickle.LIST, pickle.EMPTY_LIST, pickle.APPEND, pickle.APPENDS),
+    *(pickle.DICT, pickle.EMPTY_DICT, pickle.SETITEM, pickle.SETITEMS),
+    *(pickle.TUPLE, pickle.EMPTY_TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
+    *(pickle.PUT, pickle.BINPUT, pickle.LONG_BINPUT, pickle.MEMOIZE),
+    *(pickle.GET, pickle.BINGET, pickle.LONG_BINGET),
+    *(pickle.GLOBAL, pickle.STACK_GLOBAL, pickle.REDUCE, pickle.BUILD),
+)
 
-        They are bound methods because a pickle can set attributes of whatever it is handed: on an
-        instance or a class of ours they might mean something, on a method they are never read.
-        """
+_READERS: dict[int, Callable[[Any], None]] = pickle._Unpickler.dispatch
+
+
+class _Unpickler(pickle._Unpickler):
+    stack: list[Any]
+    pop_mark: Callable[[], list[Any]]
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content), encoding="bytes")
+        self.to_encode = len(content)
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Answer with stand-ins alone."""
         if module.startswith("numpy.core."):  # its name before NumPy 2
             module = module.replace("numpy.core.", "numpy._core.", 1)
         known = {
@@ -92,6 +121,32 @@ class _Unpickler(pickle.Unpickler):
     def _refuse(self, what: str) -> NoReturn:
         raise _ForbiddenError(what)
 
+    def _set_item(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._fill(self.stack[-1], [key, value])
+
+    def _set_items(self) -> None:
+        items = self.pop_mark()
+        self._fill(self.stack[-1], items)
+
+    def _dict(self) -> None:
+        items = self.pop_mark()
+        self.stack.append({})
+        self._fill(self.stack[-1], items)
+
+    def _fill(self, table: dict[Any, Any], items: list[Any]) -> None:
+        """Fill a dict whose keys are words: the hash of tuples in tuples can take for ever."""
+        if not all(isinstance(key, str | bytes | int) for key in items[::2]):
+            self._refuse("keys that are not words")
+        table.update(zip(items[::2], items[1::2], strict=True))
+
+    def _build(self) -> None:
+        """Give a stand-in its state; anything else has none to be given."""
+        state = self.stack.pop()
+        if not isinstance(self.stack[-1], _Array | _DType):
+            self._refuse("another object")
+        self.stack[-1].__setstate__(state)
+
     def _dtype(self, code: Any, *_: Any) -> _DType:
         return _DType(code)
 
@@ -108,19 +163,35 @@ class _Unpickler(pickle.Unpickler):
 
     def _encode(self, text: str, encoding: Any) -> bytes:
         if _text(encoding) not in ("latin1", "latin-1"):  # how Python 3 writes bytes for Python 2
-            self._refuse(f"the encoding {encoding!r}")
+            self._refuse("another encoding")
+        self.to_encode -= len(text)
+        if self.to_encode < 0:
+            self._refuse("the same text again and again")
         return text.encode("latin1")
 
     def _empty(self) -> bytes:
         return b""  # which Python 3 writes for Python 2 as a call of ``bytes``
 
+    dispatch = {code[0]: _READERS[code[0]] for code in OPCODES} | {
+        pickle.SETITEM[0]: _set_item,
+        pickle.SETITEMS[0]: _set_items,
+        pickle.DICT[0]: _dict,
+        pickle.BUILD[0]: _build,
+        # Read as bytes: Python would fill as many as the pickle says with zeros first.
+        pickle.BYTEARRAY8[0]: _READERS[pickle.BINBYTES8[0]],
+    }
+
 
 def _from_buffer(raw: bytes, dtype: _DType, shape: Any, order: Any) -> NDArray[Any]:
+    if not all(isinstance(side, int) for side in shape):
+        raise TypeError("a shape is not of numbers")
     flat = np.frombuffer(raw, dtype.finished())
     return flat.reshape(shape, order="F" if order == "F" else "C")
 
 
 def _text(value: Any) -> str:
+    if not isinstance(value, str | bytes | int):  # lists in lists can be written out for ever
+        raise TypeError("a word is something else")
     return value.decode("latin1") if isinstance(value, bytes) else str(value)
 
 

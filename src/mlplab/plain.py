@@ -1,0 +1,24 @@
+"""Words of unknown origin, made fit to be shown: names of files, of classes, in records."""
+
+import unicodedata
+
+# They turn the direction of the text that follows, so that it reads as something else.
+TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+INSTEAD = "\ufffd"
+
+
+def plain(text: str) -> str:
+    """Return text without what is no text: control characters, half characters, turned direction.
+
+    Each of them becomes a replacement character. Line ends and tabs stay. A file's name that is
+    not UTF-8 has half characters where it is not.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(character if _shows(character) else INSTEAD for character in text)
+
+
+def _shows(character: str) -> bool:
+    if character in "\n\t":
+        return True
+    return unicodedata.category(character) not in ("Cc", "Cs") and character not in TURNING
