@@ -15,12 +15,9 @@ from numpy.typing import NDArray
 from mlplab.data.cache import Source, content_fingerprint
 from mlplab.data.dataset import Dataset, Split, assemble, whole
 from mlplab.data.pickles import read_batch
-from mlplab.data.published import SHAPE, Published
+from mlplab.data.published import LARGEST, SHAPE, Published
 from mlplab.errors import DataError
 from mlplab.runs.store import storage
-
-LARGEST_ARCHIVE = 2**30
-"""Bytes that an archive may unpack to; the published ones hold 186 MB."""
 
 CHUNK = 1 << 20
 
@@ -74,20 +71,39 @@ def _unpack(path: Path, folder: Path, kind: Published) -> None:
     """Unpack the members that are read later, and only these."""
     names = (*kind.train_files, *kind.test_files, kind.meta_file)
     wanted = {f"{kind.folder}/{name}" for name in names}
-    total = 0
-    too_large = kind.unsuitable(path, f"it unpacks to more than {LARGEST_ARCHIVE:,} bytes")
-    with gzip.open(path) as stream, tarfile.open(fileobj=stream) as archive:
-        for member in archive:
-            total += member.size
-            if total > LARGEST_ARCHIVE:
-                raise too_large
-            if member.name in wanted and member.isreg():
-                archive.extract(member, folder, filter="data")
+    too_large = kind.unsuitable(path, f"it unpacks to more than {LARGEST:,} bytes")
+    with gzip.open(path) as unpacked:
+        stream = _Bounded(unpacked, too_large)
+        with tarfile.open(fileobj=stream) as archive:  # type: ignore[call-overload]
+            for member in archive:
+                if member.size < 0:  # which tarfile would follow backwards, for ever
+                    raise tarfile.ReadError("a member of negative size")
+                if member.name in wanted and member.isreg():
+                    archive.extract(member, folder, filter="data")
         # tarfile stops where the members end; gzip's checksum is behind that.
-        while rest := stream.read(CHUNK):
-            total += len(rest)
-            if total > LARGEST_ARCHIVE:
-                raise too_large
+        while stream.read(CHUNK):
+            pass
+
+
+class _Bounded:
+    """A file for tarfile that neither becomes too long nor is read in pieces without measure."""
+
+    def __init__(self, file: gzip.GzipFile, too_large: DataError) -> None:
+        self.file = file
+        self.too_large = too_large
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= CHUNK or self.file.tell() > LARGEST:
+            raise self.too_large
+        return self.file.read(size)
+
+    def seek(self, position: int) -> int:
+        if position > LARGEST:
+            raise self.too_large
+        return self.file.seek(position)
+
+    def tell(self) -> int:
+        return self.file.tell()
 
 
 def _read_folder(folder: Path, kind: Published) -> Dataset:

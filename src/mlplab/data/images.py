@@ -1,21 +1,38 @@
 """Image files of any size and kind, read into one shape."""
 
 import io
+import math
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from mlplab.errors import DataError
 
 Shape = tuple[int, int, int]
 """Height, width and channels (1: grey, 3: red, green, blue)."""
+
+# Pillow reads more, some by calling other programs: PostScript is a language that Ghostscript runs.
+FORMATS = (
+    *("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "AVIF"),
+    *("PPM", "TGA", "ICO", "ICNS", "PCX", "SGI", "QOI", "DDS"),
+)
+
+LARGE = 1 << 24
+"""Pixels above which an image is read alone, and in strips: decoded, it takes up to 1.5 GB."""
+
+STRIP = 1 << 20
+"""Pixels of a strip."""
+
+_alone = threading.Lock()
 
 
 def read_image(
@@ -60,7 +77,7 @@ def read_images(paths: Sequence[Path], shape: Shape) -> Iterator[NDArray[np.uint
 def opened(
     source: Path | str | bytes, name: str, formats: tuple[str, ...] | None = None
 ) -> Iterator[Image.Image]:
-    """Open an image of one of Pillow's ``formats``, by default of any.
+    """Open an image of one of Pillow's ``formats``, by default of any that is a raster.
 
     Whatever goes wrong with it inside the block is a :class:`DataError`.
     """
@@ -70,12 +87,19 @@ def opened(
             if Path(source).exists() and not Path(source).is_file():
                 raise OSError("not a regular file")  # opening a pipe would wait for ever
         file = io.BytesIO(source) if isinstance(source, bytes) else source
-        with Image.open(file, formats=formats) as image:
+        with Image.open(file, formats=formats or _rasters()) as image:
             yield image
     except DataError:
         raise
     except Exception as error:  # a damaged file can make Pillow's decoders raise anything
         raise DataError(f"{name} cannot be read: {_reason(error)}") from None
+
+
+@cache
+def _rasters() -> tuple[str, ...]:
+    """Return which of the formats this build of Pillow has."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _reason(error: Exception) -> str:
@@ -102,20 +126,52 @@ def _strict_pillow() -> Iterator[None]:
 
 def _read(source: Path | str | bytes, shape: Shape, name: str) -> NDArray[np.uint8]:
     height, width, channels = shape
+    mode = "L" if channels == 1 else "RGB"
     with opened(source, name) as image:
         # A photograph in JPEG can be decoded at a fraction of its size; at twice the target's, the
         # resampling below still has all that it uses.
         image.draft(None, (2 * max(height, width),) * 2)
-        turned = ImageOps.exif_transpose(image)
-        plain = _on_white(turned).convert("L" if channels == 1 else "RGB")
-        fitted = ImageOps.fit(plain, (width, height))
+        if image.width * image.height > LARGE:
+            with _alone:
+                plain = _in_strips(image, mode, (width, height))
+        else:
+            plain = _opaque(image, mode, _white(image))
+        turned = ImageOps.exif_transpose(plain)
+        fitted = ImageOps.fit(turned, (width, height))
         return np.array(fitted, dtype=np.uint8).reshape(height, width, channels)
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    """Return the image in 8 bits and opaque."""
+def _in_strips(image: Image.Image, mode: str, size: tuple[int, int]) -> Image.Image:
+    """Return the middle of a large image, opaque and no larger than the last scaling has use for.
+
+    Strip by strip, so that there is one whole copy of the image, not five.
+    """
+    if image.getexif().get(ExifTags.Base.Orientation, 1) > 4:  # it lies on its side
+        size = size[::-1]
+    share = min(image.width / size[0], image.height / size[1])
+    width, height = (min(whole, math.ceil(share * side)) for whole, side in
+                     zip(image.size, size, strict=True))  # fmt: skip
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    factor = max(1, int(share) // 2)
+    rows = max(1, STRIP // (width * factor)) * factor
+    result = Image.new(mode, (math.ceil(width / factor), math.ceil(height / factor)))
+    result.info = image.info  # the orientation
+    white = _white(image)
+    for row in range(0, height, rows):
+        box = (left, top + row, left + width, top + min(row + rows, height))
+        strip = _opaque(image.crop(box), mode, white)
+        result.paste(strip.reduce(factor), (0, row // factor))
+    return result
+
+
+def _opaque(image: Image.Image, mode: str, white: float) -> Image.Image:
+    """Return the image in 8 bits, on white where it is transparent, in ``mode``."""
+    return _on_white(image, white).convert(mode)
+
+
+def _on_white(image: Image.Image, white: float) -> Image.Image:
     if image.mode.startswith(("I", "F")):
-        return Image.fromarray(_eight_bits(np.asarray(image), image.mode))
+        return Image.fromarray(_eight_bits(np.asarray(image), white))
     if image.mode == "LAB":
         profiles = (ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"))
         return ImageCms.profileToProfile(image, *profiles, outputMode="RGB") or image
@@ -127,19 +183,22 @@ def _on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
-def _eight_bits(values: NDArray[np.generic], mode: str) -> NDArray[np.uint8]:
-    """Scale grey values of 16 or 32 bits to 0..255.
+def _white(image: Image.Image) -> float:
+    """Return what counts as white among grey values of 16 or 32 bits.
 
-    Only 16-bit modes say what white is. For the others it is the smallest customary white (1 for
-    floating point, 255, 65,535) that no value exceeds, else the largest value.
+    Only 16-bit modes say it. For the others it is the smallest customary white (1 for floating
+    point, 255, 65,535) that no value exceeds, else the largest value.
     """
+    if image.mode not in ("I", "F"):
+        return 65535.0
+    highest = float(image.getextrema()[1])  # type: ignore[arg-type]
+    customary = ((1.0,) if image.mode == "F" else ()) + (255.0, 65535.0)
+    return next((limit for limit in customary if highest <= limit), highest)
+
+
+def _eight_bits(values: NDArray[np.generic], white: float) -> NDArray[np.uint8]:
+    """Scale grey values of 16 or 32 bits to 0..255."""
     numbers = values.astype(np.float64)
-    highest = float(numbers.max())
     if not np.isfinite(numbers).all():
         raise ValueError("it has pixels that are not finite numbers")
-    if mode.startswith("I;16"):
-        white = 65535.0
-    else:
-        customary = ((1.0,) if mode == "F" else ()) + (255.0, 65535.0)
-        white = next((limit for limit in customary if highest <= limit), highest)
     return np.rint(np.clip(numbers / white, 0, 1) * 255).astype(np.uint8)

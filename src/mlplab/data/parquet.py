@@ -15,7 +15,7 @@ from mlplab import memory
 from mlplab.data.cache import Source, content_fingerprint
 from mlplab.data.dataset import Dataset, Split, assemble, whole
 from mlplab.data.images import opened
-from mlplab.data.published import SHAPE, Published
+from mlplab.data.published import LARGEST, SHAPE, Published
 from mlplab.errors import DataError
 
 IMAGE_COLUMNS = ("img", "image")
@@ -71,15 +71,18 @@ def _class_names(path: Path, schema: Any, kind: Published) -> tuple[str, ...]:
     """Return the names in the file's metadata, or else those that were published."""
     try:
         metadata = json.loads(schema.metadata[b"huggingface"])
-        names = tuple(metadata["info"]["features"][kind.column]["names"])
-    except (TypeError, KeyError, ValueError):
+        names = metadata["info"]["features"][kind.column]["names"]
+        words = tuple(name for name in names if isinstance(name, str))
+    except (TypeError, KeyError, ValueError, RecursionError):
         return kind.class_names
-    if len(names) != len(kind.class_names):
-        raise kind.unsuitable(path, f"it names {len(names)} classes")
-    return names
+    if len(words) != len(names) or len(words) != len(kind.class_names):
+        raise kind.unsuitable(path, f"it names {len(words)} classes")
+    return words
 
 
 def _read_split(tables: dict[Path, Any], classes: int, kind: Published) -> Split:
+    for path, table in tables.items():
+        _check_size(path, table.metadata, kind)
     total = sum(table.metadata.num_rows for table in tables.values())
     size = {f"{total:,} images": total * math.prod(SHAPE)}
     advice = f"{next(iter(tables))} is no file of {kind.name}; fetch it anew."
@@ -89,6 +92,8 @@ def _read_split(tables: dict[Path, Any], classes: int, kind: Published) -> Split
     row = 0
     for path, table in tables.items():
         for encoded, numbers in _rows(path, table, kind):
+            if row + len(encoded) > total or len(encoded) != len(numbers):
+                raise kind.unsuitable(path, "it has more rows than it says")
             if len(numbers) and (numbers.min() < 0 or numbers.max() >= classes):
                 raise kind.unsuitable(path, f"it has labels outside 0 to {classes - 1}")
             labels[row : row + len(numbers)] = numbers
@@ -97,7 +102,17 @@ def _read_split(tables: dict[Path, Any], classes: int, kind: Published) -> Split
             for content in encoded:
                 images[row] = _pixels(content, f"image {row} of {path}", path, kind)
                 row += 1
+    if row != total:
+        raise kind.unsuitable(next(iter(tables)), f"it says {total} rows, and has {row}")
     return whole(images, labels)
+
+
+def _check_size(path: Path, metadata: Any, kind: Published) -> None:
+    """Refuse what small files can be packed with: gigabytes of the same byte."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+    if sum(max(0, column.total_uncompressed_size) for column in columns) > LARGEST:
+        raise kind.unsuitable(path, f"it unpacks to more than {LARGEST:,} bytes")
 
 
 def _rows(path: Path, table: Any, kind: Published) -> Iterator[tuple[list[Any], NDArray[np.int64]]]:

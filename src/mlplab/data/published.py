@@ -9,6 +9,9 @@ from pathlib import Path
 from mlplab.errors import DataError
 
 SHAPE = (32, 32, 3)
+LARGEST = 2**29
+"""Bytes that a copy may unpack to; the published ones hold 186 MB."""
+
 BASE_URL = "https://www.cs.toronto.edu/~kriz/"
 
 CIFAR10_NAMES = "airplane automobile bird cat deer dog frog horse ship truck"

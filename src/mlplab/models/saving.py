@@ -1,10 +1,15 @@
 """A network in a file, and in words."""
 
+import json
+import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from mlplab import memory
+from mlplab.errors import MlplabError, RunError
 from mlplab.models.dense import Dense
 from mlplab.models.dropout import Dropout
 from mlplab.models.pooling import AveragePooling2D
@@ -16,6 +21,10 @@ PLAIN: dict[type, Any] = {
     Dense: keras.layers.Dense,
     Dropout: keras.layers.Dropout,
 }
+
+MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
+LARGEST_CONFIG = 4_000_000
+"""Bytes; a network of a thousand layers takes one million."""
 
 
 def save(model: keras.Model, path: Path) -> keras.Model:
@@ -44,6 +53,48 @@ def save(model: keras.Model, path: Path) -> keras.Model:
         finally:
             aside.unlink(missing_ok=True)
     return model
+
+
+def load(path: Path) -> keras.Model:
+    """Open a ``.keras`` file in Keras's safe mode: nothing in it is run.
+
+    Before any of its numbers is read, the network is put together without them, so that one that
+    does not fit into memory is refused.
+
+    Raises:
+        RunError: if the file is damaged, has code or more than a network in it, or is too large.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            strange = sorted(set(archive.namelist()) - set(MEMBERS))
+            if strange:
+                raise ValueError(f"it has {strange[0]!r} in it, which no network of a run has")
+            if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
+                raise ValueError("its description is too long")
+            config = json.loads(archive.read("config.json"))
+        with keras.StatelessScope(initialize_variables=False):
+            outline = keras.saving.deserialize_keras_object(config, safe_mode=True)
+        _check_size(outline)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except MlplabError:
+        raise
+    except Exception as error:  # a damaged file can raise nearly anything
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise RunError(f"{path} cannot be opened: {lines[0][:300]}") from None
+
+
+def _check_size(outline: keras.Model) -> None:
+    if not isinstance(outline, keras.Model):
+        raise ValueError("it does not describe a network")
+    weights = sum(math.prod(variable.shape) for variable in outline.variables)
+    values = sum(
+        math.prod(side or 1 for side in tensor.shape)
+        for layer in outline.layers
+        # A layer of the user's own, or one that is used twice, has no single output.
+        for tensor in keras.tree.flatten(getattr(layer, "output", []))
+    )
+    needed = {"the network's weights": 4 * weights, "what it computes of an image": 4 * values}
+    memory.check(needed, "This is no network of a run here.", memory.available(), RunError)
 
 
 def of_keras(layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -78,21 +78,13 @@ class Run:
         Raises:
             RunError: if the run has no network, or its file is damaged.
         """
-        import keras
-
         path = self.folder / "model.keras"
-        if not path.exists():
+        if not path.is_file():
             raise RunError(f"{self.name} has no trained network ({self.record.status})")
         if trust and self.recipe.model.name.partition(":")[1]:
             from mlplab.models.custom import load_object
 
             load_object(self.recipe.model.name, trust=True)
-        from mlplab.optim import schedules  # noqa: F401  registers the schedules of a saved optimizer
+        from mlplab.models import saving
 
-        try:
-            return keras.saving.load_model(path, safe_mode=True)
-        except Exception as error:  # a damaged file can raise nearly anything
-            reason = (
-                str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            )
-            raise RunError(f"{path} cannot be opened: {reason[:300]}") from None
+        return saving.load(path)
