@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import mlplab
+from mlplab import files
 from mlplab.errors import RunError
 from mlplab.runs import store
 from mlplab.runs.run import Run
@@ -239,7 +240,7 @@ def test_a_checkpoint_that_cannot_be_verified_leaves_the_one_before(
         written.write_bytes(written.read_bytes()[:-40])
         checkpoint.verify(written)
 
-    with pytest.raises(Exception, match=r".+"), store.atomic(path, check=torn) as file:
+    with pytest.raises(Exception, match=r".+"), files.atomic(path, check=torn) as file:
         np.savez(file, facts=np.zeros(100))
     assert checkpoint.read(path) == {"n": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["c.npz"]

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlplab import files
 from mlplab.errors import RunError, StorageError
 from mlplab.runs import store
 from mlplab.runs.record import Record
@@ -47,8 +48,8 @@ def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    store.write_text(path, "old")
-    with pytest.raises(ZeroDivisionError), store.atomic(path) as file:
+    files.write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), files.atomic(path) as file:
         file.write(b"new")
         raise ZeroDivisionError
     assert path.read_text() == "old"
@@ -56,24 +57,24 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: 
 
 
 def test_a_full_disk_is_told_in_plain_words() -> None:
-    with pytest.raises(StorageError, match="no space left"), store.storage("x"):
+    with pytest.raises(StorageError, match="no space left"), files.storage("x"):
         Path("/dev/full").write_text("x")
 
 
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    store.append_line(path, {"epoch": 1})
+    files.append_line(path, {"epoch": 1})
     with path.open("a") as file:
         file.write('{"epoch": 2, "lo')
-    assert store.read_lines(path) == [{"epoch": 1}]
-    store.append_line(path, {"epoch": 3})
-    assert store.read_lines(path) == [{"epoch": 1}, {"epoch": 3}]
+    assert files.read_lines(path) == [{"epoch": 1}]
+    files.append_line(path, {"epoch": 3})
+    assert files.read_lines(path) == [{"epoch": 1}, {"epoch": 3}]
 
 
 def test_files_have_the_modes_that_the_user_wants(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        store.write_text(tmp_path / "file", "private")
+        files.write_text(tmp_path / "file", "private")
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import mlplab
 from mlplab.cli import app
 from mlplab.errors import RunError
-from mlplab.runs import store, tidy
+from mlplab.runs import lock, store, tidy
 
 SHORT = {"training": {"epochs": 1}, "model": {"hidden": [8]}}
 
@@ -91,13 +91,13 @@ def test_links_are_not_followed(runs: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_being_written_is_left_alone(runs: Path) -> None:
-    with store.writing(runs / "a"):
+    with lock.writing(runs / "a"):
         with pytest.raises(RunError, match=f"written by process {os.getpid()} on "):
             tidy.removable(runs, ["a"])
-        with pytest.raises(RunError, match="wait for it"), store.writing(runs / "a"):
+        with pytest.raises(RunError, match="wait for it"), lock.writing(runs / "a"):
             pass
         assert tidy.rubbish(runs) == []
-    assert not (runs / "a" / store.OWNER).exists()
+    assert not (runs / "a" / lock.OWNER).exists()
 
 
 def test_gc_finds_what_killed_processes_left(runs: Path) -> None:
@@ -121,6 +121,6 @@ def test_a_run_whose_owner_is_dead_is_shown_as_interrupted(runs: Path) -> None:
     tables = json.loads(path.read_text())
     path.write_text(json.dumps({**tables, "status": "running"}))
     assert store.read_record(runs / "a").status == "interrupted"
-    with store.writing(runs / "a"):
+    with lock.writing(runs / "a"):
         assert store.read_record(runs / "a").status == "running"
     assert "interrupted" in command("--runs-dir", runs).stdout

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mlplab.cli.app import AsJson, RunName, RunsDir, app, out, print_json
-from mlplab.runs import store
+from mlplab.runs import lock, store
 from mlplab.runs.run import Run
 
 
@@ -19,7 +19,7 @@ def report(run: RunName, runs_dir: RunsDir = Path("runs"), as_json: AsJson = Fal
     if found.record.status == "running":
         path = publish(found.folder, found.record, found.recipe)
     else:
-        with store.writing(found.folder):
+        with lock.writing(found.folder):
             path = publish(found.folder, found.record, found.recipe)
     if as_json:
         print_json({"report": str(path)})

@@ -17,7 +17,7 @@ from mlplab.data.dataset import Dataset, Split, assemble, whole
 from mlplab.data.pickles import read_batch
 from mlplab.data.published import LARGEST, SHAPE, Published
 from mlplab.errors import DataError
-from mlplab.runs.store import storage
+from mlplab.files import storage
 
 CHUNK = 1 << 20
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
+from mlplab import files
 from mlplab.data.dataset import Dataset, Split
 from mlplab.errors import DataError, StorageError
-from mlplab.runs.store import atomic
+from mlplab.files import atomic
 
 FORMAT = 1
 """Raised when the files' layout, or what a reader makes of the same bytes, changes."""
@@ -99,12 +100,12 @@ def _write(path: Path, dataset: Dataset) -> None:
 def _read(path: Path) -> Dataset | None:
     """Return the cached data set; None if there is none or its checksums do not agree."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            name, class_names, data_id, skipped = json.loads(arrays["facts"].tobytes())
-            train, test = (
-                Split(*(arrays[f"{split}_{part}"] for part in ("images", "labels", "index")))
-                for split in ("train", "test")
-            )
+        arrays = files.arrays(path)
+        name, class_names, data_id, skipped = json.loads(arrays["facts"].tobytes())
+        train, test = (
+            Split(*(arrays[f"{split}_{part}"] for part in ("images", "labels", "index")))
+            for split in ("train", "test")
+        )
     except Exception:  # zip, npy and JSON each have errors of their own for damaged bytes
         return None
     with suppress(OSError):

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from mlplab.data.cache import cache_dir
 from mlplab.data.published import BASE_URL, PUBLISHED
 from mlplab.errors import DataError, nearest
-from mlplab.runs.store import storage
+from mlplab.files import storage
 
 CHUNK = 1 << 18
 PATIENCE = 30

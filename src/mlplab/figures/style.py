@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from mlplab.runs.store import atomic
+from mlplab.files import atomic
 
 # Okabe and Ito's palette: told apart with every common form of colour blindness, and in grey.
 BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"

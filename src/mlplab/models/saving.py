@@ -10,10 +10,10 @@ import keras
 
 from mlplab import memory
 from mlplab.errors import MlplabError, RunError
+from mlplab.files import storage
 from mlplab.models.dense import Dense
 from mlplab.models.dropout import Dropout
 from mlplab.models.pooling import AveragePooling2D
-from mlplab.runs.store import storage
 
 # Our layers compute what these of Keras do, faster.
 PLAIN: dict[type, Any] = {

@@ -11,10 +11,12 @@ from typing import Any, get_args
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from mlplab import config
+from mlplab import config, files
 from mlplab.errors import RecipeError, nearest
 
 Tables = dict[str, Any]
+LARGEST = 1_000_000
+"""Bytes of a recipe's file."""
 
 
 def names() -> list[str]:
@@ -40,7 +42,7 @@ def text(name_or_path: str) -> str:
             )
         return resources.files(__name__).joinpath(f"{name_or_path}.toml").read_text("utf-8")
     try:
-        return Path(name_or_path).read_text("utf-8")
+        return files.text(Path(name_or_path), LARGEST)
     except OSError as error:
         raise RecipeError(f"cannot read the recipe {name_or_path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -57,15 +59,26 @@ def load(name_or_path: str, overrides: Sequence[str] | Mapping[str, Any] = ()) -
     Raises:
         RecipeError: if the recipe or an override is wrong; the message names the key.
     """
-    try:
-        tables = tomllib.loads(text(name_or_path))
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"the recipe {name_or_path} is not TOML: {error}") from None
+    tables = parse(text(name_or_path), f"the recipe {name_or_path}")
     if isinstance(overrides, Mapping):
         pairs = _leaves(overrides)
     else:
         pairs = [parse_override(item) for item in overrides]
     return validate(override(tables, pairs))
+
+
+def parse(toml: str, what: str) -> Tables:
+    """Return the tables of TOML text.
+
+    Raises:
+        RecipeError: if ``what`` is not TOML.
+    """
+    try:
+        return tomllib.loads(toml)
+    except RecursionError:
+        raise RecipeError(f"{what} has too many brackets within brackets") from None
+    except ValueError as error:  # TOMLDecodeError, and Python's for numbers of 5,000 digits
+        raise RecipeError(f"{what} is not TOML: {error}") from None
 
 
 def parse_override(item: str) -> tuple[list[str], Any]:
@@ -84,7 +97,7 @@ def parse_override(item: str) -> tuple[list[str], Any]:
         parsed = tomllib.loads(f"value = {value.strip()}")
         if list(parsed) == ["value"]:
             return keys, parsed["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         pass
     return keys, value.strip()
 

@@ -9,8 +9,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from mlplab.files import read_lines, write_text
 from mlplab.report import speed, words
-from mlplab.runs.store import read_lines, read_record, write_text
+from mlplab.runs.store import read_record
 
 # Captions in the order of the page; a file may add a split: confusion_matrix-test.png.
 CAPTIONS = {

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mlplab.files import read_lines
 from mlplab.report.words import DASH, is_number, percent
-from mlplab.runs.store import read_lines
 
 Rows = list[tuple[str, str, str]]
 

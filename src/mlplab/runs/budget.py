@@ -1,15 +1,24 @@
-"""What a training will need of memory, before anything of it is allocated."""
+"""What a training will need of memory and disk, before anything of it is allocated."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 
 from mlplab import memory
 from mlplab.config import MLP, Recipe
 from mlplab.data import Dataset
-from mlplab.errors import RecipeError
+from mlplab.errors import RecipeError, StorageError
 from mlplab.models import mlp
+from mlplab.runs.record import Record
+
+if TYPE_CHECKING:  # which checks the memory before it makes an experiment
+    from mlplab.runs.prepare import Experiment
 
 NUMBER = 4  # bytes: weights, gradients, the optimizer's numbers and activations are float32
 PROGRAM = 500_000_000  # Python, JAX, Keras and their compiled programs
+FILES = 2**25  # bytes of events, figures and the report
 VALIDATION = 1000  # images a step of validation
 
 # Numbers that an optimizer keeps for each weight; others keep two.
@@ -36,6 +45,29 @@ def check(recipe: Recipe, dataset: Dataset) -> None:
     memory.check(parts, advice, memory.available(), RecipeError)
     device = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
     memory.check(parts, advice, device, RecipeError)
+
+
+def check_disk(experiment: "Experiment", record: Record, runs_dir: Path) -> None:
+    """Refuse to train what could not be saved.
+
+    Network and predictions, checkpoints (one beside its successor), events and figures.
+
+    Raises:
+        StorageError: with the numbers.
+    """
+    splits = experiment.splits
+    images = sum(map(len, (splits.train, splits.validation, splits.test)))
+    numbers = 2 * record.parameters + images * len(record.class_names)
+    if record.population is None:
+        # Weights, two numbers of the optimizer for each, and the best weights of a callback.
+        numbers += 2 * 4 * record.parameters
+    size = NUMBER * numbers + FILES
+    free = shutil.disk_usage(runs_dir).free
+    if free < size:
+        raise StorageError(
+            f"the run needs about {size / 2**20:.0f} MiB in {runs_dir}, where"
+            f" {free / 2**20:.0f} MiB are free; free some or choose another --runs-dir"
+        )
 
 
 def needed(recipe: Recipe, dataset: Dataset) -> dict[str, int]:

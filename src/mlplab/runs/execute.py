@@ -8,9 +8,10 @@ from datetime import datetime
 
 import jax
 
+from mlplab import files
 from mlplab.config import Recipe
 from mlplab.errors import RecipeError
-from mlplab.runs import store
+from mlplab.runs import lock, store
 from mlplab.runs.facts import Options
 from mlplab.runs.interrupt import interruptible
 from mlplab.runs.job import Job, begin, recorded
@@ -45,7 +46,7 @@ def run(recipe: Recipe, options: Options, watcher: Watcher | None = None) -> Run
     keep_compiled(watcher.on_note)
     experiment = prepare(recipe, options.data_dir, options.trust, watcher.on_note)
     folder = store.create(options.runs_dir, options.name or default_name(options, recipe))
-    with store.writing(folder):
+    with lock.writing(folder):
         job = Job(experiment, options, watcher, folder, begun)
         begin([job])
         carry_out(job, shared)
@@ -54,7 +55,7 @@ def run(recipe: Recipe, options: Options, watcher: Watcher | None = None) -> Run
 
 def carry_out(job: Job, shared: Sequence[jax.Device]) -> None:
     """Train, judge and record a run that has been begun, or taken up again."""
-    with recorded([job]), store.storage(f"the run folder {job.folder}"):
+    with recorded([job]), files.storage(f"the run folder {job.folder}"):
         model = job.experiment.model
         with interruptible() as should_stop:
             plan = replace(job.plan(should_stop), devices=shared)

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import keras
 
+from mlplab import files
+from mlplab.errors import RunError
+
 EVENTS = "tensorboard"
 
 
@@ -32,11 +35,17 @@ def cut(folder: Path, to: Mapping[str, int]) -> None:
     Args:
         folder: of the run.
         to: what :func:`sizes` returned.
+
+    Raises:
+        RunError: if a path leads out of the folder.
     """
     for path in (folder / EVENTS).rglob("*"):
         if path.is_file() and path.relative_to(folder).as_posix() not in to:
             path.unlink()
     for name, size in to.items():
         path = folder / name
+        # A checkpoint that others made may name any file.
+        if not files.inside(folder, name):
+            raise RunError(f"the checkpoint of {folder.name} names {name}, outside the run folder")
         if path.is_file() and path.stat().st_size > size:
             os.truncate(path, size)

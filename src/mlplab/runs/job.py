@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from mlplab import recipes
+from mlplab import files, recipes
 from mlplab.data import Split
 from mlplab.errors import StorageError
 from mlplab.models import saving
-from mlplab.runs import environment, growing, judge, store
+from mlplab.runs import budget, environment, growing, judge, store
 from mlplab.runs.facts import Options, first_record, now
 from mlplab.runs.prepare import Experiment
 from mlplab.runs.publish import publish
@@ -67,8 +67,8 @@ class Job:
 
     def begin(self) -> None:
         """Write what is known before training."""
-        self._check_space()
-        store.write_text(self.folder / "recipe.toml", self.recipe_text)
+        budget.check_disk(self.experiment, self.record, self.options.runs_dir)
+        files.write_text(self.folder / "recipe.toml", self.recipe_text)
         store.write_record(self.folder, self.record)
 
     def go_back(self, checkpoint: dict[str, Any] | None) -> None:
@@ -83,9 +83,9 @@ class Job:
         self.record.resumed += 1
         self.trained_before = facts["seconds"]
         self.resumed = checkpoint["training"] if checkpoint else None
-        with store.storage(str(self.folder)):
+        with files.storage(str(self.folder)):
             growing.cut(self.folder, facts["sizes"])
-        store.write_lines(self.folder / "metrics.jsonl", map(_finite, rows))
+        files.write_lines(self.folder / "metrics.jsonl", map(_finite, rows))
         store.write_record(self.folder, self.record)
 
     def _facts(self) -> dict[str, Any]:
@@ -99,25 +99,6 @@ class Job:
             "seconds": self.trained_before + time.perf_counter() - self.training_begun,
             "sizes": growing.sizes(self.folder, self.callbacks),
         }
-
-    def _check_space(self) -> None:
-        """Refuse to train what could not be saved.
-
-        Network and predictions, checkpoints (one beside its successor), events and figures.
-        """
-        splits = self.experiment.splits
-        images = sum(map(len, (splits.train, splits.validation, splits.test)))
-        numbers = 2 * self.record.parameters + images * len(self.record.class_names)
-        if self.record.population is None:
-            # Weights, two numbers of the optimizer for each, and the best weights of a callback.
-            numbers += 2 * 4 * self.record.parameters
-        needed = 4 * numbers + 2**25
-        free = shutil.disk_usage(self.folder).free
-        if free < needed:
-            raise StorageError(
-                f"the run needs about {needed / 2**20:.0f} MiB in {self.options.runs_dir}, where"
-                f" {free / 2**20:.0f} MiB are free; free some or choose another --runs-dir"
-            )
 
     def plan(
         self,
@@ -311,7 +292,7 @@ class _Journal:
         if job.experiment.selects_on_test:
             store.open_test(job.options.runs_dir, job.record)
             job.record.test_openings += 1
-        store.append_line(job.folder / "metrics.jsonl", _finite(row))
+        files.append_line(job.folder / "metrics.jsonl", _finite(row))
         job.record.epochs = int(row["epoch"])
         store.write_record(job.folder, job.record)
         job.watcher.on_row(row)

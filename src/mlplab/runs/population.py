@@ -9,10 +9,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from mlplab import recipes
+from mlplab import files, recipes
 from mlplab.config import MLP, Recipe
 from mlplab.errors import RecipeError
-from mlplab.runs import store
+from mlplab.runs import lock, store
 from mlplab.runs.execute import check, default_name
 from mlplab.runs.facts import Options
 from mlplab.runs.interrupt import interruptible
@@ -68,7 +68,7 @@ def run(
         jobs.append(Job(experiment, own, quiet, folder, begun, facts))
     with ExitStack() as stack:
         for job in jobs:
-            stack.enter_context(store.writing(job.folder))
+            stack.enter_context(lock.writing(job.folder))
         _carry_out(jobs, mode, options, watcher)
     return [Run(job.folder) for job in jobs]
 
@@ -77,7 +77,7 @@ def _carry_out(
     jobs: Sequence[Job], mode: population.Mode, options: Options, watcher: Watcher
 ) -> None:
     begin(jobs)
-    with recorded(jobs), store.storage(f"the runs folder {options.runs_dir}"):
+    with recorded(jobs), files.storage(f"the runs folder {options.runs_dir}"):
         with interruptible() as should_stop:
             _train(jobs, mode, watcher, should_stop)
         for job in jobs:

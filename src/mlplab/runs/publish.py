@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mlplab import files
 from mlplab.config import Recipe
 from mlplab.report.findings import findings
 from mlplab.report.page import write_run_page
@@ -20,7 +21,7 @@ def publish(folder: Path, record: Record, recipe: Recipe) -> Path:
     """
     if record.status == "running":
         return write_run_page(folder)  # the record is the training's to write
-    rows = store.read_lines(folder / "metrics.jsonl")
+    rows = files.read_lines(folder / "metrics.jsonl")
     record.findings = findings(record.to_json(), rows, recipe.model_dump())
     record.files = store.hashes(folder)
     store.write_record(folder, record)

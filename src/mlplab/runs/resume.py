@@ -9,7 +9,7 @@ from typing import Any
 from mlplab import recipes
 from mlplab.config import Recipe
 from mlplab.errors import RunError
-from mlplab.runs import environment, store
+from mlplab.runs import environment, lock, store
 from mlplab.runs.execute import carry_out
 from mlplab.runs.facts import KEPT, Options
 from mlplab.runs.job import Job
@@ -42,7 +42,7 @@ def resume(run: Run, options: Options, watcher: Watcher | None = None) -> Run:
     """
     begun = time.perf_counter()
     watcher = watcher or Silent()
-    with store.writing(run.folder):
+    with lock.writing(run.folder):
         record = store.read_record(run.folder)
         _check_unfinished(run, record)
         options = _options(record, options, run.folder)

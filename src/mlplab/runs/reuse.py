@@ -10,7 +10,7 @@ import numpy as np
 from mlplab import data
 from mlplab.data.images import read_image
 from mlplab.errors import DataError, RunError
-from mlplab.runs import judge, store
+from mlplab.runs import judge, lock, store
 from mlplab.runs.publish import publish
 from mlplab.runs.run import Run
 from mlplab.training import evaluate as evaluation
@@ -41,7 +41,7 @@ def evaluate(
         RecipeError: if the images are too small for the views.
         RunError: if the run has no network.
     """
-    with store.writing(run.folder):
+    with lock.writing(run.folder):
         return _evaluate(run, split, data_dir, trust, warn, views or {})
 
 

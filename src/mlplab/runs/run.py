@@ -1,6 +1,5 @@
 """A run as an object: its facts, and its files when they are asked for."""
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab import recipes
+from mlplab import files, recipes
 from mlplab.config import Recipe
-from mlplab.errors import RunError
+from mlplab.errors import RecipeError, RunError
 from mlplab.runs import store
 from mlplab.runs.record import Record
 
@@ -48,16 +47,15 @@ class Run:
     @property
     def history(self) -> list[dict[str, Any]]:
         """One row an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, seconds."""
-        return store.read_lines(self.folder / "metrics.jsonl")
+        return files.read_lines(self.folder / "metrics.jsonl")
 
     @property
     def recipe(self) -> Recipe:
         """The complete recipe; training it again gives the same result."""
         try:
-            text = (self.folder / "recipe.toml").read_text("utf-8")
-            return recipes.validate(tomllib.loads(text))
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.folder / 'recipe.toml'} cannot be read: {error}") from None
+            return recipes.load(str(self.folder / "recipe.toml"))
+        except RecipeError as error:
+            raise RunError(f"{self.name}: {error}") from None
 
     def predictions(self, split: str) -> dict[str, NDArray[np.generic]]:
         """Return ``probabilities`` float32 [n, classes], ``labels`` [n] and ``index`` [n].

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlplab import files
 from mlplab.errors import RunError
-from mlplab.runs import store
+from mlplab.runs import lock, store
 
 # What a write that was killed left behind: .record.json.0123456789abcdef
 TORN = re.compile(r"\..+\.[0-9a-f]{16}|\.saving\.keras")
@@ -48,11 +49,11 @@ def check(folder: Path) -> Check:
         path = folder / name
         if path.is_symlink():
             problems.append(f"{name}: a link, which mlplab does not make")
-        elif not store.inside(folder, name):
+        elif not files.inside(folder, name):
             problems.append(f"{name}: outside the run folder")
         elif not path.is_file():
             problems.append(f"{name}: missing")
-        elif (found := store.digest(path)) is None:
+        elif (found := files.digest(path)) is None:
             problems.append(f"{name}: cannot be read")
         elif found != recorded:
             problems.append(f"{name}: damaged or changed")
@@ -96,7 +97,7 @@ def rubbish(runs_dir: Path) -> list[Path]:
         has_record = (folder / "record.json").exists()
         if not has_record and not _only_begun(folder):
             continue  # somebody's own: not even looked at for a lock
-        if store.is_written(folder):
+        if lock.is_written(folder):
             continue
         found += _inside_run(folder) if has_record else [folder]
     return found
@@ -105,7 +106,7 @@ def rubbish(runs_dir: Path) -> list[Path]:
 def _only_begun(folder: Path) -> bool:
     """Return whether a folder holds at most what a run writes before its record."""
     names = {path.name for path in folder.iterdir()}
-    return all(n in ("recipe.toml", ".lock", store.OWNER) or TORN.fullmatch(n) for n in names)
+    return all(n in ("recipe.toml", ".lock", lock.OWNER) or TORN.fullmatch(n) for n in names)
 
 
 def _inside_run(folder: Path) -> list[Path]:
@@ -137,7 +138,7 @@ def remove(path: Path) -> None:
     """
     if (path / "record.json").exists():
         _check_unused(path)
-    with store.storage(f"{path} (to remove it)"):
+    with files.storage(f"{path} (to remove it)"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
@@ -145,7 +146,7 @@ def remove(path: Path) -> None:
 
 
 def _check_unused(folder: Path) -> None:
-    if store.is_written(folder):
+    if lock.is_written(folder):
         raise RunError(
-            f"{folder.name} is being written by {store.owner_of(folder)}; wait for it, or stop it"
+            f"{folder.name} is being written by {lock.owner_of(folder)}; wait for it, or stop it"
         )

@@ -16,8 +16,9 @@ import jax
 import keras
 import numpy as np
 
+from mlplab import files
 from mlplab.errors import RunError
-from mlplab.runs.store import atomic, storage
+from mlplab.files import atomic, storage
 
 FORMAT = 1
 """Raised when what a checkpoint holds, or what it means, changes."""
@@ -94,11 +95,11 @@ def read(path: Path) -> dict[str, Any]:
         RunError: if the file is damaged, or of another version of mlplab.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            packed = json.loads(file["facts"].tobytes())
-            version = packed.pop("format")
-            arrays = [file[str(number)] for number in range(len(file.files) - 1)]
-            value: dict[str, Any] = _unpacked({"table": packed}, arrays)
+        found = files.arrays(path)
+        packed = json.loads(found["facts"].tobytes())
+        version = packed.pop("format")
+        arrays = [found[str(number)] for number in range(len(found) - 1)]
+        value: dict[str, Any] = _unpacked({"table": packed}, arrays)
     except Exception as error:  # a damaged zip can raise nearly anything
         raise RunError(f"the checkpoint {path} is damaged: {error}") from None
     if version != FORMAT:
@@ -155,9 +156,18 @@ def callback_state(callback: keras.callbacks.Callback) -> dict[str, Any]:
             _packed(value, [])
         except _OpaqueError:
             continue
-        if key not in made_anew:
+        if key not in made_anew and not _is_setting(callback, value):
             state[key] = value
     return state
+
+
+def _is_setting(callback: keras.callbacks.Callback, value: Any) -> bool:
+    """Return whether a value is a word in a callback of Keras's or ours: these gather numbers.
+
+    Their words, paths among them, are the recipe's, whatever a checkpoint that others made says.
+    """
+    ours = type(callback).__module__.partition(".")[0] in ("keras", "mlplab")
+    return ours and isinstance(value, str)
 
 
 def restore_callback(callback: keras.callbacks.Callback, state: dict[str, Any]) -> None:
@@ -166,7 +176,8 @@ def restore_callback(callback: keras.callbacks.Callback, state: dict[str, Any]) 
         callback.set_state(state["own"])
         return
     for key, value in state.items():
-        setattr(callback, key, value)
+        if not any(_is_setting(callback, word) for word in (value, getattr(callback, key, None))):
+            setattr(callback, key, value)
 
 
 def random_state() -> dict[str, Any]:

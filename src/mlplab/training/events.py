@@ -15,7 +15,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
-from mlplab.runs.store import storage
+from mlplab.files import storage
 
 BINS = 64  # the dashboard draws 30
 

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab.runs import store
+from mlplab import files
 from mlplab.training import limit
 from mlplab.training.devices import Sharding
 from mlplab.training.engine import CHUNK_SECONDS, Plan, placed
@@ -64,7 +64,7 @@ def profile(model: keras.Model, plan: Plan, folder: Path) -> dict[str, Any]:
         "traced_steps": steps.traced,
         "seconds": time.perf_counter() - begun,
     }
-    store.write_text(folder / "table.json", json.dumps(table, indent=1) + "\n")
+    files.write_text(folder / "table.json", json.dumps(table, indent=1) + "\n")
     return table
 
 
@@ -101,7 +101,7 @@ class _Steps:
         """Write a trace of some steps, without Python's own calls."""
         options = jax.profiler.ProfileOptions()
         options.python_tracer_level = 0
-        with store.storage(str(folder)):
+        with files.storage(str(folder)):
             jax.profiler.start_trace(folder, create_perfetto_trace=True, profiler_options=options)
             try:
                 with jax.profiler.TraceAnnotation(f"{self.traced} training steps"):

@@ -1,0 +1,68 @@
+"""One writer at a time for each run folder."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from mlplab import files
+from mlplab.errors import RunError
+
+OWNER = ".owner.json"
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Be the one who writes into a run folder, until the block ends or the process dies.
+
+    The system gives the lock back when its owner dies, however that was; ``.owner.json`` says who
+    that is.
+
+    Raises:
+        RunError: if another process, or this one elsewhere, is writing there.
+        StorageError: if the folder cannot be written.
+    """
+    lock = _lock(folder)
+    with files.storage(str(folder)):
+        try:
+            lock.acquire(timeout=1)  # who only looks whether it is free holds it for a moment
+        except Timeout:
+            owner = owner_of(folder)
+            raise RunError(f"{folder.name} is being written by {owner}; wait for it") from None
+    try:
+        owner_facts = {"process": os.getpid(), "host": platform.node()}
+        files.write_text(folder / OWNER, json.dumps(owner_facts) + "\n")
+        yield
+    finally:
+        (folder / OWNER).unlink(missing_ok=True)
+        lock.release()
+
+
+def _lock(folder: Path) -> FileLock:
+    return FileLock(folder / ".lock", is_singleton=False)
+
+
+def owner_of(folder: Path) -> str:
+    """Return in words who writes into a run folder, as far as that is known."""
+    try:
+        owner = json.loads(files.text(folder / OWNER, 10_000))
+        return f"process {int(owner['process'])} on {owner['host']}"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "another process"
+
+
+def is_written(folder: Path) -> bool:
+    """Return whether some process is writing into a run folder now."""
+    lock = _lock(folder)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False  # a folder that nobody here can write
+    lock.release()
+    return False
