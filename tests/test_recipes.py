@@ -1,3 +1,4 @@
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -91,12 +92,28 @@ def test_an_unknown_recipe_is_refused_with_the_nearest_name() -> None:
         recipes.load("quickstat")
 
 
-@pytest.mark.parametrize("content", [b"a = [", b"\xff\xfe", b"seed = 1\nseed = 2"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a = [",
+        b"\xff\xfe",
+        b"seed = 1\nseed = 2",
+        pytest.param(b"a = " + 9000 * b"[", id="brackets in brackets"),
+        pytest.param(b"seed = 1" + 5000 * b"0", id="5,000 digits"),
+        pytest.param(b"#" + 1_000_001 * b" ", id="a megabyte"),
+    ],
+)
 def test_a_broken_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mine.toml"
     path.write_bytes(content)
     with pytest.raises(RecipeError, match=r"mine\.toml"):
         recipes.load(str(path))
+
+
+def test_a_recipe_that_never_ends_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(RecipeError, match="not a regular file"):
+        recipes.load(str(tmp_path / "pipe.toml"))
 
 
 def test_the_identity_of_a_configuration_leaves_out_the_seed() -> None:

@@ -18,6 +18,11 @@ def plain(text: str) -> str:
     return "".join(character if _shows(character) else INSTEAD for character in text)
 
 
+def line(text: str) -> str:
+    """Return :func:`plain` text on one line."""
+    return plain(text).replace("\n", " ").replace("\t", " ")
+
+
 def _shows(character: str) -> bool:
     if character in "\n\t":
         return True

@@ -1,12 +1,15 @@
 import gzip
+import json
 import tarfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mlplab import config
-from mlplab.data import load
+from mlplab.data import batches, load, parquet
 from mlplab.data.published import CIFAR10, CIFAR100, PUBLISHED
 from mlplab.errors import DataError
 
@@ -159,6 +162,70 @@ def test_an_archive_s_links_and_other_members_are_not_unpacked(make, nowhere):
         archive.add(nowhere / "secret", "../outside")
     assert "data_batch_1 is missing" in refused(nowhere)
     assert not (nowhere.parent / "outside").exists()
+
+
+def header(size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """The head of a member that says it has so many bytes."""
+    member = tarfile.TarInfo(f"{CIFAR10.folder}/data_batch_1")
+    member.size, member.type = size, kind
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(header(2**40), id="a terabyte announced"),
+        pytest.param(header(2**29, tarfile.XHDTYPE) + bytes(2**22), id="half a gigabyte of header"),
+        pytest.param(header(-512), id="a negative size"),
+        pytest.param(header(3 * 2**20) + bytes(2**23), id="many times its size"),
+    ],
+)
+def test_an_archive_that_would_fill_disk_or_memory_is_refused(content, nowhere, monkeypatch):
+    monkeypatch.setattr(batches, "LARGEST", 2**22)
+    (nowhere / CIFAR10.archive).write_bytes(gzip.compress(content, 1))
+    assert CIFAR10.archive in refused(nowhere)
+
+
+def test_parquet_that_unpacks_to_much_more_is_refused(make, nowhere, monkeypatch):
+    make.layout("hub", nowhere, "cifar10")
+    monkeypatch.setattr(parquet, "LARGEST", 2**20)
+    packed = {"img": [{"bytes": bytes(2**21)}], "label": [0]}
+    pq.write_table(pa.table(packed), nowhere / "cifar10/test-00000-of-00001.parquet")
+    assert "unpacks to more than 1,048,576 bytes" in refused(nowhere)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"img": [{"bytes": b"no image"}], "label": [0]}, "not an image"),
+        ({"img": [{"bytes": None}], "label": [0]}, "is missing|no encoded images"),
+        ({"img": [b"bytes alone"], "label": [0]}, "no encoded images"),
+        ({"img": [{"bytes": "/etc/passwd"}], "label": [0]}, "no encoded images"),
+        ({"img": [{"bytes": 7}], "label": [0]}, "no encoded images"),
+        ({"img": [{"bytes": b"x"}], "label": [None]}, "gaps|no whole numbers"),
+        ({"img": [{"bytes": b"x"}], "label": ["cat"]}, "no whole numbers"),
+        ({"img": [{"bytes": b"x"}], "label": [2**62]}, "outside 0 to 9"),
+        ({"label": [0]}, "should have the columns"),
+    ],
+)
+def test_columns_of_another_kind_are_refused(table, words, make, nowhere):
+    make.layout("hub", nowhere, "cifar10")
+    pq.write_table(pa.table(table), nowhere / "cifar10/test-00000-of-00001.parquet")
+    with pytest.raises(DataError, match=words):
+        load(SETTINGS["cifar10"], nowhere)
+
+
+@pytest.mark.parametrize("names", [[1] * 10, ["a"] * 9, "a word", None, [["a"]] * 10])
+def test_class_names_that_are_no_words_are_refused_or_left(names, make, nowhere):
+    make.layout("hub", nowhere, "cifar10")
+    path = nowhere / "cifar10/train-00000-of-00002.parquet"
+    features = {"features": {"label": {"names": names}}}
+    metadata = {"huggingface": json.dumps({"info": features})}
+    pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
+    if names is None:
+        assert load(SETTINGS["cifar10"], nowhere).class_names == CIFAR10.class_names
+    else:
+        assert "classes" in refused(nowhere)
 
 
 def test_class_folders_that_lack_a_class_are_refused(make, nowhere):

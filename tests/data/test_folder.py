@@ -92,6 +92,19 @@ def test_links_in_circles_are_not_followed(pets):
     assert read(pets).data_id == before
 
 
+def test_names_that_are_no_text_can_be_shown(tmp_path):
+    names = [b"line\nend", b"\x1b[2Jcleared", "turned\u202egnp".encode(), b"\xff\xfe", b"x" * 250]
+    for name in names:
+        fill(tmp_path / os.fsdecode(name), 3)
+    (tmp_path / os.fsdecode(names[0]) / os.fsdecode(b"\x1b]0;\xff.png")).write_text("damaged")
+    dataset = read(tmp_path)
+    assert len(set(dataset.class_names)) == len(names)
+    assert len(dataset.skipped) == 1
+    for text in (*dataset.class_names, *dataset.skipped):
+        assert text.encode().decode().isprintable()
+        assert "\u202e" not in text
+
+
 def test_images_lie_at_any_depth(pets):
     fill(pets / "cats" / "siamese" / "2024", 3)
     dataset = read(pets)

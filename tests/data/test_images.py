@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mlplab.data import images
 from mlplab.data.images import read_image
 from mlplab.errors import DataError
 
@@ -126,3 +129,46 @@ def test_decompression_bombs_are_refused(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 80)
     assert "more than 80 pixels" in unreadable(saved(Image.new("RGB", (9, 9))))
     assert "more than 80 pixels" in unreadable(saved(Image.new("RGB", (90, 90))))
+
+
+def test_an_image_that_says_it_is_50_000_squared_is_refused():
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + checksum
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(bytes(1000)))
+    png = b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
+    assert "pixels, which Pillow considers unsafe" in unreadable(png)
+
+
+SLOPE = (0.7 * np.add.outer(np.arange(240), np.arange(120))).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("mode", "format"),
+    [("RGB", "PNG"), ("RGBA", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("I;16", "PNG"), ("I", "TIFF"),
+     ("F", "TIFF"), ("CMYK", "TIFF")],
+)  # fmt: skip
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("shape", [(8, 8, 3), (8, 16, 1), (100, 100, 3)])
+def test_a_large_image_is_the_same_in_strips(mode, format, orientation, shape, monkeypatch):
+    if mode.startswith(("I", "F")):
+        image = Image.fromarray(SLOPE.astype({"I;16": "u2", "I": "i4", "F": "f4"}[mode]) * 100)
+    else:
+        image = Image.fromarray(SLOPE).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = saved(image, format, exif=exif)
+    whole = read_image(content, shape).astype(int)
+    monkeypatch.setattr(images, "LARGE", 1000)
+    monkeypatch.setattr(images, "STRIP", 1500)
+    difference = abs(read_image(content, shape) - whole)
+    assert difference.mean() < 2
+    assert difference.max() < 12
+
+
+def test_postscript_is_no_image(tmp_path):
+    path = tmp_path / "program.png"
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(made) (w) file\n")
+    assert "not an image" in unreadable(path)

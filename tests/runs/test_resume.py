@@ -281,3 +281,36 @@ def test_a_copied_run_can_be_resumed_elsewhere(
     other = stopped.parent / "elsewhere"
     shutil.copytree(stopped, other / "run")
     same(mlplab.resume("run", runs_dir=other), whole["schedule"])
+
+
+def tampered(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = run / "checkpoint" / store.CHECKPOINT
+    saved = checkpoint.read(path)
+    change(saved)
+    checkpoint.write(path, saved)
+
+
+def test_a_checkpoint_of_others_shortens_no_file_elsewhere(tmp_path: Path) -> None:
+    run = interrupted("schedule", tmp_path, 3, 0.5)
+    (tmp_path / "letter").write_text("not the run's")
+
+    def change(saved: dict[str, Any]) -> None:
+        saved["run"]["sizes"] = {"../letter": 0}
+
+    tampered(run, change)
+    with pytest.raises(RunError, match="outside the run folder"):
+        mlplab.resume("run", runs_dir=tmp_path)
+    assert (tmp_path / "letter").read_text() == "not the run's"
+
+
+def test_a_checkpoint_of_others_does_not_say_where_callbacks_write(tmp_path: Path) -> None:
+    run = interrupted("everything", tmp_path, 3, 0.5)
+
+    def change(saved: dict[str, Any]) -> None:
+        for state in saved["training"]["callbacks"]:
+            state["filename"] = state["filepath"] = str(tmp_path / "elsewhere")
+
+    tampered(run, change)
+    mlplab.resume("run", runs_dir=tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
+    assert (run / "log.csv").exists()

@@ -25,7 +25,13 @@ def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
     assert [store.create(tmp_path, "a").name for _ in range(3)] == ["a", "a-2", "a-3"]
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "a b", "ä", "a\n", "-x", "x" * 200])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", ".", "..", "a/b", "../a", "a b", "ä", "a\n", "-x", "x" * 200),
+        *("a\x1b[2J", "a\u202eb", "\u0430", "a\x00", "a\\b", "\uff0e\uff0e/a"),
+    ],
+)
 def test_a_name_that_could_lead_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(RunError):
         store.create(tmp_path, name)
@@ -123,4 +129,11 @@ def test_predictions_read_back_and_damage_is_named(tmp_path: Path) -> None:
     path = tmp_path / "predictions-test.npz"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(RunError, match="damaged"):
+        store.read_predictions(tmp_path, "test")
+
+
+def test_predictions_that_would_fill_the_memory_are_refused(tmp_path: Path) -> None:
+    zeros = np.zeros((2**22, 10), np.float32)
+    store.write_predictions(tmp_path, "test", zeros, np.zeros(1), np.zeros(1))
+    with pytest.raises(RunError, match="unpacks to"):
         store.read_predictions(tmp_path, "test")

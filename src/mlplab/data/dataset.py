@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab.plain import plain
+from mlplab.plain import line
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +75,7 @@ def assemble(
     skipped: tuple[str, ...] = (),
 ) -> Dataset:
     """Return the data set of these splits, with its ``data_id`` and names that can be shown."""
-    class_names = tuple(plain(name).replace("\n", " ") for name in class_names)
-    skipped = tuple(map(plain, skipped))
+    class_names, skipped = tuple(map(line, class_names)), tuple(map(line, skipped))
     return Dataset(name, class_names, train, test, _data_id(class_names, train, test), skipped)
 
 

@@ -133,20 +133,21 @@ def _read(source: Path | str | bytes, shape: Shape, name: str) -> NDArray[np.uin
         image.draft(None, (2 * max(height, width),) * 2)
         if image.width * image.height > LARGE:
             with _alone:
-                plain = _in_strips(image, mode, (width, height))
+                plain = ImageOps.exif_transpose(_in_strips(image, mode, (width, height)))
         else:
-            plain = _opaque(image, mode, _white(image))
-        turned = ImageOps.exif_transpose(plain)
-        fitted = ImageOps.fit(turned, (width, height))
+            plain = _opaque(ImageOps.exif_transpose(image), mode, _white(image))
+        fitted = ImageOps.fit(plain, (width, height))
         return np.array(fitted, dtype=np.uint8).reshape(height, width, channels)
 
 
 def _in_strips(image: Image.Image, mode: str, size: tuple[int, int]) -> Image.Image:
-    """Return the middle of a large image, opaque and no larger than the last scaling has use for.
+    """Return the middle of a large image, opaque, in the size that it will have.
 
     Strip by strip, so that there is one whole copy of the image, not five.
     """
-    if image.getexif().get(ExifTags.Base.Orientation, 1) > 4:  # it lies on its side
+    image.load()
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    if orientation > 4:  # it lies on its side
         size = size[::-1]
     share = min(image.width / size[0], image.height / size[1])
     width, height = (min(whole, math.ceil(share * side)) for whole, side in
@@ -154,13 +155,14 @@ def _in_strips(image: Image.Image, mode: str, size: tuple[int, int]) -> Image.Im
     left, top = (image.width - width) // 2, (image.height - height) // 2
     factor = max(1, int(share) // 2)
     rows = max(1, STRIP // (width * factor)) * factor
-    result = Image.new(mode, (math.ceil(width / factor), math.ceil(height / factor)))
-    result.info = image.info  # the orientation
+    reduced = Image.new(mode, (math.ceil(width / factor), math.ceil(height / factor)))
     white = _white(image)
     for row in range(0, height, rows):
         box = (left, top + row, left + width, top + min(row + rows, height))
         strip = _opaque(image.crop(box), mode, white)
-        result.paste(strip.reduce(factor), (0, row // factor))
+        reduced.paste(strip.reduce(factor), (0, row // factor))
+    result = reduced.resize(size, box=(0, 0, width / factor, height / factor))
+    result.getexif()[ExifTags.Base.Orientation] = orientation
     return result
 
 

@@ -141,8 +141,10 @@ def _check_columns(path: Path, schema: Any, kind: Published) -> str:
         raise kind.unsuitable(
             path, f"it should have the columns img and {kind.column}, and has {', '.join(types)}"
         )
+    # A word in their place would be taken for the path of a file.
     image_type = types[image_column]
-    if not pa.types.is_struct(image_type) or image_type.get_field_index("bytes") < 0:
+    encoded = pa.types.is_struct(image_type) and image_type.get_field_index("bytes") >= 0
+    if not encoded or image_type.field("bytes").type not in (pa.binary(), pa.large_binary()):
         raise kind.unsuitable(path, f"its column {image_column} has no encoded images")
     if not pa.types.is_integer(types[kind.column]):
         raise kind.unsuitable(path, f"its column {kind.column} has no whole numbers")

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import jax
 import keras
 
 from mlplab import memory
@@ -72,9 +73,7 @@ def load(path: Path) -> keras.Model:
             if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
                 raise ValueError("its description is too long")
             config = json.loads(archive.read("config.json"))
-        with keras.StatelessScope(initialize_variables=False):
-            outline = keras.saving.deserialize_keras_object(config, safe_mode=True)
-        _check_size(outline)
+        _check_size(_outline(config))
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except MlplabError:
         raise
@@ -83,9 +82,20 @@ def load(path: Path) -> keras.Model:
         raise RunError(f"{path} cannot be opened: {lines[0][:300]}") from None
 
 
-def _check_size(outline: keras.Model) -> None:
-    if not isinstance(outline, keras.Model):
+def _outline(config: Any) -> keras.Model:
+    """Put a network together whose variables have shapes, and no values."""
+    made: list[Any] = []
+
+    def make() -> None:
+        made.append(keras.saving.deserialize_keras_object(config, safe_mode=True))
+
+    jax.eval_shape(make)
+    if not isinstance(made[0], keras.Model):
         raise ValueError("it does not describe a network")
+    return made[0]
+
+
+def _check_size(outline: keras.Model) -> None:
     weights = sum(math.prod(variable.shape) for variable in outline.variables)
     values = sum(
         math.prod(side or 1 for side in tensor.shape)
