@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ PACKAGES = ("mlplab", "keras", "jax", "jaxlib", "numpy", "scipy", "scikit-learn"
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide a result."""
-    return {"python": platform.python_version()} | {
-        name: metadata.version(name) for name in PACKAGES
-    }
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+@cache
+def _version(package: str) -> str:
+    return metadata.version(package)
 
 
 def device(count: int = 1) -> dict[str, Any]:

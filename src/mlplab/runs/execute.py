@@ -1,12 +1,15 @@
 """The one function that joins data, model, optimizer, engine, judgement and record."""
 
+import gc
 import re
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 import jax
+import keras
 
 from mlplab import files
 from mlplab.config import Recipe
@@ -21,6 +24,8 @@ from mlplab.training import devices
 from mlplab.training.compilation import keep_compiled
 from mlplab.training.engine import Plan, Silent, Watcher, fit
 from mlplab.training.profile import profile
+
+_trained: weakref.WeakSet[keras.Model] = weakref.WeakSet()
 
 
 def run(recipe: Recipe, options: Options, watcher: Watcher | None = None) -> Run:
@@ -44,13 +49,25 @@ def run(recipe: Recipe, options: Options, watcher: Watcher | None = None) -> Run
     check(recipe, options)
     shared = devices.choose(options.devices)
     keep_compiled(watcher.on_note)
+    _release()
     experiment = prepare(recipe, options.data_dir, options.trust, watcher.on_note)
+    _trained.add(experiment.model)
     folder = store.create(options.runs_dir, options.name or default_name(options, recipe))
     with lock.writing(folder):
         job = Job(experiment, options, watcher, folder, begun)
         begin([job])
         carry_out(job, shared)
     return Run(folder)
+
+
+def _release() -> None:
+    """Give the memory of the networks trained before back, where nobody else holds them.
+
+    Networks refer to themselves in circles, which Python finds when it looks for such: seldom, as
+    it goes by the number of objects, not by their size.
+    """
+    if _trained:
+        gc.collect()
 
 
 def carry_out(job: Job, shared: Sequence[jax.Device]) -> None:
