@@ -113,7 +113,7 @@ def show(run: RunName, runs_dir: RunsDir = Path("runs"), as_json: AsJson = False
     for row in rows:
         history.add_row(*("–" if value is None else f"{value:.5g}" for value in row.values()))
     out.print(history)
-    out.print((found.folder / "recipe.toml").read_text("utf-8"), markup=False)
+    out.print(found.recipe_text, markup=False)
 
 
 @commands.command()

@@ -9,8 +9,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from mlplab.errors import RunError
 from mlplab.files import read_lines, write_text
 from mlplab.report import speed, words
+from mlplab.runs.run import Run
 from mlplab.runs.store import read_record
 
 # Captions in the order of the page; a file may add a split: confusion_matrix-test.png.
@@ -55,7 +57,6 @@ def run_page(folder: Path) -> str:
     if record["selected_on"] == "test":
         # Validation was the test split itself: the same figures twice would look like two.
         record["metrics"].pop("validation", None)
-    recipe = folder / "recipe.toml"
     template = _environment().get_template("page.html.j2")
     return template.render(
         record=record,
@@ -68,8 +69,15 @@ def run_page(folder: Path) -> str:
         epochs=_table(read_lines(folder / "metrics.jsonl")),
         speed=speed.tables(folder, record),
         layers=_table(record["diagnostics"].get("layers") or []),
-        recipe=recipe.read_text("utf-8", errors="replace") if recipe.is_file() else "",
+        recipe=_recipe(folder),
     )
+
+
+def _recipe(folder: Path) -> str:
+    try:
+        return Run(folder).recipe_text
+    except RunError:  # a page is made of runs that broke off, too
+        return ""
 
 
 def write_run_page(folder: Path) -> Path:

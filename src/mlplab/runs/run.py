@@ -1,5 +1,7 @@
 """A run as an object: its facts, and its files when they are asked for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,8 +54,19 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The complete recipe; training it again gives the same result."""
+        with self._own_recipe() as path:
+            return recipes.load(path)
+
+    @property
+    def recipe_text(self) -> str:
+        """The complete recipe as TOML text."""
+        with self._own_recipe() as path:
+            return recipes.text(path)
+
+    @contextmanager
+    def _own_recipe(self) -> Iterator[str]:
         try:
-            return recipes.load(str(self.folder / "recipe.toml"))
+            yield str(self.folder / "recipe.toml")
         except RecipeError as error:
             raise RunError(f"{self.name}: {error}") from None
 
