@@ -15,6 +15,7 @@ import resource
 import shutil
 import sys
 import tarfile
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -407,6 +408,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("MLPLAB_CACHE_DIR", "KERAS_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
     monkeypatch.delenv("MLPLAB_DATA_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 

@@ -13,7 +13,8 @@ ROOT = Path(mlplab.__file__).parent
 
 # A module may import from its own layer's package and from those before it.
 LAYERS = [
-    {"errors", "memory", "config", "recipes", "statistics", "runs.record", "runs.store"},
+    {"errors", "plain", "files", "memory", "config", "recipes", "statistics"}
+    | {"runs.record", "runs.lock", "runs.store"},
     {"data", "models", "optim", "figures"},
     {"training"},
     {"report"},

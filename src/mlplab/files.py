@@ -99,7 +99,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
                 row = json.loads(line)
             except (ValueError, RecursionError):
                 continue
-            if isinstance(row, dict):
+            if row and isinstance(row, dict):
                 rows.append(row)
     return rows
 

@@ -9,10 +9,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from mlplab.errors import RunError
+from mlplab import recipes
+from mlplab.errors import RecipeError
 from mlplab.files import read_lines, write_text
 from mlplab.report import speed, words
-from mlplab.runs.run import Run
 from mlplab.runs.store import read_record
 
 # Captions in the order of the page; a file may add a split: confusion_matrix-test.png.
@@ -75,8 +75,8 @@ def run_page(folder: Path) -> str:
 
 def _recipe(folder: Path) -> str:
     try:
-        return Run(folder).recipe_text
-    except RunError:  # a page is made of runs that broke off, too
+        return recipes.text(str(folder / "recipe.toml"))
+    except RecipeError:  # a page is made of runs that broke off, too
         return ""
 
 
