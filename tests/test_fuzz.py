@@ -118,9 +118,7 @@ class Forbidden:
         writes = event in self.REMOVING
         if event == "open" and isinstance(arguments[0], str | bytes):
             writes = bool(arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
-        elsewhere = writes and not os.path.abspath(os.fsdecode(arguments[0])).startswith(  # noqa: PTH100
-            self.allowed
-        )
+        elsewhere = writes and not _whole(event, arguments).startswith(self.allowed)
         if elsewhere or event in self.PROGRAMS + self.NETWORK:
             self.seen.append(f"{event} {arguments[:2]}")
 
@@ -132,6 +130,14 @@ class Forbidden:
         finally:
             self.allowed = None
         assert self.seen == []
+
+
+def _whole(event: str, arguments: tuple[Any, ...]) -> str:
+    """Return the path of what is written or removed, which may be told from an open folder."""
+    path, folder = os.fsdecode(arguments[0]), arguments[-1]
+    if event in ("os.remove", "os.rmdir", "os.mkdir") and folder >= 0:
+        path = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), path)  # noqa: PTH115, PTH118
+    return os.path.abspath(path)  # noqa: PTH100
 
 
 @pytest.fixture(scope="session")
