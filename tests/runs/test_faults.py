@@ -3,6 +3,7 @@
 A few of each here; `make torture` does the long form, and docs/reliability.md has its figures.
 """
 
+import itertools
 import os
 import random
 import resource
@@ -170,6 +171,22 @@ def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     assert done.returncode == 1
     assert "cannot write" in done.stderr
+
+
+def test_a_clock_that_jumps_changes_neither_result_nor_durations(
+    same: Same, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = mlplab.recipe("quickstart", model={"hidden": [16]}, training={"epochs": 4})
+    steady = mlplab.train(recipe, runs_dir=tmp_path, name="steady")
+    jumps = itertools.cycle((0.0, -86_400.0, 1e9, -1e9))
+    true_time = time.time
+    monkeypatch.setattr(time, "time", lambda: true_time() + next(jumps))
+    jumping = mlplab.train(recipe, runs_dir=tmp_path, name="jumping")
+    monkeypatch.undo()
+    same(jumping, steady)
+    assert all(0 <= row["seconds"] < 60 for row in jumping.history)
+    assert all(0 <= value < 60 for value in jumping.record.seconds.model_dump().values())
+    assert tidy.check(jumping.folder).problems == ()
 
 
 def at_once(count: int, folder: Path) -> None:
