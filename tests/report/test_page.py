@@ -133,6 +133,12 @@ def test_a_browser_shows_the_page_without_errors_requests_or_foreign_script(make
     from playwright.sync_api import sync_playwright
 
     hostile = make_run([HOSTILE] * 10, recipe=f"# {HOSTILE}</pre>{{{{ 7 * 7 }}}}")
+    record = json.loads((hostile / "record.json").read_text())
+    record |= {"reason": HOSTILE, "command": HOSTILE, "data": HOSTILE, "model_summary": HOSTILE}
+    record |= {"skipped": [f"{HOSTILE}: damaged"], "group": HOSTILE, "files": {HOSTILE: HOSTILE}}
+    record["device"]["name"] = record["versions"]["keras"] = HOSTILE
+    record["findings"].append({"key": HOSTILE, "text": HOSTILE, "evidence": {HOSTILE: HOSTILE}})
+    (hostile / "record.json").write_text(json.dumps(record))
     path = write_run_page(hostile)
     complaints, requests = [], []
     with sync_playwright() as playwright:
