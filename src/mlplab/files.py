@@ -23,9 +23,9 @@ from mlplab.errors import StorageError
 LONGEST_LINE = 1_000_000
 """Bytes of a line of JSON."""
 
-# A part of an archive that is both so large and so many times larger than on disk is there to fill
-# the memory: probabilities of many digits shrink to a half.
-LARGE_PART = 2**26
+# An archive that is both so large and so many times larger than on disk is there to fill the
+# memory: probabilities of many digits shrink to a half.
+LARGE = 2**26
 EXPANSION = 200
 
 
@@ -132,9 +132,9 @@ def arrays(path: Path) -> dict[str, NDArray[Any]]:
             takes on disk.
     """
     with zipfile.ZipFile(path) as archive:
-        for part in archive.infolist():
-            if part.file_size > max(LARGE_PART, EXPANSION * part.compress_size):
-                raise ValueError(f"{part.filename} unpacks to {part.file_size:,} bytes")
+        size = sum(part.file_size for part in archive.infolist())
+        if size > max(LARGE, EXPANSION * path.stat().st_size):
+            raise ValueError(f"it unpacks to {size:,} bytes")
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 

@@ -2,6 +2,8 @@
 
 import unicodedata
 
+NO_TEXT = ("Cc", "Cs", "Zl", "Zp")  # Unicode's categories: control, surrogates, separators
+
 # They turn the direction of the text that follows, so that it reads as something else.
 TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 INSTEAD = "\ufffd"
@@ -15,6 +17,7 @@ def plain(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
+    text = text.replace("\r\n", "\n")
     return "".join(character if _shows(character) else INSTEAD for character in text)
 
 
@@ -26,4 +29,4 @@ def line(text: str) -> str:
 def _shows(character: str) -> bool:
     if character in "\n\t":
         return True
-    return unicodedata.category(character) not in ("Cc", "Cs") and character not in TURNING
+    return unicodedata.category(character) not in NO_TEXT and character not in TURNING

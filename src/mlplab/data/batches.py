@@ -20,6 +20,7 @@ from mlplab.errors import DataError
 from mlplab.files import storage
 
 CHUNK = 1 << 20
+MEMBERS = 1000  # of an archive; the published ones have a dozen
 
 
 def unpacked_source(folder: Path, kind: Published) -> Source | None:
@@ -74,8 +75,11 @@ def _unpack(path: Path, folder: Path, kind: Published) -> None:
     too_large = kind.unsuitable(path, f"it unpacks to more than {LARGEST:,} bytes")
     with gzip.open(path) as unpacked:
         stream = _Bounded(unpacked, too_large)
-        with tarfile.open(fileobj=stream) as archive:  # type: ignore[call-overload]
-            for member in archive:
+        # Plain: an archive within the archive would be unpacked past all bounds.
+        with tarfile.open(fileobj=stream, mode="r:") as archive:  # type: ignore[call-overload]
+            for number, member in enumerate(archive):
+                if number > MEMBERS or member.size > LARGEST:
+                    raise too_large
                 if member.size < 0:  # which tarfile would follow backwards, for ever
                     raise tarfile.ReadError("a member of negative size")
                 if member.name in wanted and member.isreg():

@@ -80,7 +80,8 @@ def decoded(source: Source, warn: Warn) -> Dataset:
         return dataset
     dataset = source.read()
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for part in (cache_dir(), folder):  # the mode is that of the last folder alone
+            part.mkdir(parents=True, exist_ok=True, mode=0o700)
         _write(path, dataset)
         _tidy(folder)
     except (OSError, StorageError) as error:

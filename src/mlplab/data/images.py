@@ -26,7 +26,7 @@ FORMATS = (
     *("PPM", "TGA", "ICO", "ICNS", "PCX", "SGI", "QOI", "DDS"),
 )
 
-LARGE = 1 << 24
+LARGE = 1 << 22
 """Pixels above which an image is read alone, and in strips: decoded, it takes up to 1.5 GB."""
 
 STRIP = 1 << 20

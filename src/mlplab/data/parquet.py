@@ -20,7 +20,8 @@ from mlplab.errors import DataError
 
 IMAGE_COLUMNS = ("img", "image")
 FORMATS = ("PNG", "WEBP", "JPEG")  # trying no others saves a third of the time
-ROWS_AT_A_TIME = 2000
+ROWS_AT_A_TIME = 100
+LARGEST_IMAGE = 100_000  # bytes, encoded; one of 32×32 takes 3,000
 
 
 def source(folder: Path, kind: Published) -> Source | None:
@@ -116,7 +117,7 @@ def _check_size(path: Path, metadata: Any, kind: Published) -> None:
 
 
 def _rows(path: Path, table: Any, kind: Published) -> Iterator[tuple[list[Any], NDArray[np.int64]]]:
-    """Yield encoded images and labels, some thousand at a time."""
+    """Yield encoded images and labels, some at a time."""
     import pyarrow as pa
 
     image_column = _check_columns(path, table.schema_arrow, kind)
@@ -125,6 +126,9 @@ def _rows(path: Path, table: Any, kind: Published) -> Iterator[tuple[list[Any], 
             numbers = batch.column(kind.column)
             if numbers.null_count:
                 raise kind.unsuitable(path, f"its column {kind.column} has gaps")
+            # A value that rows share stands in the file once, and is read for each of them.
+            if batch.nbytes > LARGEST_IMAGE * ROWS_AT_A_TIME:
+                raise kind.unsuitable(path, "its images are too large")
             encoded = batch.column(image_column).field("bytes").to_pylist()
             yield encoded, numbers.to_numpy(zero_copy_only=False)
     except (pa.ArrowException, OSError) as error:

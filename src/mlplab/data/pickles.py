@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab.data.published import Published
+from mlplab.data.published import LARGEST, Published
 from mlplab.errors import DataError
 
 
@@ -28,6 +28,8 @@ def read_batch(path: Path, kind: Published) -> dict[str, Any]:
         DataError: the file is damaged, or asks for something that image data has no need of.
     """
     try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"more than {LARGEST:,} bytes")
         content = path.read_bytes()
         batch = _Unpickler(content).load()
         return {_text(key): _finished(value) for key, value in batch.items()}
@@ -90,16 +92,20 @@ OPCODES = (
     *(pickle.GLOBAL, pickle.STACK_GLOBAL, pickle.REDUCE, pickle.BUILD),
 )
 
+LONGEST_WORD = 200
+
 _READERS: dict[int, Callable[[Any], None]] = pickle._Unpickler.dispatch
 
 
 class _Unpickler(pickle._Unpickler):
     stack: list[Any]
+    memo: dict[int, Any]
+    readline: Callable[[], bytes]
     pop_mark: Callable[[], list[Any]]
 
     def __init__(self, content: bytes) -> None:
         super().__init__(io.BytesIO(content), encoding="bytes")
-        self.to_encode = len(content)
+        self.to_encode = self.largest_number = len(content)
 
     def find_class(self, module: str, name: str) -> Any:
         """Answer with stand-ins alone."""
@@ -115,7 +121,7 @@ class _Unpickler(pickle._Unpickler):
             ("__builtin__", "bytes"): self._empty,
         }
         if (module, name) not in known:
-            self._refuse(f"{module}.{name}")
+            self._refuse(f"{module}.{name}"[:LONGEST_WORD])
         return known[module, name]
 
     def _refuse(self, what: str) -> NoReturn:
@@ -135,10 +141,17 @@ class _Unpickler(pickle._Unpickler):
         self._fill(self.stack[-1], items)
 
     def _fill(self, table: dict[Any, Any], items: list[Any]) -> None:
-        """Fill a dict whose keys are words: the hash of tuples in tuples can take for ever."""
-        if not all(isinstance(key, str | bytes | int) for key in items[::2]):
+        """Fill a dict whose keys are words: other keys can be chosen so that it takes for ever."""
+        if not all(isinstance(key, str | bytes) for key in items[::2]):
             self._refuse("keys that are not words")
         table.update(zip(items[::2], items[1::2], strict=True))
+
+    def _put(self) -> None:
+        """Keep what was read under a number; which, the file's writer counts from 0."""
+        number = int(self.readline()[:-1])
+        if not 0 <= number <= self.largest_number:
+            self._refuse("a number that is out of order")
+        self.memo[number] = self.stack[-1]
 
     def _build(self) -> None:
         """Give a stand-in its state; anything else has none to be given."""
@@ -177,6 +190,7 @@ class _Unpickler(pickle._Unpickler):
         pickle.SETITEMS[0]: _set_items,
         pickle.DICT[0]: _dict,
         pickle.BUILD[0]: _build,
+        pickle.PUT[0]: _put,
         # Read as bytes: Python would fill as many as the pickle says with zeros first.
         pickle.BYTEARRAY8[0]: _READERS[pickle.BINBYTES8[0]],
     }
@@ -192,6 +206,8 @@ def _from_buffer(raw: bytes, dtype: _DType, shape: Any, order: Any) -> NDArray[A
 def _text(value: Any) -> str:
     if not isinstance(value, str | bytes | int):  # lists in lists can be written out for ever
         raise TypeError("a word is something else")
+    if not isinstance(value, int) and len(value) > LONGEST_WORD:
+        raise TypeError("a word is too long")
     return value.decode("latin1") if isinstance(value, bytes) else str(value)
 
 

@@ -1,11 +1,13 @@
 """A network in a file, and in words."""
 
+import io
 import json
 import math
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import jax
 import keras
 
@@ -24,6 +26,7 @@ PLAIN: dict[type, Any] = {
 }
 
 MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
+OVERHEAD = 100_000  # bytes of HDF5 and of the description, for each variable
 LARGEST_CONFIG = 4_000_000
 """Bytes; a network of a thousand layers takes one million."""
 
@@ -73,7 +76,13 @@ def load(path: Path) -> keras.Model:
             if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
                 raise ValueError("its description is too long")
             config = json.loads(archive.read("config.json"))
-        _check_size(_outline(config))
+            outline = _outline(config)
+            _check_size(outline)
+            numbers = sum(math.prod(variable.shape) for variable in outline.variables)
+            bound = 8 * numbers + OVERHEAD * (1 + len(outline.variables))
+            if sum(part.file_size for part in archive.infolist()) > bound:
+                raise ValueError("its weights are larger than its network")
+            _check_arrays(archive, outline)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except MlplabError:
         raise
@@ -93,6 +102,18 @@ def _outline(config: Any) -> keras.Model:
     if not isinstance(made[0], keras.Model):
         raise ValueError("it does not describe a network")
     return made[0]
+
+
+def _check_arrays(archive: zipfile.ZipFile, outline: keras.Model) -> None:
+    """Refuse arrays that are larger than any of the network: each is read before it is compared."""
+    largest = max((math.prod(variable.shape) for variable in outline.variables), default=0)
+
+    def check(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.size > max(largest, 1000):
+            raise ValueError(f"its array {name} is larger than its network")
+
+    with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
+        file.visititems(check)
 
 
 def _check_size(outline: keras.Model) -> None:

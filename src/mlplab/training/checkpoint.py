@@ -175,8 +175,12 @@ def restore_callback(callback: keras.callbacks.Callback, state: dict[str, Any]) 
     if hasattr(callback, "set_state"):
         callback.set_state(state["own"])
         return
+    own = callback_state(callback)
+    ours = type(callback).__module__.partition(".")[0] in ("keras", "mlplab")
     for key, value in state.items():
-        if not any(_is_setting(callback, word) for word in (value, getattr(callback, key, None))):
+        if key.startswith("__") or (ours and key not in own):
+            continue
+        if not _is_setting(callback, value):
             setattr(callback, key, value)
 
 

@@ -33,7 +33,8 @@ def keep_compiled(warn: Callable[[str], None]) -> None:
     """
     folder = cache_dir() / "compiled"
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for part in (cache_dir(), folder):  # the mode is that of the last folder alone
+            part.mkdir(parents=True, exist_ok=True, mode=0o700)
         facts = folder.stat()
     except OSError as error:
         warn(f"compiled programs are not kept: {folder}: {error.strerror}")
