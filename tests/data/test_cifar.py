@@ -177,6 +177,8 @@ def header(size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
         pytest.param(header(2**40), id="a terabyte announced"),
         pytest.param(header(2**29, tarfile.XHDTYPE) + bytes(2**22), id="half a gigabyte of header"),
         pytest.param(header(-512), id="a negative size"),
+        pytest.param(gzip.compress(header(0) + bytes(2**23)), id="an archive in the archive"),
+        pytest.param(1100 * header(0), id="too many members"),
         pytest.param(header(3 * 2**20) + bytes(2**23), id="many times its size"),
     ],
 )

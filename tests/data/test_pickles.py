@@ -103,6 +103,8 @@ def doubled(times: int, inner: bytes, pair: bytes) -> bytes:
         pytest.param(b"\x80\x02}r\xff\xff\xff\x7f.", id="a memo of 2**31 places"),
         pytest.param(b"\x80\x02}X\x01\x00\x00\x00aB\xff\xff\xff\x7fxs.", id="2 GB announced"),
         pytest.param(b"\x80\x05}\x96\x00\x00\x00\x00\xff\x00\x00\x00x.", id="a terabyte announced"),
+        pytest.param(b"\x80\x02}K\x01Ns.", id="a key that could be chosen by its hash"),
+        pytest.param(b"\x80\x02}p" + str(2**61 - 1).encode() + b"\n.", id="a number out of order"),
         pytest.param(b"\x80\x02}" + doubled(60, b"N", b"\x86") + b"Ns.", id="a key of 2**60 parts"),
     ],
 )  # fmt: skip

@@ -303,11 +303,23 @@ def test_a_checkpoint_of_others_shortens_no_file_elsewhere(tmp_path: Path) -> No
     assert (tmp_path / "letter").read_text() == "not the run's"
 
 
+def test_a_link_in_a_run_of_others_is_not_followed(tmp_path: Path) -> None:
+    run = interrupted("schedule", tmp_path, 3, 0.5)
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "one").write_text("not the run's")
+    shutil.rmtree(run / "tensorboard", ignore_errors=True)
+    (run / "tensorboard").symlink_to(tmp_path / "letters")
+    with pytest.raises(RunError, match="outside the run folder"):
+        mlplab.resume("run", runs_dir=tmp_path)
+    assert (tmp_path / "letters" / "one").exists()
+
+
 def test_a_checkpoint_of_others_does_not_say_where_callbacks_write(tmp_path: Path) -> None:
     run = interrupted("everything", tmp_path, 3, 0.5)
 
     def change(saved: dict[str, Any]) -> None:
         for state in saved["training"]["callbacks"]:
+            state["__dict__"] = {"filename": str(tmp_path / "elsewhere")}
             state["filename"] = state["filepath"] = str(tmp_path / "elsewhere")
 
     tampered(run, change)
