@@ -298,16 +298,21 @@ def read_checkpoint(content: bytes, folder: Path) -> None:
     checkpoint.read(folder / "training.npz")
 
 
-def read_network(content: bytes, folder: Path) -> None:
-    """Change the description within a network's file, the rest left as it was."""
-    original, _, changed = content.partition(b"|||")
-    with zipfile.ZipFile(io.BytesIO(bytes.fromhex(original.decode()))) as old:
-        parts = {name: old.read(name) for name in old.namelist()}
-    parts["config.json"] = changed
-    with zipfile.ZipFile(folder / "model.keras", "w") as new:
-        for name, part in parts.items():
-            new.writestr(name, part)
+def read_network_file(content: bytes, folder: Path) -> None:
+    (folder / "model.keras").write_bytes(content)
     saving.load(folder / "model.keras")
+
+
+def read_network(parts: dict[str, bytes]) -> Reader:
+    """Change the description within a network's file, the rest left as it was."""
+
+    def read(content: bytes, folder: Path) -> None:
+        with zipfile.ZipFile(folder / "model.keras", "w") as new:
+            for name, part in (parts | {"config.json": content}).items():
+                new.writestr(name, part)
+        saving.load(folder / "model.keras")
+
+    return read
 
 
 READERS = (
@@ -341,23 +346,11 @@ def seeds(request: pytest.FixtureRequest) -> Callable[[str], tuple[list[bytes], 
             return [request.getfixturevalue("saved_training")], read_checkpoint
         run: Path = request.getfixturevalue("whole_run")
         if name == "network":
-            whole = (run / "model.keras").read_bytes()
-            with zipfile.ZipFile(io.BytesIO(whole)) as file:
-                description = file.read("config.json")
-            return [description], lambda content, folder: read_network(
-                whole.hex().encode() + b"|||" + content, folder
-            )
+            with zipfile.ZipFile(run / "model.keras") as file:
+                parts = {part: file.read(part) for part in file.namelist()}
+            return [parts["config.json"]], read_network(parts)
         if name == "network file":
-            return (
-                [(run / "model.keras").read_bytes()],
-                lambda content, folder: (
-                    (
-                        (folder / "model.keras").write_bytes(content),
-                        saving.load(folder / "model.keras"),
-                    )[0]
-                    and None
-                ),
-            )
+            return [(run / "model.keras").read_bytes()], read_network_file
         path = {"record": "record.json", "metrics": "metrics.jsonl", "run recipe": "recipe.toml"}
         file_name = path.get(name, "predictions-test.npz")
         return [(run / file_name).read_bytes()], read_run(file_name, run)

@@ -123,3 +123,18 @@ def all_groups(file: h5py.File) -> list[str]:
 def test_damaged_files_are_named(content: bytes, path: Path) -> None:
     path.write_bytes(content)
     assert str(path) in refused(path)
+
+
+def test_an_array_larger_than_its_network_is_refused(path: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    (tmp_path / "weights.h5").write_bytes(parts["model.weights.h5"])
+    with h5py.File(tmp_path / "weights.h5", "r+") as file:
+        kernel = next(f"{name}/vars/0" for name in all_groups(file) if f"{name}/vars/0" in file)
+        del file[kernel]
+        file.create_dataset(kernel, (350_000_000,), np.float32, chunks=(1000,))
+    parts["model.weights.h5"] = (tmp_path / "weights.h5").read_bytes()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    assert "larger than its network" in refused(path)

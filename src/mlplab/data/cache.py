@@ -47,6 +47,12 @@ def cache_dir() -> Path:
     return platformdirs.user_cache_path("mlplab", appauthor=False)
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder of the cache, closed to others; of ``mkdir``'s mode parents have nothing."""
+    for part in (cache_dir(), folder):
+        part.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
 def content_fingerprint(files: Sequence[Path], *settings: object) -> str:
     """Return a fingerprint of the files' names and content, and of the settings that matter.
 
@@ -80,8 +86,7 @@ def decoded(source: Source, warn: Warn) -> Dataset:
         return dataset
     dataset = source.read()
     try:
-        for part in (cache_dir(), folder):  # the mode is that of the last folder alone
-            part.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(folder)
         _write(path, dataset)
         _tidy(folder)
     except (OSError, StorageError) as error:

@@ -1,9 +1,9 @@
 """A network in a file, and in words."""
 
-import io
 import json
 import math
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +77,9 @@ def load(path: Path) -> keras.Model:
                 raise ValueError("its description is too long")
             config = json.loads(archive.read("config.json"))
             outline = _outline(config)
-            _check_size(outline)
-            numbers = sum(math.prod(variable.shape) for variable in outline.variables)
-            bound = 8 * numbers + OVERHEAD * (1 + len(outline.variables))
-            if sum(part.file_size for part in archive.infolist()) > bound:
-                raise ValueError("its weights are larger than its network")
-            _check_arrays(archive, outline)
+            numbers = [math.prod(variable.shape) for variable in outline.variables]
+            _check_size(outline, sum(numbers))
+            _check_arrays(archive, numbers)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except MlplabError:
         raise
@@ -104,20 +101,22 @@ def _outline(config: Any) -> keras.Model:
     return made[0]
 
 
-def _check_arrays(archive: zipfile.ZipFile, outline: keras.Model) -> None:
-    """Refuse arrays that are larger than any of the network: each is read before it is compared."""
-    largest = max((math.prod(variable.shape) for variable in outline.variables), default=0)
+def _check_arrays(archive: zipfile.ZipFile, numbers: Sequence[int]) -> None:
+    """Refuse arrays larger than the network's: each would be read before it is compared."""
+    bound = 8 * sum(numbers) + OVERHEAD * (1 + len(numbers))
+    if sum(part.file_size for part in archive.infolist()) > bound:
+        raise ValueError("its weights are larger than its network")
+    largest = max(numbers, default=0)
 
     def check(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.size > max(largest, 1000):
             raise ValueError(f"its array {name} is larger than its network")
 
-    with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
+    with archive.open("model.weights.h5") as part, h5py.File(part, "r") as file:
         file.visititems(check)
 
 
-def _check_size(outline: keras.Model) -> None:
-    weights = sum(math.prod(variable.shape) for variable in outline.variables)
+def _check_size(outline: keras.Model, weights: int) -> None:
     values = sum(
         math.prod(side or 1 for side in tensor.shape)
         for layer in outline.layers

@@ -166,8 +166,11 @@ def _is_setting(callback: keras.callbacks.Callback, value: Any) -> bool:
 
     Their words, paths among them, are the recipe's, whatever a checkpoint that others made says.
     """
-    ours = type(callback).__module__.partition(".")[0] in ("keras", "mlplab")
-    return ours and isinstance(value, str)
+    return _is_known(callback) and isinstance(value, str)
+
+
+def _is_known(callback: keras.callbacks.Callback) -> bool:
+    return type(callback).__module__.partition(".")[0] in ("keras", "mlplab")
 
 
 def restore_callback(callback: keras.callbacks.Callback, state: dict[str, Any]) -> None:
@@ -176,9 +179,8 @@ def restore_callback(callback: keras.callbacks.Callback, state: dict[str, Any]) 
         callback.set_state(state["own"])
         return
     own = callback_state(callback)
-    ours = type(callback).__module__.partition(".")[0] in ("keras", "mlplab")
     for key, value in state.items():
-        if key.startswith("__") or (ours and key not in own):
+        if key.startswith("__") or (_is_known(callback) and key not in own):
             continue
         if not _is_setting(callback, value):
             setattr(callback, key, value)

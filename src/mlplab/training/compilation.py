@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax
 from jax.stages import Compiled, Lowered
 
-from mlplab.data.cache import cache_dir
+from mlplab.data.cache import cache_dir, make_private
 
 LARGEST = 2**29  # bytes in all; the programs used longest ago go first
 
@@ -33,8 +33,7 @@ def keep_compiled(warn: Callable[[str], None]) -> None:
     """
     folder = cache_dir() / "compiled"
     try:
-        for part in (cache_dir(), folder):  # the mode is that of the last folder alone
-            part.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(folder)
         facts = folder.stat()
     except OSError as error:
         warn(f"compiled programs are not kept: {folder}: {error.strerror}")
