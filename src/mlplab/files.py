@@ -18,10 +18,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab.errors import StorageError
+from mlplab.errors import RunError, StorageError
 
 LONGEST_LINE = 1_000_000
 """Bytes of a line of JSON."""
+LARGEST_LINES = 2**26
+"""Bytes of a file of JSON lines: 100,000 epochs, or openings of test splits, take 40 MB."""
 
 # An archive that is both so large and so many times larger than on disk is there to fill the
 # memory: probabilities of many digits shrink to a half.
@@ -89,10 +91,16 @@ def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a file of JSON lines; a line torn by a crash is left out."""
+    """Return the rows of a file of JSON lines; a line torn by a crash is left out.
+
+    Raises:
+        RunError: if it is larger than what mlplab writes.
+    """
     rows: list[dict[str, Any]] = []
     if not path.is_file():
         return rows
+    if path.stat().st_size > LARGEST_LINES:
+        raise RunError(f"{path} is larger than {LARGEST_LINES:,} bytes, which no run needs")
     with path.open("rb") as file:
         while line := file.readline(LONGEST_LINE):
             try:

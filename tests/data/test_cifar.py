@@ -1,5 +1,6 @@
 import gzip
 import json
+import resource
 import tarfile
 from pathlib import Path
 
@@ -253,3 +254,16 @@ def test_the_real_cifar10(cifar10_dir, monkeypatch):
     assert first.train.images.mean(axis=(0, 1, 2)).round(1).tolist() == [125.3, 123.0, 113.9]
     assert again.data_id == first.data_id
     assert (again.train.images == first.train.images).all()
+
+
+def test_a_value_that_many_rows_share_is_in_memory_once(make, nowhere):
+    make.layout("hub", nowhere, "cifar10")
+    value = pa.DictionaryArray.from_arrays(pa.array([0] * 100), pa.array([bytes(40_000_000)]))
+    table = pa.table({"img": pa.StructArray.from_arrays([value], ["bytes"]), "label": [0] * 100})
+    path = nowhere / "cifar10/test-00000-of-00001.parquet"
+    pq.write_table(table, path, store_schema=False, dictionary_pagesize_limit=2**30)
+    assert path.stat().st_size < 100_000_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "images are too large" in refused(nowhere)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    assert grown < 1e9  # of 4e9, one value for each row

@@ -139,7 +139,7 @@ def test_an_image_that_says_it_is_50_000_squared_is_refused():
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0))
     pixels = chunk(b"IDAT", zlib.compress(bytes(1000)))
     png = b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
-    assert "pixels, which Pillow considers unsafe" in unreadable(png)
+    assert "pixels; make it smaller" in unreadable(png)
 
 
 SLOPE = (0.7 * np.add.outer(np.arange(240), np.arange(120))).astype(np.uint8)
@@ -172,3 +172,14 @@ def test_postscript_is_no_image(tmp_path):
     path = tmp_path / "program.png"
     path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(made) (w) file\n")
     assert "not an image" in unreadable(path)
+
+
+def test_a_jpeg_of_a_thousand_scans_is_refused_and_one_of_ten_read(monkeypatch):
+    usual = saved(Image.effect_noise((64, 64), 40), "JPEG", progressive=True)
+    assert read_image(usual, COLOUR).shape == COLOUR
+    last = usual.rindex(b"\xff\xda")
+    monkeypatch.setattr(images, "SCANNED", 64 * 64 * 50)
+    assert read_image(usual, COLOUR).shape == COLOUR
+    repeated = usual[:last] + usual[last:-2] * 1000 + usual[-2:]
+    assert "1,00" in unreadable(repeated)
+    assert "scans" in unreadable(repeated)

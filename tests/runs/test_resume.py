@@ -17,7 +17,7 @@ import pytest
 import mlplab
 from mlplab import files
 from mlplab.errors import RunError
-from mlplab.runs import store
+from mlplab.runs import store, tidy
 from mlplab.runs.run import Run
 from mlplab.training import checkpoint
 from mlplab.training.engine import Silent
@@ -220,8 +220,39 @@ def test_a_damaged_checkpoint_is_named_and_not_read(stopped: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
-    with pytest.raises(RunError, match=r"checkpoint .* is damaged"):
+    with pytest.raises(
+        RunError, match=r"checkpoint .* is damaged.*; remove it, and `mlplab resume`"
+    ):
         mlplab.resume("run", runs_dir=stopped.parent)
+    assert "is damaged" in tidy.check(stopped).problems[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda saved: saved["training"].pop("rows"), "training.rows is wrong"),
+        (lambda saved: saved["run"].update(seconds="long"), "run.seconds is wrong"),
+        (lambda saved: saved["training"].update(epoch=-1), "training.epoch is wrong"),
+        (lambda saved: saved["training"]["state"][0].pop(), "does not fit this network"),
+    ],
+)
+def test_a_checkpoint_of_other_parts_is_refused(
+    change: Callable[[dict[str, Any]], Any], words: str, stopped: Path
+) -> None:
+    tampered(stopped, change)
+    with pytest.raises(RunError, match=words):
+        mlplab.resume("run", runs_dir=stopped.parent)
+
+
+def test_last_is_the_last_that_can_be_gone_on_with(stopped: Path, whole: dict[str, Run]) -> None:
+    shutil.copytree(whole["schedule"].folder, stopped.parent / "later")
+    record = store.read_record(stopped.parent / "later")
+    store.write_record(stopped.parent / "later", record.model_copy(update={"started": "9999"}))
+    assert store.find(stopped.parent, "last").name == "later"
+    assert store.find(stopped.parent, "last", unfinished=True) == stopped
+    shutil.rmtree(stopped)
+    with pytest.raises(RunError, match="nothing to go on with"):
+        store.find(stopped.parent, "last", unfinished=True)
 
 
 def test_a_finished_run_has_nothing_to_go_on_with(whole: dict[str, Run]) -> None:
@@ -309,7 +340,7 @@ def test_a_link_in_a_run_of_others_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "letters" / "one").write_text("not the run's")
     shutil.rmtree(run / "tensorboard", ignore_errors=True)
     (run / "tensorboard").symlink_to(tmp_path / "letters")
-    with pytest.raises(RunError, match="outside the run folder"):
+    with pytest.raises(RunError, match="is a link"):
         mlplab.resume("run", runs_dir=tmp_path)
     assert (tmp_path / "letters" / "one").exists()
 

@@ -77,6 +77,13 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     assert files.read_lines(path) == [{"epoch": 1}, {"epoch": 3}]
 
 
+def test_a_file_of_lines_that_no_run_writes_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "metrics.jsonl").open("wb") as file:
+        file.truncate(files.LARGEST_LINES + 1)
+    with pytest.raises(RunError, match="larger than"):
+        files.read_lines(tmp_path / "metrics.jsonl")
+
+
 def test_files_have_the_modes_that_the_user_wants(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:

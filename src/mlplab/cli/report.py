@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from mlplab.cli.app import AsJson, RunName, RunsDir, app, out, print_json
-from mlplab.runs import lock, store
+from mlplab.cli import show
+from mlplab.cli.app import AsJson, RunName, RunsDir, app, note, out, print_json
+from mlplab.runs import lock, store, tidy
 from mlplab.runs.run import Run
 
 
@@ -13,14 +14,20 @@ def report(run: RunName, runs_dir: RunsDir = Path("runs"), as_json: AsJson = Fal
 
     Example: mlplab report last
     """
-    from mlplab.runs.publish import publish
+    from mlplab.runs.publish import publish_again
 
     found = Run(store.find(runs_dir, run))
-    if found.record.status == "running":
-        path = publish(found.folder, found.record, found.recipe)
+    record = found.record
+    if record.status == "running":
+        path = publish_again(found.folder, record, found.recipe)
     else:
+        for problem in tidy.check(found.folder).problems:
+            note(f"{found.name}: {problem}; the page is made of what is there")
         with lock.writing(found.folder):
-            path = publish(found.folder, found.record, found.recipe)
+            path = publish_again(found.folder, record, found.recipe)
+    if record.status != "finished":
+        epochs = show.counted(record.epochs, "epoch")
+        note(f"{found.name} is {record.status}: the page shows what there is, {epochs} so far")
     if as_json:
         print_json({"report": str(path)})
     else:

@@ -23,9 +23,11 @@ def resume(
 ) -> None:
     """Go on with an interrupted run, to the result that it would have had.
 
+    'last' is the last that has not ended.
+
     Example: mlplab resume last
     """
-    found = Run(store.find(runs_dir, run))
+    found = Run(store.find(runs_dir, run, unfinished=True))
 
     from mlplab.runs import facts
     from mlplab.runs import resume as resuming

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlplab.cli import show as shown
-from mlplab.cli.app import AsJson, RunName, RunsDir, app, err, out, print_json
+from mlplab.cli.app import AsJson, RunName, RunsDir, app, note, out, print_json
 from mlplab.errors import RunError
 from mlplab.runs import store, tidy
 from mlplab.runs.record import Record
@@ -42,7 +42,7 @@ def listing(
         try:
             records.append(store.read_record(folder))
         except RunError as error:
-            err.print(f"[yellow]note:[/yellow] left out: {error}")
+            note(f"left out: {error}")
     wanted = {"recipe": recipe, "group": group, "status": status}
     records = [r for r in records if all(v in (None, getattr(r, k)) for k, v in wanted.items())]
     records.sort(key=lambda record: _key(record, sort))
@@ -137,8 +137,14 @@ def check(
         for found in damaged:
             for problem in found.problems:
                 out.print(f"[red]{escape(found.name)}[/red]: {escape(problem)}")
+        for found in checks:
+            if found.unknown:
+                note(f"{found.name}: not in its record: {', '.join(found.unknown)}")
         files = sum(found.files for found in checks)
-        out.print(f"{len(checks)} runs, {files} files compared, {len(damaged)} runs damaged")
+        out.print(
+            f"{shown.counted(len(checks), 'run')}, {shown.counted(files, 'file')} compared,"
+            f" {shown.counted(len(damaged), 'run')} damaged"
+        )
     if damaged:
         raise typer.Exit(1)
 
@@ -177,9 +183,7 @@ def _remove(paths: list[Path], runs_dir: Path, yes: bool) -> None:
     for path, size in sizes.items():
         name = path.relative_to(runs_dir) if path.is_relative_to(runs_dir) else path
         out.print(f"{escape(str(name))}  [dim]{size / 1e6:.1f} MB[/dim]")
-    total = (
-        f"{len(paths)} {'path' if len(paths) == 1 else 'paths'}, {sum(sizes.values()) / 1e6:.1f} MB"
-    )
+    total = f"{shown.counted(len(paths), 'path')}, {sum(sizes.values()) / 1e6:.1f} MB"
     if not yes and not typer.confirm(f"remove these ({total})?"):
         out.print("nothing was removed")
         return

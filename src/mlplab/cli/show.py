@@ -76,10 +76,12 @@ def _print(console: Console, content: Mapping[str, Any]) -> None:
 def openings(ledger: dict[str, int]) -> str:
     """Return a ledger in words: ``37 times, for 12 configurations``."""
     times, configurations = ledger.get("openings", 0), ledger.get("configurations", 0)
-    return (
-        f"{times} time{'s' * (times != 1)},"
-        f" for {configurations} configuration{'s' * (configurations != 1)}"
-    )
+    return f"{counted(times, 'time')}, for {counted(configurations, 'configuration')}"
+
+
+def counted(number: int, thing: str) -> str:
+    """Return ``1 run`` or ``2 runs``."""
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def _ending(record: Record) -> str:
@@ -88,7 +90,7 @@ def _ending(record: Record) -> str:
         best = best if record.best_epoch else ", weights of that moment"
     reason = f" ({record.reason})" if record.reason else ""
     return (
-        f"{record.status}{escape(reason)} after {record.epochs} epochs{best},"
+        f"{record.status}{escape(reason)} after {counted(record.epochs, 'epoch')}{best},"
         f" {record.seconds.total:.1f} s"
     )
 

@@ -65,6 +65,7 @@ def train(
         float,
         typer.Option(
             min=0,
+            max=1e9,
             metavar="SECONDS",
             help="Least time between checkpoints after epochs; ten times as much within them.",
         ),

@@ -32,6 +32,9 @@ LARGE = 1 << 22
 STRIP = 1 << 20
 """Pixels of a strip."""
 
+SCANNED = 1 << 32
+"""Pixels times scans of a progressive JPEG. Usual are ten scans; each decodes the image anew."""
+
 _alone = threading.Lock()
 
 
@@ -106,7 +109,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image, or damaged"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels, which Pillow considers unsafe"
+        return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller first"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -128,6 +131,7 @@ def _read(source: Path | str | bytes, shape: Shape, name: str) -> NDArray[np.uin
     height, width, channels = shape
     mode = "L" if channels == 1 else "RGB"
     with opened(source, name) as image:
+        _check_scans(image, source)
         # A photograph in JPEG can be decoded at a fraction of its size; at twice the target's, the
         # resampling below still has all that it uses.
         image.draft(None, (2 * max(height, width),) * 2)
@@ -138,6 +142,16 @@ def _read(source: Path | str | bytes, shape: Shape, name: str) -> NDArray[np.uin
             plain = _opaque(ImageOps.exif_transpose(image), mode, _white(image))
         fitted = ImageOps.fit(plain, (width, height))
         return np.array(fitted, dtype=np.uint8).reshape(height, width, channels)
+
+
+def _check_scans(image: Image.Image, source: Path | str | bytes) -> None:
+    """Refuse a JPEG of a few kilobytes that says nothing, a thousand times."""
+    if not image.info.get("progressive"):
+        return
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    scans = content.count(b"\xff\xda")  # what begins a scan stands nowhere within one
+    if scans * image.width * image.height > SCANNED:
+        raise ValueError(f"it has {scans:,} scans; save it anew")
 
 
 def _in_strips(image: Image.Image, mode: str, size: tuple[int, int]) -> Image.Image:

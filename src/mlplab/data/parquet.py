@@ -119,18 +119,22 @@ def _check_size(path: Path, metadata: Any, kind: Published) -> None:
 def _rows(path: Path, table: Any, kind: Published) -> Iterator[tuple[list[Any], NDArray[np.int64]]]:
     """Yield encoded images and labels, some at a time."""
     import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow.parquet import ParquetFile
 
     image_column = _check_columns(path, table.schema_arrow, kind)
     try:
+        # A value that rows share stands in the file once, and would be in memory for each of them.
+        table = ParquetFile(path, read_dictionary=[f"{image_column}.bytes"])
         for batch in table.iter_batches(ROWS_AT_A_TIME, columns=[image_column, kind.column]):
             numbers = batch.column(kind.column)
             if numbers.null_count:
                 raise kind.unsuitable(path, f"its column {kind.column} has gaps")
-            # A value that rows share stands in the file once, and is read for each of them.
-            if batch.nbytes > LARGEST_IMAGE * ROWS_AT_A_TIME:
+            encoded = batch.column(image_column).field("bytes")
+            lengths = pc.binary_length(encoded.dictionary)
+            if (pc.max(lengths).as_py() or 0) > LARGEST_IMAGE:
                 raise kind.unsuitable(path, "its images are too large")
-            encoded = batch.column(image_column).field("bytes").to_pylist()
-            yield encoded, numbers.to_numpy(zero_copy_only=False)
+            yield encoded.to_pylist(), numbers.to_numpy(zero_copy_only=False)
     except (pa.ArrowException, OSError) as error:
         raise kind.damaged(path, error) from None
 
@@ -139,6 +143,8 @@ def _check_columns(path: Path, schema: Any, kind: Published) -> str:
     """Return the name of the column of images."""
     import pyarrow as pa
 
+    if len(set(schema.names)) < len(schema.names):
+        raise kind.unsuitable(path, "it has two columns of the same name")
     types = dict(zip(schema.names, schema.types, strict=True))
     image_column = next((name for name in IMAGE_COLUMNS if name in types), None)
     if image_column is None or kind.column not in types:

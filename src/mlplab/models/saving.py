@@ -85,7 +85,10 @@ def load(path: Path) -> keras.Model:
         raise
     except Exception as error:  # a damaged file can raise nearly anything
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise RunError(f"{path} cannot be opened: {lines[0][:300]}") from None
+        raise RunError(
+            f"{path} cannot be opened: {lines[0][:300]}. `mlplab runs check` says which files of a"
+            " run are not as it wrote them"
+        ) from None
 
 
 def _outline(config: Any) -> keras.Model:

@@ -77,8 +77,10 @@ def parse(toml: str, what: str) -> Tables:
         return tomllib.loads(toml)
     except RecursionError:
         raise RecipeError(f"{what} has too many brackets within brackets") from None
-    except ValueError as error:  # TOMLDecodeError, and Python's for numbers of 5,000 digits
+    except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{what} is not TOML: {error}") from None
+    except ValueError:  # Python's, of more than 4,300 digits
+        raise RecipeError(f"{what} has a number of thousands of digits") from None
 
 
 def parse_override(item: str) -> tuple[list[str], Any]:

@@ -12,7 +12,7 @@ def smaller_steps(recipe: Recipe) -> str:
     """What to try when training diverges."""
     rate = _setting(recipe, "optimizer", "learning_rate")
     lower = "a tenth of the optimizer.learning_rate"
-    if is_number(rate):
+    if is_number(rate) and rate < 10:
         lower = f"optimizer.learning_rate={rate / 10:.3g}"
     return f"Try {lower}, or bound the gradient: optimizer.clipnorm=1.0."
 

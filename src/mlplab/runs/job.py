@@ -81,6 +81,7 @@ class Job:
         self.record.epochs = len(rows)
         self.record.status, self.record.reason = "running", None
         self.record.resumed += 1
+        self.record.files = {}  # they grow again
         self.trained_before = facts["seconds"]
         self.resumed = checkpoint["training"] if checkpoint else None
         with files.storage(str(self.folder)):

@@ -23,9 +23,13 @@ def writing(folder: Path) -> Iterator[None]:
     that is.
 
     Raises:
-        RunError: if another process, or this one elsewhere, is writing there.
+        RunError: if another process, or this one elsewhere, is writing there, or if there is a link
+            in the folder: mlplab makes none, and would write wherever it leads.
         StorageError: if the folder cannot be written.
     """
+    link = next((path for path in folder.rglob("*") if path.is_symlink()), None)
+    if link is not None:
+        raise RunError(f"{link} is a link, which mlplab does not make; remove it")
     lock = _lock(folder)
     with files.storage(str(folder)):
         try:

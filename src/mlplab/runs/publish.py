@@ -1,31 +1,65 @@
 """A record in its last form, and the page that shows it."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from mlplab import files
 from mlplab.config import Recipe
+from mlplab.errors import RunError
 from mlplab.report.findings import findings
 from mlplab.report.page import write_run_page
 from mlplab.runs import store
 from mlplab.runs.record import Record
 
 
-def publish(folder: Path, record: Record, recipe: Recipe) -> Path:
-    """Write findings, record and report of a run anew, and return the report's path.
+def publish(folder: Path, record: Record, recipe: Recipe) -> None:
+    """Write findings, record and report of a run that has just ended."""
+    _publish(folder, record, recipe, None)
 
-    The record is written twice: the report shows the hashes of the other files, and the record has
-    the report's own as well. Of a run that is still running only the report is written.
+
+def publish_again(
+    folder: Path, record: Record, recipe: Recipe, written: Collection[str] = ()
+) -> Path:
+    """Write findings, record and report of an earlier run anew, and return the report's path.
+
+    Of a run that is still running only the report is written.
+
+    Args:
+        folder: of the run.
+        record: what it is to say.
+        recipe: of the run.
+        written: the files that have just been written. The others keep the hashes that they were
+            recorded with: what was damaged since does not pass for whole now.
 
     Raises:
+        RunError: if the record was changed by others; it would pass for mlplab's own now.
         StorageError: if the disk is full or the folder cannot be written.
     """
     if record.status == "running":
         return write_run_page(folder)  # the record is the training's to write
+    if not store.is_as_written(folder):
+        raise RunError(
+            f"{folder / 'record.json'} is not as mlplab wrote it. Put back a copy of it, or train"
+            f" the run anew: {record.command or 'mlplab train'}"
+        )
+    return _publish(folder, record, recipe, written)
+
+
+def _publish(folder: Path, record: Record, recipe: Recipe, written: Collection[str] | None) -> Path:
+    """Write the record twice: the report shows the hashes of the others, the record has its own."""
     rows = files.read_lines(folder / "metrics.jsonl")
     record.findings = findings(record.to_json(), rows, recipe.model_dump())
-    record.files = store.hashes(folder)
+    record.files = _hashes(folder, record, written)
     store.write_record(folder, record)
     path = write_run_page(folder)
-    record.files = store.hashes(folder)
+    record.files = _hashes(folder, record, written)
     store.write_record(folder, record)
     return path
+
+
+def _hashes(folder: Path, record: Record, written: Collection[str] | None) -> dict[str, str]:
+    found = store.hashes(folder)
+    if written is None or not record.files:  # nothing was recorded of a run that was killed
+        return found
+    anew = {name: found[name] for name in ("report.html", *written) if name in found}
+    return record.files | anew

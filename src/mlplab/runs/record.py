@@ -7,6 +7,10 @@ from pydantic import BaseModel, ConfigDict
 Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
 
+UNFINISHED: tuple[Status, ...] = ("interrupted", "failed")
+"""What can be gone on with."""
+
+
 class Seconds(BaseModel):
     """Wall-clock seconds of a run.
 
@@ -122,4 +126,5 @@ class Record(BaseModel):
             pydantic.ValidationError: if a fact is missing, unknown or of the wrong type.
         """
         tables = dict(tables)
+        tables.pop("digest", None)  # which `mlplab runs check` compares
         return cls(schema_version=tables.pop("schema", None), **tables)

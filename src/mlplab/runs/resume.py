@@ -14,7 +14,7 @@ from mlplab.runs.execute import carry_out
 from mlplab.runs.facts import KEPT, Options
 from mlplab.runs.job import Job
 from mlplab.runs.prepare import Experiment, complete, prepare
-from mlplab.runs.record import Record
+from mlplab.runs.record import UNFINISHED, Record
 from mlplab.runs.run import Run
 from mlplab.training import checkpoint, devices
 from mlplab.training.compilation import keep_compiled
@@ -79,7 +79,7 @@ def unfinished(recipe: Recipe, options: Options) -> Run | None:
         except RunError:
             continue
         same = (record.config_id, record.seed) == (recipes.config_id(wanted), wanted.seed)
-        if same and record.status in ("interrupted", "failed") and record.population is None:
+        if same and record.status in UNFINISHED and record.population is None:
             found.append((record.started, folder))
     return Run(max(found)[1]) if found else None
 
@@ -114,7 +114,7 @@ def _options(record: Record, given: Options, folder: Path) -> Options:
 
 def _saved(folder: Path) -> dict[str, Any] | None:
     path = folder / "checkpoint" / store.CHECKPOINT
-    return checkpoint.read(path) if path.exists() else None
+    return checkpoint.read_training(path) if path.exists() else None
 
 
 def _check_recipe(recipe: Recipe, record: Record, saved: Mapping[str, Any] | None) -> None:

@@ -11,7 +11,7 @@ from mlplab import data
 from mlplab.data.images import read_image
 from mlplab.errors import DataError, RunError
 from mlplab.runs import judge, lock, store
-from mlplab.runs.publish import publish
+from mlplab.runs.publish import publish_again
 from mlplab.runs.run import Run
 from mlplab.training import evaluate as evaluation
 
@@ -71,7 +71,7 @@ def _evaluate(
         record.test_openings += 1
     metrics, _ = judge.judge(run.folder, model, splits, [split], settings, over_views=[split])
     record.metrics = {**record.metrics, **metrics}
-    publish(run.folder, record, recipe)
+    publish_again(run.folder, record, recipe, [f"predictions-{split}.npz"])
     return metrics[split]
 
 

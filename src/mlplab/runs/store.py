@@ -1,5 +1,6 @@
 """The runs folder: names, records, predictions, and the ledger of looks at test splits."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from mlplab import files
 from mlplab.errors import RunError, StorageError
 from mlplab.runs import lock
-from mlplab.runs.record import Record
+from mlplab.runs.record import UNFINISHED, Record
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 LEDGER = "ledger.jsonl"
@@ -58,8 +59,20 @@ def create(runs_dir: Path, name: str) -> Path:
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Write ``record.json`` atomically."""
-    files.write_text(folder / "record.json", json.dumps(record.to_json(), indent=1) + "\n")
+    """Write ``record.json`` atomically, with a digest of what it says."""
+    tables = record.to_json()
+    tables["digest"] = _digest(tables)
+    files.write_text(folder / "record.json", json.dumps(tables, indent=1) + "\n")
+
+
+def is_as_written(folder: Path) -> bool:
+    """Return whether ``record.json``, which can be read, is as :func:`write_record` wrote it."""
+    tables = json.loads(files.text(folder / "record.json", LARGEST_RECORD))
+    return bool(tables.pop("digest", None) == _digest(tables))
+
+
+def _digest(tables: dict[str, Any]) -> str:
+    return "sha256:" + hashlib.sha256(json.dumps(tables).encode()).hexdigest()
 
 
 def read_record(folder: Path) -> Record:
@@ -126,13 +139,18 @@ def read_predictions(folder: Path, split: str) -> dict[str, NDArray[Any]]:
 
 def hashes(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each file in a run folder, but for the record itself."""
-    result: dict[str, str] = {}
+    return {name: files.digest(folder / name) or "" for name in contents(folder)}
+
+
+def contents(folder: Path) -> list[str]:
+    """Return the paths of the files in a run folder that its record is to name."""
+    names = []
     for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder).as_posix()
-        hidden = path.name.startswith(".") or relative.startswith("checkpoint/")
-        if path.is_file() and relative != "record.json" and not hidden:
-            result[relative] = files.digest(path) or ""
-    return result
+        name = path.relative_to(folder).as_posix()
+        passing = path.name.startswith(".") or name.startswith("checkpoint/")
+        if path.is_file() and name != "record.json" and not passing:
+            names.append(name)
+    return names
 
 
 def folders(runs_dir: Path) -> list[Path]:
@@ -148,8 +166,20 @@ def _started(folder: Path) -> tuple[str, str]:
         return "", folder.name
 
 
-def find(runs_dir: Path, query: str) -> Path:
+def _is_unfinished(folder: Path) -> bool:
+    try:
+        return read_record(folder).status in UNFINISHED
+    except RunError:
+        return False
+
+
+def find(runs_dir: Path, query: str, unfinished: bool = False) -> Path:
     """Return the folder of a run by its name, a unique prefix of it, its path, or ``last``.
+
+    Args:
+        runs_dir: where to look.
+        query: name, prefix, path or ``last``.
+        unfinished: whether ``last`` is the last of those that can be gone on with.
 
     Raises:
         RunError: if no run or more than one fits.
@@ -162,7 +192,10 @@ def find(runs_dir: Path, query: str) -> Path:
     if not known:
         raise RunError(f"there are no runs in {runs_dir}; train one, or name its place: --runs-dir")
     if query == "last":
-        return max(known, key=_started)
+        wanted = [folder for folder in known if not unfinished or _is_unfinished(folder)]
+        if not wanted:
+            raise RunError(f"every run in {runs_dir} has ended: there is nothing to go on with")
+        return max(wanted, key=_started)
     fits = [folder for folder in known if folder.name.startswith(query)] if query else []
     if len(fits) == 1:
         return fits[0]

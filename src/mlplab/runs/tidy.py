@@ -13,6 +13,7 @@ from pathlib import Path
 from mlplab import files
 from mlplab.errors import RunError
 from mlplab.runs import lock, store
+from mlplab.runs.record import UNFINISHED
 
 # What a write that was killed left behind: .record.json.0123456789abcdef
 TORN = re.compile(r"\..+\.[0-9a-f]{16}|\.saving\.keras")
@@ -26,23 +27,28 @@ class Check:
         name: of the run.
         problems: one a line, empty where every file is as recorded.
         files: that were compared with their hashes.
+        unknown: paths in the folder that the record does not name.
     """
 
     name: str
     problems: tuple[str, ...]
     files: int = 0
+    unknown: tuple[str, ...] = ()
 
 
 def check(folder: Path) -> Check:
-    """Compare every file of a run with the hash in its record.
+    """Compare every file of a run with the hash in its record, and the record with its own.
 
-    Of a run that has not ended only the record is checked, and that its rows can be read.
+    Of a run that can be gone on with the checkpoint is checked too; of one that is running the
+    record alone.
     """
     try:
         record = store.read_record(folder)
     except RunError as error:
         return Check(folder.name, (str(error),))
     problems = []
+    if not store.is_as_written(folder):
+        problems.append("record.json: damaged or changed")
     if record.name != folder.name:
         problems.append(f"record.json is of a run called {record.name}")
     for name, recorded in record.files.items():
@@ -59,7 +65,23 @@ def check(folder: Path) -> Check:
             problems.append(f"{name}: damaged or changed")
     if not record.files and record.status in ("finished", "diverged"):
         problems.append("record.json: lists no files")
-    return Check(folder.name, tuple(problems), len(record.files))
+    if record.status in UNFINISHED:
+        problems += _checkpoint_problems(folder)
+    unknown = tuple(name for name in store.contents(folder) if name not in record.files)
+    return Check(folder.name, tuple(problems), len(record.files), unknown if record.files else ())
+
+
+def _checkpoint_problems(folder: Path) -> list[str]:
+    path = folder / "checkpoint" / store.CHECKPOINT
+    if not path.exists():
+        return []
+    from mlplab.training import checkpoint  # and with it JAX and Keras, a second
+
+    try:
+        checkpoint.read_training(path)
+    except RunError as error:
+        return [str(error)]
+    return []
 
 
 def removable(runs_dir: Path, queries: Iterable[str]) -> list[Path]:

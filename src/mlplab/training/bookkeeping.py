@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from mlplab.errors import TrainingError
+from mlplab.errors import RunError, TrainingError
 from mlplab.optim.optimizers import averaged_weights
 from mlplab.training import checkpoint
 from mlplab.training.constants import RATES
@@ -237,20 +237,24 @@ class Bookkeeping:
         }
 
     def _restore(self, saved: dict[str, Any]) -> None:
-        self._put(saved["state"])
-        self.swapped = [
-            (variable, jnp.asarray(trained), jnp.copy(variable.value))
-            for variable, trained in zip(
-                self.model.trainable_variables, saved["trained"], strict=True
-            )
-            if trained is not None
-        ]
+        try:
+            self._put(saved["state"])
+            self.swapped = [
+                (variable, jnp.asarray(trained), jnp.copy(variable.value))
+                for variable, trained in zip(
+                    self.model.trainable_variables, saved["trained"], strict=True
+                )
+                if trained is not None
+            ]
+            checkpoint.restore_random(saved["random"])
+        except (KeyError, TypeError, ValueError) as error:
+            detail = str(error).partition("\n")[0]
+            raise RunError(f"the checkpoint does not fit this network: {detail}") from None
         self.result.rows = list(saved["rows"])
         self.result.rewinds = list(saved["rewinds"])
         self.logs = dict(saved["logs"])
         for callback, state in zip(self.callbacks.callbacks, saved["callbacks"], strict=True):
             checkpoint.restore_callback(callback, state)
-        checkpoint.restore_random(saved["random"])
 
     def _state(self) -> list[list[jax.Array]]:
         return [[variable.value for variable in group] for group in variables(self.model, "train")]

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import keras
 import numpy as np
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
 
 from mlplab import files
 from mlplab.errors import RunError
@@ -35,6 +36,48 @@ NOT_OWN_BY_CLASS: dict[type, set[str]] = {
     # What was written lies in its file.
     keras.callbacks.CSVLogger: {"append", "append_header"},
 }
+
+
+REMEDY = "remove it, and `mlplab resume` starts the run from its begin"
+
+
+class _Facts(BaseModel):
+    """What a checkpoint tells of the run."""
+
+    model_config = ConfigDict(extra="forbid")
+    recipe: dict[str, Any]
+    data_id: str
+    versions: dict[str, str]
+    device: dict[str, Any]
+    test_openings: NonNegativeInt
+    seconds: NonNegativeFloat
+    sizes: dict[str, NonNegativeInt]
+
+
+class _Training(BaseModel):
+    """What a checkpoint tells of the training: arrays are checked when they are assigned."""
+
+    model_config = ConfigDict(extra="forbid")
+    epoch: NonNegativeInt
+    done: NonNegativeInt
+    over: bool
+    state: list[list[Any]]
+    good: Any
+    trained: list[Any]
+    rows: list[dict[str, float]]
+    rewinds: list[dict[str, float]]
+    logs: dict[str, Any]
+    rate: Any
+    callbacks: list[dict[str, Any]]
+    random: dict[str, list[Any]]
+
+
+class _Parts(BaseModel):
+    """A checkpoint."""
+
+    model_config = ConfigDict(extra="forbid")
+    run: _Facts
+    training: _Training
 
 
 class Keeper:
@@ -101,9 +144,24 @@ def read(path: Path) -> dict[str, Any]:
         arrays = [found[str(number)] for number in range(len(found) - 1)]
         value: dict[str, Any] = _unpacked({"table": packed}, arrays)
     except Exception as error:  # a damaged zip can raise nearly anything
-        raise RunError(f"the checkpoint {path} is damaged: {error}") from None
+        raise RunError(f"the checkpoint {path} is damaged: {error}; {REMEDY}") from None
     if version != FORMAT:
-        raise RunError(f"the checkpoint {path} is of another version of mlplab")
+        raise RunError(f"the checkpoint {path} is of another version of mlplab; {REMEDY}")
+    return value
+
+
+def read_training(path: Path) -> dict[str, Any]:
+    """Return what a :class:`Keeper` wrote: ``run`` and ``training``.
+
+    Raises:
+        RunError: as :func:`read`, or if the parts are not those of a training.
+    """
+    value = read(path)
+    try:
+        _Parts.model_validate(value, strict=True)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise RunError(f"the checkpoint {path} is damaged: {where} is wrong; {REMEDY}") from None
     return value
 
 
