@@ -13,7 +13,7 @@ ROOT = Path(mlplab.__file__).parent
 
 # A module may import from its own layer's package and from those before it.
 LAYERS = [
-    {"errors", "plain", "files", "memory", "config", "recipes", "statistics"}
+    {"errors", "plain", "files", "memory", "config", "recipes", "statistics", "differences"}
     | {"runs.record", "runs.lock", "runs.store"},
     {"data", "models", "optim", "figures"},
     {"training"},

@@ -2,10 +2,21 @@
 
 import os
 
-from mlplab.cli import data, recipes, report, resume, runs, tensorboard, train, use
+from mlplab.cli import compare, data, recipes, report, resume, runs, tensorboard, train, use
 from mlplab.cli.app import app
 
-__all__ = ["data", "main", "recipes", "report", "resume", "runs", "tensorboard", "train", "use"]
+__all__ = [
+    "compare",
+    "data",
+    "main",
+    "recipes",
+    "report",
+    "resume",
+    "runs",
+    "tensorboard",
+    "train",
+    "use",
+]
 
 
 def main() -> None:

@@ -50,6 +50,7 @@ ORDER = (
     "evaluate",
     "predict",
     "runs",
+    "compare",
     "report",
     "tensorboard",
     "recipes",

@@ -18,6 +18,7 @@ from mlplab.runs.record import UNFINISHED, Record
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 LEDGER = "ledger.jsonl"
+STUDY = "study.toml"
 LARGEST_RECORD = 2**28
 """Bytes; the confusion matrices of a thousand classes take 10 MB."""
 CHECKPOINT = "training.npz"  # in checkpoint/
@@ -206,11 +207,22 @@ def find(runs_dir: Path, query: str, unfinished: bool = False) -> Path:
     raise RunError(f"no run in {runs_dir} is called '{query}'; `mlplab runs` lists them")
 
 
+def is_study(folder: Path) -> bool:
+    """Return whether a folder in the runs folder is a study's: its runs lie two folders deeper."""
+    return (folder / STUDY).is_file()
+
+
+def _home(runs_dir: Path) -> Path:
+    """Return the runs folder that a study's runs belong to: there lies their ledger."""
+    return runs_dir.parents[1] if is_study(runs_dir.parent) else runs_dir
+
+
 def open_test(runs_dir: Path, record: Record, openings: int = 1) -> dict[str, int]:
     """Enter openings of the test split in the ledger of the runs folder and return its count."""
-    path = runs_dir / LEDGER
+    home = _home(runs_dir.absolute())
+    path = home / LEDGER
     try:
-        with files.storage(str(path)), FileLock(runs_dir / ".ledger.lock", timeout=30):
+        with files.storage(str(path)), FileLock(home / ".ledger.lock", timeout=30):
             row = {
                 "data_id": record.data_id,
                 "config_id": record.config_id,
@@ -225,7 +237,11 @@ def open_test(runs_dir: Path, record: Record, openings: int = 1) -> dict[str, in
 
 def ledger(runs_dir: Path, data_id: str) -> dict[str, int]:
     """Return how often a data set's test split was opened, and by how many configurations."""
-    rows = [row for row in files.read_lines(runs_dir / LEDGER) if row.get("data_id") == data_id]
+    rows = [
+        row
+        for row in files.read_lines(_home(runs_dir.absolute()) / LEDGER)
+        if row.get("data_id") == data_id
+    ]
     return {
         "openings": sum(int(row.get("openings", 0)) for row in rows),
         "configurations": len({row.get("config_id") for row in rows}),

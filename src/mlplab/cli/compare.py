@@ -1,0 +1,74 @@
+"""``mlplab compare``."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from mlplab.cli import show
+from mlplab.cli.app import AsJson, RunsDir, app, note, out, print_json
+from mlplab.errors import RunError
+from mlplab.report import comparison, tables
+from mlplab.report.sides import find_sides
+from mlplab.runs import store
+
+
+@app.command(no_args_is_help=True)
+def compare(
+    sides: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="A B...",
+            help="Runs, groups, config_ids, globs of run names in quotes, or STUDY/LEVEL.",
+        ),
+    ],
+    on: Annotated[
+        Literal["test", "validation"] | None,
+        typer.Option(
+            help="The split to take differences on; test where all have it.", show_default=False
+        ),
+    ] = None,
+    margin: Annotated[
+        float,
+        typer.Option(min=0.001, max=100, help="Points that a difference must reach to matter."),
+    ] = 100 * comparison.MARGIN,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    runs_dir: RunsDir = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Compare runs or groups of replicates: is one better, and is that luck?
+
+    The others are compared with the first, seed by seed.
+
+    Example: mlplab compare adam sgd
+    """
+    if len(sides) < 2:
+        raise RunError("name two or more to compare; `mlplab runs` lists the runs")
+    configurations = find_sides(runs_dir, sides)
+    found = comparison.compare(configurations, on, margin / 100)
+    if as_json:
+        print_json(found.to_json())
+    elif markdown:
+        out.print(tables.markdown(found), markup=False)
+    else:
+        _print(found)
+        if any("test" in entry.accuracy for entry in found.entries):
+            data_id = next(iter(configurations[0].records.values())).data_id
+            opened = show.openings(store.ledger(runs_dir, data_id))
+            out.print(f"[dim]test split opened {opened} in this runs folder[/dim]")
+
+
+def _print(found: comparison.Comparison) -> None:
+    headings, rows = tables.rows(found)
+    table = Table(box=None, pad_edge=False)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    out.print(table)
+    for text in tables.verdicts(found):
+        out.print(escape(text))
+    for text in found.notes:
+        note(text)

@@ -1,0 +1,245 @@
+"""Which of two configurations is better, and whether that is luck: numbers in, numbers out.
+
+Runs of two configurations that share a seed share the split, the initial key and the order of the
+images; so their difference is taken seed by seed. Functions take differences along the last axis.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtri, stdtr, stdtrit
+from scipy.stats import binomtest
+
+FEWEST = 3
+"""Pairs under which a spread says nothing."""
+FEWEST_TO_FLIP = 7
+"""Pairs from which a two-sided sign-flip test could reach 5 % over a family too."""
+MOST_TO_FLIP = 14  # 16,384 flips, each looked at; above, as many are drawn
+FLIPS = 1 << MOST_TO_FLIP
+MOST_SEEDS = 100_000
+
+Numbers = NDArray[np.float64]
+
+
+class Interval(NamedTuple):
+    """A mean and how sure it is.
+
+    Attributes:
+        mean: of the differences.
+        low: lower end; NaN where there are fewer than 3 differences, or no two are different.
+        high: upper end, likewise.
+        p: two-sided p-value of a mean of 0, likewise.
+    """
+
+    mean: Numbers
+    low: Numbers
+    high: Numbers
+    p: Numbers
+
+
+def paired(differences: ArrayLike, confidence: float | NDArray[np.float64] = 0.95) -> Interval:
+    """Return the paired-t interval of the mean difference (Student 1908).
+
+    It speaks of new seeds, on the images that were tested.
+
+    Args:
+        differences: float [..., n].
+        confidence: probability that such an interval covers the true mean; float [...].
+    """
+    values = np.asarray(differences, np.float64)
+    n = values.shape[-1]
+    mean = values.mean(axis=-1)
+    if n < FEWEST:
+        unknown = np.full_like(mean, np.nan)
+        return Interval(mean, unknown, unknown, unknown)
+    error = values.std(axis=-1, ddof=1) / math.sqrt(n)
+    # Equal but for rounding: no spread to judge by.
+    error = np.where(np.ptp(values, axis=-1) <= 1e-12, np.nan, error)
+    half = stdtrit(n - 1, (1 + np.asarray(confidence)) / 2) * error
+    p = 2 * stdtr(n - 1, -np.abs(mean / error))
+    return Interval(mean, mean - half, mean + half, p)
+
+
+class Adjusted(NamedTuple):
+    """The comparisons of a family, so adjusted that all verdicts together are wrong seldom.
+
+    Attributes:
+        mean: float64 [m], mean differences.
+        low: float64 [m], lower ends of intervals that leave out 0 exactly where ``shown``.
+        high: float64 [m].
+        p: float64 [m], adjusted p-values.
+        shown: bool [m], whether a difference is shown.
+        level: float64 [m], the share of errors at which each was tested.
+    """
+
+    mean: Numbers
+    low: Numbers
+    high: Numbers
+    p: Numbers
+    shown: NDArray[np.bool_]
+    level: Numbers
+
+
+def holm(family: Sequence[ArrayLike], alpha: float = 0.05) -> Adjusted:
+    """Compare a family by paired-t, adjusted by Holm's step-down method (Holm 1979).
+
+    The probability that any difference is called shown that is none is at most ``alpha``, whatever
+    the dependence. Each interval is at the level at which its comparison was tested: the smallest
+    p-value of m at alpha / m, the next at alpha / (m - 1), and from the first that is not shown on
+    at that one's.
+
+    Args:
+        family: m arrays of differences, float [n], not all of the same length.
+        alpha: the share of families in which an error is taken into account.
+    """
+    values = [np.asarray(differences, np.float64) for differences in family]
+    p = np.array([float(paired(differences).p) for differences in values])
+    known = ~np.isnan(p)
+    m = int(known.sum())
+    level, adjusted, shown = np.full(len(p), alpha), p.copy(), np.zeros(len(p), bool)
+    highest, open_ = 0.0, True
+    for place, i in enumerate(np.argsort(np.where(known, p, np.inf), kind="stable")[:m]):
+        remaining = m - place
+        highest = max(highest, min(1.0, float(p[i]) * remaining))
+        adjusted[i] = highest
+        if open_:
+            tested_at = alpha / remaining
+            open_ = bool(p[i] < tested_at)
+        level[i], shown[i] = tested_at, open_
+    intervals = [paired(d, 1 - a) for d, a in zip(values, level, strict=True)]
+    mean, low, high = (np.array([float(i[k]) for i in intervals]) for k in range(3))
+    return Adjusted(mean, low, high, adjusted, shown, level)
+
+
+def sign_flips(differences: ArrayLike) -> float | None:
+    """Return the two-sided p-value of a mean of 0 by flipping signs, or ``None`` under 7 pairs.
+
+    Where no configuration is better, each difference could as well have had the other sign. Up to
+    14 pairs every combination is looked at; above, 16,384 are drawn, always the same.
+    """
+    values = np.asarray(differences, np.float64)
+    n = len(values)
+    if n < FEWEST_TO_FLIP:
+        return None
+    if n <= MOST_TO_FLIP:
+        signs = np.array(list(itertools.product((1.0, -1.0), repeat=n)))
+        extreme = np.abs(signs @ values) >= abs(values.sum()) * (1 - 1e-9)
+        return float(extreme.mean())
+    signs = np.random.default_rng(0).choice((1.0, -1.0), size=(FLIPS, n))
+    extreme = np.abs(signs @ values) >= abs(values.sum()) * (1 - 1e-9)
+    return float((extreme.sum() + 1) / (FLIPS + 1))
+
+
+class Disagreement(NamedTuple):
+    """What two networks say of the same images.
+
+    Attributes:
+        first: images that the first alone has right.
+        second: images that the second alone has right.
+        p: of no difference (McNemar's exact test).
+    """
+
+    first: int
+    second: int
+    p: float
+
+
+def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> Disagreement:
+    """Compare two networks on the same images by McNemar's exact test (McNemar 1947).
+
+    It speaks of these two networks, not of the recipes that made them.
+
+    Args:
+        first_right: bool [n], whether the first network has an image right.
+        second_right: bool [n], likewise.
+    """
+    one, other = np.asarray(first_right, bool), np.asarray(second_right, bool)
+    first, second = int((one & ~other).sum()), int((other & ~one).sum())
+    p = float(binomtest(first, first + second).pvalue) if first + second else 1.0
+    return Disagreement(first, second, p)
+
+
+def over_images(first_right: ArrayLike, second_right: ArrayLike) -> tuple[float, float] | None:
+    """Return a 95 % interval of the difference in accuracy for new seeds and new images.
+
+    Seeds and images are crossed random effects: the variance of the mean is the seeds' over their
+    number and the images' over theirs, with Satterthwaite's degrees of freedom. It is wider than
+    :func:`paired`, which keeps to the images that were tested.
+
+    Args:
+        first_right: bool [n, images], whether the first configuration's network of each seed has
+            each image right.
+        second_right: bool [n, images], likewise.
+
+    Returns:
+        Lower and upper end, or ``None`` for fewer than 3 seeds.
+    """
+    difference = np.asarray(first_right, np.float64) - np.asarray(second_right, np.float64)
+    n, images = difference.shape
+    if n < FEWEST:
+        return None
+    of_seeds = difference.mean(axis=1).var(ddof=1) / n
+    of_images = difference.mean(axis=0).var(ddof=1) / images
+    variance = of_seeds + of_images
+    if variance == 0:
+        return None
+    freedom = variance**2 / (of_seeds**2 / (n - 1) + of_images**2 / (images - 1))
+    half = float(stdtrit(freedom, 0.975)) * math.sqrt(variance)
+    mean = float(difference.mean())
+    return mean - half, mean + half
+
+
+class Seeds(NamedTuple):
+    """How many seeds would show a difference of a given size.
+
+    Attributes:
+        about: as the spread that was seen says; ``MOST_SEEDS`` stands for that and more.
+        low: if the true spread lies at the lower end of its 90 % interval.
+        high: if it lies at the upper end.
+    """
+
+    about: int
+    low: int
+    high: int
+
+
+def seeds_needed(sd: float, n: int, difference: float, alpha: float = 0.05) -> Seeds:
+    """Return how many pairs show a true difference in four of five experiments.
+
+    The spread itself is known but roughly from few pairs: hence a range, from the chi-squared
+    interval of the variance, which contains the number that the true spread needs in 90 %.
+
+    Args:
+        sd: standard deviation of the differences that were seen.
+        n: how many these were, at least 3.
+        difference: the true difference that is to be shown, above 0.
+        alpha: share of errors at which it is tested.
+    """
+    freedom = n - 1
+    # chdtri takes the probability of the upper tail.
+    low, high = (sd * math.sqrt(freedom / float(chdtri(freedom, q))) for q in (0.05, 0.95))
+    return Seeds(*(_pairs(difference, spread, alpha) for spread in (sd, low, high)))
+
+
+def _pairs(difference: float, sd: float, alpha: float) -> int:
+    if sd == 0:
+        return FEWEST
+    first = int(np.searchsorted(_pairs_to_detect(alpha), sd / difference))
+    return min(first + FEWEST, MOST_SEEDS)
+
+
+@cache
+def _pairs_to_detect(alpha: float, power: float = 0.8) -> Numbers:
+    """Return the spread, in units of the difference, that 3, 4, 5 … pairs still show it in.
+
+    By the sum of the two quantiles of Student's t, which is within a pair of the noncentral t.
+    """
+    n = np.arange(FEWEST, MOST_SEEDS + 1)
+    quantiles = stdtrit(n - 1, 1 - alpha / 2) + stdtrit(n - 1, power)
+    result: Numbers = np.sqrt(n) / quantiles
+    return result

@@ -1,0 +1,353 @@
+"""Configurations side by side: figures with their uncertainty, paired differences, verdicts."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlplab import differences
+from mlplab.errors import RunError
+from mlplab.report.sides import Side, right
+from mlplab.statistics import wilson
+
+MARGIN = 0.005
+"""Share of the images that a difference must reach to matter, unless said otherwise."""
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A configuration in the table.
+
+    Attributes:
+        name: of the configuration.
+        config_id: of its recipe.
+        n: runs.
+        accuracy: by split: ``mean``, ``sd`` (``None`` for one run), ``values`` by seed; and for one
+            run ``low`` and ``high``, Wilson's 95 % interval.
+        cost: see :attr:`mlplab.report.sides.Side.cost`.
+        on_front: whether no other is both at least as accurate on validation and as fast.
+        selected_on: the split that its choices were made on.
+    """
+
+    name: str
+    config_id: str
+    n: int
+    accuracy: dict[str, dict[str, Any]]
+    cost: dict[str, float]
+    on_front: bool
+    selected_on: str
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """A configuration against the reference.
+
+    Attributes:
+        first: the configuration.
+        second: the reference.
+        n: seeds that both have.
+        values: differences, first less second, by seed.
+        mean: of the differences.
+        sd: of the differences, ``None`` for one.
+        low: of the adjusted paired-t interval, which decides; ``None`` for fewer than 3 pairs.
+        high: likewise.
+        confidence: of that interval, by itself.
+        p: adjusted p-value.
+        shown: whether a difference is shown.
+        flips: p-value of the sign-flip test, from 7 pairs on; it decides nothing.
+        images: interval for new seeds and new images.
+        mcnemar: of two single runs: images that one alone has right, and the p-value.
+        verdict: in words.
+    """
+
+    first: str
+    second: str
+    n: int
+    values: dict[int, float]
+    mean: float
+    sd: float | None
+    low: float | None
+    high: float | None
+    confidence: float
+    p: float | None
+    shown: bool
+    flips: float | None
+    images: tuple[float, float] | None
+    mcnemar: dict[str, float] | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that ``mlplab compare`` says.
+
+    Attributes:
+        split: that the differences are taken on.
+        reference: what the others are compared with.
+        entries: in the order of their accuracy on validation.
+        pairings: one for each but the reference, in the same order.
+        margin: difference that matters, as a share of the images.
+        adjustment: of the family of intervals.
+        notes: what a reader must know.
+    """
+
+    split: str
+    reference: str
+    entries: list[Entry]
+    pairings: list[Pairing]
+    margin: float
+    adjustment: str
+    notes: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON-able tables."""
+        return asdict(self)
+
+
+def compare(
+    sides: Sequence[Side],
+    split: str | None = None,
+    margin: float = MARGIN,
+    reference: str | None = None,
+) -> Comparison:
+    """Compare configurations with one of them, seed by seed.
+
+    Args:
+        sides: the configurations.
+        split: to take differences on: by default ``test`` where all have been measured there, else
+            ``validation``.
+        margin: difference that matters, as a share of the images.
+        reference: the name of the one that the others are compared with, by default the first.
+
+    Raises:
+        RunError: if a side has not been measured on the split, or two have the same name.
+    """
+    names = [side.name for side in sides]
+    if len(set(names)) < len(names):
+        raise RunError("the same configuration is named twice; name two that differ")
+    split = split or ("test" if all(side.values("test") for side in sides) else "validation")
+    for side in sides:
+        if not side.values(split):
+            raise RunError(
+                f"{side.name} has not been measured on {split}: `mlplab evaluate RUN --split"
+                f" {split}`, or compare on another split"
+            )
+    second = next((side for side in sides if side.name == reference), sides[0])
+    entries = ranked(sides)
+    by_name = {side.name: side for side in sides}
+    others = [by_name[entry.name] for entry in entries if entry.name != second.name]
+    return Comparison(
+        split=split,
+        reference=second.name,
+        entries=entries,
+        pairings=_pairings(others, second, split, margin),
+        margin=margin,
+        adjustment="Holm" if len(others) > 1 else "none: one comparison",
+        notes=_notes(sides, split),
+    )
+
+
+def ranked(sides: Sequence[Side]) -> list[Entry]:
+    """Return the table's entries, the best on validation first."""
+    accuracy = {side.name: {s: _summary(side, s) for s in ("validation", "test")} for side in sides}
+    costs = {side.name: side.cost for side in sides}
+
+    def validation(name: str) -> float:
+        return float(accuracy[name]["validation"].get("mean", math.nan))
+
+    def beaten(name: str) -> bool:
+        here = validation(name), -costs[name]["seconds"]
+        others = [(validation(n), -costs[n]["seconds"]) for n in costs if n != name]
+        return any(a >= here[0] and b >= here[1] and (a, b) != here for a, b in others)
+
+    entries = [
+        Entry(
+            name=side.name,
+            config_id=side.config_id,
+            n=len(side.records),
+            accuracy={s: figures for s, figures in accuracy[side.name].items() if figures},
+            cost=costs[side.name],
+            on_front=not beaten(side.name),
+            selected_on=next(iter(side.records.values())).selected_on,
+        )
+        for side in sides
+    ]
+    # What selected on test has no honest validation figure.
+    return sorted(
+        entries,
+        key=lambda entry: (
+            entry.selected_on == "test",
+            -entry.accuracy.get("validation", {}).get("mean", -1.0),
+            entry.name,
+        ),
+    )
+
+
+def _summary(side: Side, split: str) -> dict[str, Any]:
+    values = side.values(split)
+    if not values:
+        return {}
+    numbers = np.array(list(values.values()))
+    found: dict[str, Any] = {
+        "mean": float(numbers.mean()),
+        "sd": float(numbers.std(ddof=1)) if len(numbers) > 1 else None,
+        "values": values,
+    }
+    if len(numbers) == 1:
+        n = int(next(iter(side.records.values())).metrics[split]["n"])
+        found["low"], found["high"] = wilson(round(float(numbers[0]) * n), n)
+    return found
+
+
+def _pairings(others: Sequence[Side], second: Side, split: str, margin: float) -> list[Pairing]:
+    pairs = []
+    for first in others:
+        one, other = first.values(split), second.values(split)
+        pairs.append({seed: one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())})
+    family = differences.holm([list(values.values()) or [math.nan] for values in pairs])
+    return [
+        _pairing(first, second, split, margin, values, family, i)
+        for i, (first, values) in enumerate(zip(others, pairs, strict=True))
+    ]
+
+
+def _pairing(
+    first: Side,
+    second: Side,
+    split: str,
+    margin: float,
+    values: dict[int, float],
+    family: differences.Adjusted,
+    place: int,
+) -> Pairing:
+    numbers = np.array(list(values.values()))
+    single = len(first.records) == len(second.records) == 1
+    alone = _mcnemar(first, second, split) if single else None
+    known = not math.isnan(family.low[place])
+    sd = float(numbers.std(ddof=1)) if len(numbers) > 1 else None
+    mean = float(numbers.mean()) if values else math.nan
+    low, high = float(family.low[place]), float(family.high[place])
+    if alone is not None:
+        verdict = _verdict_of_two(first.name, second.name, alone, mean)
+    elif not known:
+        verdict = _verdict_of_few(first.name, second.name, numbers)
+    elif family.shown[place]:
+        verdict = _verdict_shown(first.name, second.name, mean, low, high)
+    elif -margin < low and high < margin:
+        verdict = f"{first.name} and {second.name} are equivalent within {_points(margin)}"
+    else:
+        level = float(family.level[place])
+        needed = differences.seeds_needed(float(sd or 0), len(numbers), margin, level)
+        verdict = (
+            f"not distinguishable with {len(numbers)} seeds: about {_seeds(needed.about)}"
+            f" ({_seeds(needed.low)} to {_seeds(needed.high)}) would show a difference of"
+            f" {_points(margin)}"
+        )
+    return Pairing(
+        first=first.name,
+        second=second.name,
+        n=len(values),
+        values=values,
+        mean=mean,
+        sd=sd,
+        low=low if known else None,
+        high=high if known else None,
+        confidence=1 - float(family.level[place]),
+        p=float(family.p[place]) if known else None,
+        shown=bool(family.shown[place]),
+        flips=differences.sign_flips(numbers) if values else None,
+        images=_over_images(first, second, split, list(values)),
+        mcnemar=alone._asdict() if alone else None,
+        verdict=verdict,
+    )
+
+
+def _seeds(number: int) -> str:
+    return f"{number:,}" if number < differences.MOST_SEEDS else f"over {number:,}"
+
+
+def _points(share: float) -> str:
+    text = f"{100 * share:.2f}".rstrip("0").rstrip(".")
+    return f"{text} point{'' if text == '1' else 's'}"
+
+
+def _verdict_shown(first: str, second: str, mean: float, low: float, high: float) -> str:
+    better = first if mean > 0 else second
+    ends = sorted((abs(low), abs(high)))
+    return (
+        f"{better} is better by {100 * abs(mean):.1f} points"
+        f" ({100 * ends[0]:.1f} to {100 * ends[1]:.1f})"
+    )
+
+
+def _verdict_of_few(first: str, second: str, numbers: Numbers) -> str:
+    if len(numbers) == 0:
+        return f"{first} and {second} have no seed in common: train them with the same --seeds"
+    if len(numbers) < differences.FEWEST:
+        return (
+            f"no verdict with {len(numbers)} pair{'s' * (len(numbers) > 1)}: train at least"
+            f" {differences.FEWEST} seeds of each (--seeds 0..4)"
+        )
+    return f"no verdict: all {len(numbers)} differences are equal, there is no spread to judge by"
+
+
+def _verdict_of_two(first: str, second: str, found: differences.Disagreement, mean: float) -> str:
+    caution = "this speaks of these two networks, not of the two recipes"
+    if found.p >= 0.05:
+        return f"the two networks are not distinguishable (McNemar, p = {found.p:.2g}); {caution}"
+    better = first if found.first > found.second else second
+    return (
+        f"the network of {better} is better by {100 * abs(mean):.1f} points (McNemar,"
+        f" p = {found.p:.2g}); {caution}"
+    )
+
+
+def _mcnemar(first: Side, second: Side, split: str) -> differences.Disagreement | None:
+    try:
+        one, other = (right(next(iter(s.folders.values())), split) for s in (first, second))
+    except RunError:
+        return None
+    return differences.mcnemar(one, other) if len(one) == len(other) else None
+
+
+def _over_images(
+    first: Side, second: Side, split: str, seeds: Sequence[int]
+) -> tuple[float, float] | None:
+    if len(seeds) < differences.FEWEST or split != "test":  # others are drawn anew by each seed
+        return None
+    try:
+        one, other = (
+            [right(side.folders[seed], split) for seed in seeds] for side in (first, second)
+        )
+    except RunError:
+        return None
+    if len({len(row) for row in (*one, *other)}) > 1:
+        return None
+    return differences.over_images(one, other)
+
+
+def _notes(sides: Sequence[Side], split: str) -> list[str]:
+    notes = []
+    optimistic = [
+        side.name
+        for side in sides
+        if any(record.selected_on == "test" for record in side.records.values())
+    ]
+    if optimistic:
+        notes.append(
+            f"{', '.join(optimistic)} chose the best epoch on the test split: its figures there are"
+            " optimistic"
+        )
+    if split == "validation":
+        notes.append(
+            "differences are taken on validation, where seeds share no images: pairing removes the"
+            " luck of the split, and no interval for new images can be given"
+            if len({seed for side in sides for seed in side.records}) > 1
+            else "differences are taken on validation, which choices were made on"
+        )
+    return notes

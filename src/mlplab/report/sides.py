@@ -1,0 +1,145 @@
+"""What is compared: configurations, each with its replicates, found by name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from statistics import fmean, median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlplab import statistics
+from mlplab.errors import RunError
+from mlplab.runs import store
+from mlplab.runs.record import Record
+
+
+@dataclass(frozen=True)
+class Side:
+    """A configuration and its replicates.
+
+    Attributes:
+        name: what it was asked for by.
+        config_id: of its recipe.
+        folders: of its runs, by seed.
+        records: of its runs, by seed.
+    """
+
+    name: str
+    config_id: str
+    folders: dict[int, Path]
+    records: dict[int, Record]
+
+    def values(self, split: str) -> dict[int, float]:
+        """Return the accuracies on a split, by seed, of the runs that were measured there."""
+        return {
+            seed: record.metrics[split]["accuracy"]
+            for seed, record in self.records.items()
+            if record.metrics.get(split, {}).get("accuracy") is not None
+        }
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """What a run of it takes: seconds of training, epochs, operations, parameters."""
+        records = list(self.records.values())
+        return {
+            "seconds": median(record.seconds.train for record in records),
+            "epochs": median(record.epochs for record in records),
+            # Forward once, backward twice: by the activations and by the weights.
+            "training_flops": fmean(
+                3 * record.flops_per_example * trained_images(record) for record in records
+            ),
+            "parameters": records[0].parameters,
+        }
+
+
+def trained_images(record: Record) -> int:
+    """Return how many images a run was trained on, each counted as often as it was shown."""
+    return record.epochs * int(record.metrics.get("train", {}).get("n", 0))
+
+
+def right(folder: Path, split: str) -> NDArray[np.bool_]:
+    """Return whether a run has each image of a split right, bool [n], in the order of the images.
+
+    Raises:
+        RunError: if its predictions are missing or damaged.
+    """
+    predictions = store.read_predictions(folder, split)
+    order = np.argsort(predictions["index"], kind="stable")
+    answers = statistics.predicted_classes(predictions["probabilities"])
+    result: NDArray[np.bool_] = (answers == predictions["labels"])[order]
+    return result
+
+
+def find_sides(runs_dir: Path, queries: Sequence[str]) -> list[Side]:
+    """Return the configurations that queries name.
+
+    Each is a run (its name, a unique prefix, a path, ``last``), a group, a ``config_id``, a glob of
+    run names in quotes, or ``STUDY/LEVEL``: the final runs of a level of a study.
+
+    Raises:
+        RunError: if nothing fits, if what fits are several configurations, or if the data sets
+            differ.
+    """
+    known = _records(runs_dir)
+    sides = [_side(runs_dir, known, query) for query in queries]
+    data = {record.data_id: record.data for side in sides for record in side.records.values()}
+    if len(data) > 1:
+        raise RunError(
+            f"these runs were trained on different data ({', '.join(sorted(data.values()))}):"
+            " accuracies on different images cannot be compared"
+        )
+    return sides
+
+
+def _records(runs_dir: Path) -> list[tuple[Path, Record]]:
+    known = []
+    for folder in store.folders(runs_dir):
+        try:
+            known.append((folder, store.read_record(folder)))
+        except RunError:
+            continue  # `mlplab runs` names it
+    return known
+
+
+def _side(runs_dir: Path, known: list[tuple[Path, Record]], query: str) -> Side:
+    study, _, level = query.partition("/")
+    if level and store.is_study(runs_dir / study):
+        runs = _records(runs_dir / study / "finals")
+        return side(level, [(folder, record) for folder, record in runs if record.group == level])
+    for fits in (
+        lambda folder, record: record.name == query,
+        lambda folder, record: record.group == query,
+        lambda folder, record: record.config_id == query,
+        lambda folder, record: fnmatchcase(record.name, query),
+    ):
+        found = [(folder, record) for folder, record in known if fits(folder, record)]
+        if found:
+            return side(query, found)
+    folder = store.find(runs_dir, query)
+    return side(folder.name, [(folder, store.read_record(folder))])
+
+
+def side(name: str, found: Sequence[tuple[Path, Record]]) -> Side:
+    """Gather the finished runs of one configuration; of two with one seed the later counts.
+
+    Raises:
+        RunError: if none has finished, or if they are of several configurations.
+    """
+    finished = [(folder, record) for folder, record in found if record.status == "finished"]
+    if not finished:
+        raise RunError(f"{name}: no run of it has finished")
+    ids = sorted({record.config_id for _, record in finished})
+    if len(ids) > 1:
+        raise RunError(
+            f"{name} is {len(ids)} configurations, not one; name them by their config_id:"
+            f" {', '.join(ids[:6])}{' …' if len(ids) > 6 else ''}"
+        )
+    finished.sort(key=lambda pair: pair[1].started)
+    return Side(
+        name,
+        ids[0],
+        {record.seed: folder for folder, record in finished},
+        {record.seed: record for _, record in finished},
+    )
