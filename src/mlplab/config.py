@@ -84,6 +84,9 @@ class Data(Table):
     validation: Annotated[float, Field(gt=0, lt=1)] | Literal["test"] = Field(
         0.1, description="share of the training images held out for every choice, or 'test'"
     )
+    share: float = Field(
+        1.0, gt=0, le=1, description="share of each class's training images that is trained on"
+    )
     test: float = Field(
         0.2, gt=0, lt=1, description="share held out for testing where none is published"
     )

@@ -88,3 +88,13 @@ def test_the_id_follows_every_part_of_the_data():
     }
     assert len(ids) == 5
     assert assemble("other", base.class_names, base.train, base.test).data_id == base.data_id
+
+
+@pytest.mark.parametrize("validation", [0.2, "test"])
+def test_a_share_thins_training_alone_and_keeps_the_classes_shares(validation):
+    dataset = labelled([40, 80, 100])
+    all_of_it, part = (split(dataset, validation, 3, share) for share in (1.0, 0.25))
+    counts = [np.bincount(found.train.labels) for found in (all_of_it, part)]
+    np.testing.assert_allclose(counts[1], counts[0] / 4, atol=0.51)
+    np.testing.assert_array_equal(part.validation.index, all_of_it.validation.index)
+    assert set(part.train.index) < set(all_of_it.train.index)

@@ -52,7 +52,7 @@ def test_whitening_is_not_trained_and_is_saved_in_layers_of_keras(tmp_path):
     whitening.fit(model, images(), epsilon=1.0)
     assert {v.path.split("/")[0] for v in model.trainable_variables} == {"dense_1", "output"}
     model.compile(loss="sparse_categorical_crossentropy")
-    saving.save(model, tmp_path / "model.keras")
+    saving.save(saving.to_keras(model), tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_allclose(loaded.predict(images(9)), model.predict(images(9)), rtol=1e-5)
     assert type(loaded.get_layer("whitening")) is keras.layers.Dense

@@ -2,7 +2,7 @@
 
 import os
 
-from mlplab.cli import compare, data, recipes, report, resume, runs, tensorboard, train, use
+from mlplab.cli import compare, data, recipes, report, resume, runs, study, tensorboard, train, use
 from mlplab.cli.app import app
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "report",
     "resume",
     "runs",
+    "study",
     "tensorboard",
     "train",
     "use",

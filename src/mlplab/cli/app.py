@@ -51,6 +51,7 @@ ORDER = (
     "predict",
     "runs",
     "compare",
+    "study",
     "report",
     "tensorboard",
     "recipes",

@@ -4,15 +4,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from mlplab.cli import show
 from mlplab.cli.app import AsJson, RunsDir, app, note, out, print_json
 from mlplab.errors import RunError
 from mlplab.report import comparison, tables
 from mlplab.report.sides import find_sides
-from mlplab.runs import store
 
 
 @app.command(no_args_is_help=True)
@@ -53,22 +50,7 @@ def compare(
     elif markdown:
         out.print(tables.markdown(found), markup=False)
     else:
-        _print(found)
-        if any("test" in entry.accuracy for entry in found.entries):
-            data_id = next(iter(configurations[0].records.values())).data_id
-            opened = show.openings(store.ledger(runs_dir, data_id))
-            out.print(f"[dim]test split opened {opened} in this runs folder[/dim]")
-
-
-def _print(found: comparison.Comparison) -> None:
-    headings, rows = tables.rows(found)
-    table = Table(box=None, pad_edge=False)
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    out.print(table)
-    for text in tables.verdicts(found):
-        out.print(escape(text))
-    for text in found.notes:
-        note(text)
+        data_id = next(iter(configurations[0].records.values())).data_id
+        show.comparison(out, found, runs_dir, data_id)
+        for text in found.notes:
+            note(text)

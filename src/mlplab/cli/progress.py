@@ -43,7 +43,7 @@ class Bar(Silent):
             epoch=f"epoch {epoch}/{self.epochs}",
             numbers=numbers + self.validation,
             pace=f"{passed * total * self.batch_size / seconds:,.0f} img/s",
-            left=f"{_duration(left)} left",
+            left=f"{duration(left)} left",
         )
 
     def on_row(self, row: dict[str, float]) -> None:
@@ -70,6 +70,9 @@ def bar(epochs: int, batch_size: int, console: Console, quiet: bool) -> Iterator
         yield Bar(display, task, epochs, batch_size)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return seconds in words: ``12 s``, ``3:07``, or ``2 h 05``."""
+    if seconds >= 3600:
+        return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d}"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}" if minutes else f"{rest} s"

@@ -2,13 +2,16 @@
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mlplab.report import speed
+from mlplab.report import speed, tables
+from mlplab.report.comparison import Comparison
+from mlplab.runs import store
 from mlplab.runs.record import Record
 from mlplab.runs.run import Run
 
@@ -125,3 +128,19 @@ def _rows(record: Record) -> Iterator[tuple[str, dict[str, Any]]]:
         yield split, metrics
         if over_views := metrics.get("tta"):
             yield f"{split}, {over_views['views']} views", {**metrics, **over_views}
+
+
+def comparison(console: Console, found: Comparison, runs_dir: Path, data_id: str) -> None:
+    """Print configurations side by side, and the verdicts."""
+    headings, rows = tables.rows(found)
+    table = Table(box=None, pad_edge=False)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console.print(table)
+    for text in tables.verdicts(found):
+        console.print(escape(text))
+    if any("test" in entry.accuracy for entry in found.entries):
+        opened = openings(store.ledger(runs_dir, data_id))
+        console.print(f"[dim]test split opened {opened} in this runs folder[/dim]")

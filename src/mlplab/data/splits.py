@@ -6,11 +6,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab.data.dataset import Dataset, Splits
+from mlplab.data.dataset import Dataset, Split, Splits
 from mlplab.errors import DataError
 
 
-def split(dataset: Dataset, validation: float | Literal["test"], seed: int) -> Splits:
+def split(
+    dataset: Dataset, validation: float | Literal["test"], seed: int, share: float = 1.0
+) -> Splits:
     """Hold validation images out of the training split.
 
     Args:
@@ -19,16 +21,27 @@ def split(dataset: Dataset, validation: float | Literal["test"], seed: int) -> S
             split *is* the test split and all training images are trained on, as the published
             experiment did.
         seed: decides which images are held out; the same seed holds out the same ones.
+        share: of every class's images that are left for training, which is trained on.
 
     Raises:
         DataError: a class has fewer than two training images.
     """
+    names = dataset.class_names
     if validation == "test":
-        return Splits(dataset.train, dataset.test, dataset.test)
+        return Splits(_part(dataset.train, share, seed, names), dataset.test, dataset.test)
     kept, held_out = hold_out(
-        dataset.train.labels, validation, seed, dataset.class_names, ("train", "validation")
+        dataset.train.labels, validation, seed, names, ("train", "validation")
     )
-    return Splits(dataset.train.take(kept), dataset.train.take(held_out), dataset.test)
+    train = _part(dataset.train.take(kept), share, seed, names)
+    return Splits(train, dataset.train.take(held_out), dataset.test)
+
+
+def _part(train: Split, share: float, seed: int, class_names: Sequence[str]) -> Split:
+    if share == 1:
+        return train
+    return train.take(
+        hold_out(train.labels, share, seed, class_names, ("train", "what is left"))[1]
+    )
 
 
 def hold_out(

@@ -31,24 +31,30 @@ LARGEST_CONFIG = 4_000_000
 """Bytes; a network of a thousand layers takes one million."""
 
 
-def save(model: keras.Model, path: Path) -> keras.Model:
+def to_keras(model: keras.Model) -> keras.Model:
+    """Return a network as files have it: in the layers of Keras alone, and not compiled.
+
+    So any program with Keras opens it. Who loads the file predicts, and an optimizer's state would
+    triple it: the model that is given is no longer compiled either.
+    """
+    model.optimizer, model.compiled = None, False
+    if not any(type(layer) in PLAIN for layer in model.layers):
+        return model
+    plain = keras.models.clone_model(model, clone_function=of_keras)
+    plain.set_weights(model.get_weights())
+    return plain
+
+
+def save(model: keras.Model, path: Path) -> None:
     """Write a network, without its optimizer, as a ``.keras`` file; whole or not at all.
 
-    The file has the layers of Keras alone, so that any program with Keras opens it. The model is
-    no longer compiled afterwards: who loads the file predicts, and an optimizer's state would
-    triple it.
-
-    Returns:
-        The network as the file has it.
+    Args:
+        model: of :func:`to_keras`.
+        path: of the file.
 
     Raises:
         StorageError: if the disk is full or the folder cannot be written.
     """
-    model.optimizer, model.compiled = None, False
-    if any(type(layer) in PLAIN for layer in model.layers):
-        plain = keras.models.clone_model(model, clone_function=of_keras)
-        plain.set_weights(model.get_weights())
-        model = plain
     aside = path.with_name(".saving.keras")
     with storage(str(path)):
         try:
@@ -56,7 +62,6 @@ def save(model: keras.Model, path: Path) -> keras.Model:
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
-    return model
 
 
 def load(path: Path) -> keras.Model:

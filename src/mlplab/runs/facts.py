@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from mlplab import recipes
 from mlplab.models import saving
@@ -30,6 +31,8 @@ class Options:
         profile: time and trace some steps when training has ended.
         checkpoint_seconds: least time from one checkpoint to the next at the end of epochs; within
             an epoch ten times as much.
+        keep: ``all``, ``model`` (no figures, diagnostics, events and page) or ``results`` (no
+            network either), as trials of studies do.
     """
 
     data_dir: Path | None = None
@@ -43,9 +46,10 @@ class Options:
     trust: bool = False
     profile: bool = False
     checkpoint_seconds: float = 30.0
+    keep: Literal["all", "model", "results"] = "all"
 
 
-KEPT = ("open_test", "devices", "profile", "checkpoint_seconds")  # for who resumes the run
+KEPT = ("open_test", "devices", "profile", "checkpoint_seconds", "keep")  # for who resumes the run
 
 
 def first_record(experiment: Experiment, options: Options, name: str) -> Record:

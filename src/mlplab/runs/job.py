@@ -176,14 +176,18 @@ class Job:
         """Save and judge the network, then complete the record and its page."""
         record, context = self.record, self.context
         experiment, model = self.experiment, self.experiment.model
-        probe = Probe(model, context.images, context.labels, context.weights)
-        record.diagnostics = probe().to_json()
+        whole = self.options.keep == "all"
+        if whole:
+            probe = Probe(model, context.images, context.labels, context.weights)
+            record.diagnostics = probe().to_json()
         predictions: judge.Predictions = {}
         sound = all(np.isfinite(np.asarray(weight)).all() for weight in model.weights)
         status = STATUS[self.fit.ending] if sound else "diverged"
         if sound:
             # Judged as it is saved: in Keras's own layers, whatever the precision of training.
-            model = saving.save(model, self.folder / "model.keras")
+            model = saving.to_keras(model)
+            if self.options.keep != "results":
+                saving.save(model, self.folder / "model.keras")
             record.metrics, predictions = judge.judge(
                 self.folder,
                 model,
@@ -192,16 +196,17 @@ class Job:
                 experiment.recipe.evaluation,
             )
         record.ledger = store.ledger(self.options.runs_dir, record.data_id)
-        judge.draw(
-            self.folder,
-            model,
-            self.fit.rows,
-            record.best_epoch,
-            experiment.splits,
-            predictions,
-            record.class_names,
-        )
-        self._tensorboard(predictions, status)
+        if whole:
+            judge.draw(
+                self.folder,
+                model,
+                self.fit.rows,
+                record.best_epoch,
+                experiment.splits,
+                predictions,
+                record.class_names,
+            )
+            self._tensorboard(predictions, status)
         reason = None
         if status == "diverged":
             last = self.fit.rows[-1]["epoch"]
@@ -249,7 +254,7 @@ class Job:
         record.seconds.total = round(time.perf_counter() - self.begun, 3)
         if status in ("finished", "diverged"):
             shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
-        publish(self.folder, record, self.experiment.recipe)
+        publish(self.folder, record, self.experiment.recipe, page=self.options.keep == "all")
 
 
 def begin(jobs: Sequence[Job]) -> None:

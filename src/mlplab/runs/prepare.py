@@ -84,7 +84,7 @@ class Experiment:
     @cached_property
     def splits(self) -> Splits:
         """The data set with validation taken out of train, or being the test split."""
-        return data.split(self.dataset, self.recipe.data.validation, self.recipe.seed)
+        return split(self.dataset, self.recipe)
 
     def forget_splits(self) -> None:
         """Free what the splits copied of the data set; they are made again when asked for."""
@@ -133,7 +133,7 @@ def prepare(
     dataset = dataset or data.load(recipe.data, data_dir, warn)
     budget.check(recipe, dataset)
     begun = time.perf_counter()
-    splits = data.split(dataset, recipe.data.validation, recipe.seed)
+    splits = split(dataset, recipe)
     keras.utils.set_random_seed(recipe.seed)
     train, classes = splits.train, len(dataset.class_names)
     augment.check(recipe.augment, train.images.shape[1:])
@@ -171,6 +171,12 @@ def prepare(
     experiment = Experiment(recipe, dataset, model, loss, weights, seconds)
     vars(experiment)["splits"] = splits  # what would be computed anew
     return experiment
+
+
+def split(dataset: Dataset, recipe: Recipe) -> Splits:
+    """Split a data set as a recipe and its seed say."""
+    settings = recipe.data
+    return data.split(dataset, settings.validation, recipe.seed, settings.share)
 
 
 def _class_weights(

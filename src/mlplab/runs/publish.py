@@ -12,9 +12,9 @@ from mlplab.runs import store
 from mlplab.runs.record import Record
 
 
-def publish(folder: Path, record: Record, recipe: Recipe) -> None:
-    """Write findings, record and report of a run that has just ended."""
-    _publish(folder, record, recipe, None)
+def publish(folder: Path, record: Record, recipe: Recipe, page: bool = True) -> None:
+    """Write findings, record and, if it is to have one, report of a run that has just ended."""
+    _publish(folder, record, recipe, None, page)
 
 
 def publish_again(
@@ -45,15 +45,23 @@ def publish_again(
     return _publish(folder, record, recipe, written)
 
 
-def _publish(folder: Path, record: Record, recipe: Recipe, written: Collection[str] | None) -> Path:
+def _publish(
+    folder: Path,
+    record: Record,
+    recipe: Recipe,
+    written: Collection[str] | None,
+    page: bool = True,
+) -> Path:
     """Write the record twice: the report shows the hashes of the others, the record has its own."""
     rows = files.read_lines(folder / "metrics.jsonl")
     record.findings = findings(record.to_json(), rows, recipe.model_dump())
     record.files = _hashes(folder, record, written)
     store.write_record(folder, record)
-    path = write_run_page(folder)
-    record.files = _hashes(folder, record, written)
-    store.write_record(folder, record)
+    path = folder / "report.html"
+    if page:
+        write_run_page(folder)
+        record.files = _hashes(folder, record, written)
+        store.write_record(folder, record)
     return path
 
 

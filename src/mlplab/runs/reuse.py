@@ -11,6 +11,7 @@ from mlplab import data
 from mlplab.data.images import read_image
 from mlplab.errors import DataError, RunError
 from mlplab.runs import judge, lock, store
+from mlplab.runs.prepare import split as split_as
 from mlplab.runs.publish import publish_again
 from mlplab.runs.run import Run
 from mlplab.training import evaluate as evaluation
@@ -64,7 +65,7 @@ def _evaluate(
             " on (another content); point --data-dir at that one"
         )
     evaluation.check(settings, dataset.test.images.shape[1:])
-    splits = data.split(dataset, recipe.data.validation, recipe.seed)
+    splits = split_as(dataset, recipe)
     model = run.model(trust)
     if split == "test" or (split == "validation" and record.selected_on == "test"):
         record.ledger = store.open_test(run.folder.parent, record)

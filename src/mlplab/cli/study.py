@@ -1,0 +1,171 @@
+"""``mlplab study``."""
+
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from mlplab.cli import show
+from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, err, note, out, print_json
+from mlplab.cli.progress import duration
+from mlplab.errors import RecipeError
+
+
+@app.command(no_args_is_help=True)
+def study(
+    name: Annotated[str, typer.Argument(help="A shipped study's name, or a .toml file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Keys of the study to change.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Its short form: a quarter of an hour on two cores.")
+    ] = False,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Workers on this machine, or a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of the Ray cluster; one is started here if none is given."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=1000, help="Runs at the same time; as many as fit, if not given."),
+    ] = None,
+    as_name: Annotated[
+        str | None, typer.Option("--name", help="Of the study's folder in the runs folder.")
+    ] = None,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+    trust: Trust = False,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """Run a study: many trials by design, the best of each level on fresh seeds, a verdict.
+
+    A study that was stopped goes on where it was when the command is given again.
+
+    Example: mlplab study optimizers --quick
+    """
+    from mlplab import recipes
+    from mlplab.runs import store
+    from mlplab.study import design
+
+    if address is not None and engine != "ray":
+        raise RecipeError("--address is that of a Ray cluster: add --engine ray")
+    pairs = {".".join(path): value for path, value in map(recipes.parse_override, overrides or [])}
+    chosen = design.load(name, quick, pairs)
+    folder = runs_dir / store.check_name(as_name or Path(name).stem + "-quick" * quick)
+
+    from mlplab.study import conduct, executors
+
+    settings = conduct.Settings(
+        folder=folder,
+        data_dir=data_dir,
+        trust=trust,
+        command=shlex.join(_command(name, overrides or [], quick, trust)),
+    )
+    needed = conduct.prepare(chosen, settings)
+    conduct.begin(chosen, folder)
+    with (
+        executors.opened(engine, address, workers, needed, folder, note) as executor,
+        watching(quiet or as_json) as watcher,
+    ):
+        facts = conduct.conduct(chosen, settings, executor, watcher)
+    if as_json:
+        print_json(facts)
+        return
+    show_study(folder, runs_dir)
+
+
+def _command(name: str, overrides: list[str], quick: bool, trust: bool) -> list[str]:
+    words = ["mlplab", "study", name, *overrides]
+    return [*words, *["--quick"] * quick, *["--trust"] * trust]
+
+
+class Progress:
+    """Shows nothing."""
+
+    def on_total(self, phase: str, totals: dict[str, int], done: dict[str, int]) -> None: ...
+
+    def on_begin(self, level: str) -> None: ...
+
+    def on_end(self, level: str, outcome: str, value: float | None) -> None: ...
+
+
+class Board(Progress):
+    """A table that shows, by level, what is done, what runs, what is best, and the time left."""
+
+    def __init__(self, live: Live) -> None:
+        self.live = live
+
+    def on_total(self, phase: str, totals: dict[str, int], done: dict[str, int]) -> None:
+        self.phase, self.totals, self.begun = phase, totals, time.monotonic()
+        self.done = {level: done.get(level, 0) for level in totals}
+        self.before = sum(self.done.values())
+        self.running, self.lost = dict.fromkeys(totals, 0), dict.fromkeys(totals, 0)
+        self.best: dict[str, float] = {}
+        self._draw()
+
+    def on_begin(self, level: str) -> None:
+        self.running[level] += 1
+        self._draw()
+
+    def on_end(self, level: str, outcome: str, value: float | None) -> None:
+        self.running[level] -= 1
+        self.done[level] += 1
+        self.lost[level] += outcome in ("failed", "diverged")
+        if value is not None:
+            self.best[level] = max(self.best.get(level, value), value)
+        self._draw()
+
+    def _draw(self) -> None:
+        table = Table(box=None, pad_edge=False, caption=self._caption(), caption_justify="left")
+        for number, heading in enumerate((self.phase, "done", "running", "lost", "best")):
+            table.add_column(heading, justify="right" if number else "left")
+        for level, total in self.totals.items():
+            best = f"{100 * self.best[level]:.1f}" if level in self.best else ""
+            running, lost = self.running[level] or "", self.lost[level] or ""
+            table.add_row(level, f"{self.done[level]}/{total}", str(running), str(lost), best)
+        self.live.update(table)
+
+    def _caption(self) -> str:
+        ended = sum(self.done.values()) - self.before
+        left = sum(self.totals.values()) - sum(self.done.values())
+        if not ended or not left:
+            return ""
+        return f"{duration((time.monotonic() - self.begun) / ended * left)} left"
+
+
+@contextmanager
+def watching(quiet: bool) -> Iterator[Progress]:
+    """Yield a watcher that draws a table on the terminal until the block ends."""
+    if quiet or not err.is_terminal:
+        yield Progress()
+        return
+    with Live(console=err, transient=True, refresh_per_second=4) as live:
+        yield Board(live)
+
+
+def show_study(folder: Path, runs_dir: Path) -> None:
+    """Print what came of a study."""
+    from mlplab.report import study as results
+
+    found = results.load(folder)
+    shares = Table(box=None, pad_edge=False)
+    for number, heading in enumerate(results.TRIAL_HEADINGS):
+        shares.add_column(heading, justify="right" if 0 < number < 5 else "left")
+    for row in results.trial_rows(found):
+        shares.add_row(*row)
+    out.print(shares)
+    if found.comparison is not None:
+        out.print()
+        show.comparison(out, found.comparison, runs_dir, found.data_id)
+    for text in found.missing:
+        note(text)
+    out.print(f"report  {folder / 'report.html'}", markup=False)

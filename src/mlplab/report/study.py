@@ -1,0 +1,213 @@
+"""What a study found, read from its folder."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from mlplab import files
+from mlplab.errors import RunError
+from mlplab.report.comparison import MARGIN, Comparison, compare
+from mlplab.report.sides import Side, side
+from mlplab.runs import store
+from mlplab.runs.record import Record
+
+FACTS = "study.json"
+LARGEST = 2**28
+
+TRIAL_HEADINGS = ("level", "trials", "finished", "pruned", "lost", "best", "at")
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level of a study.
+
+    Attributes:
+        name: of the level.
+        facts: of ``study.json``: ``trials``, ``total``, ``best``, ``importances``.
+        finals: its final runs by their folder, those that were begun.
+    """
+
+    name: str
+    facts: dict[str, Any]
+    finals: dict[Path, Record]
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The facts of its best trial."""
+        number = self.facts["best"]
+        return next((t for t in self.facts["trials"] if t["number"] == number), None)
+
+    def outcomes(self, *which: str) -> int:
+        """Return how many trials came out in one of these ways."""
+        return sum(trial["outcome"] in which for trial in self.facts["trials"])
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a study found.
+
+    Attributes:
+        folder: of the study.
+        facts: ``study.json``.
+        levels: in the order of the study.
+        comparison: of the final runs, or ``None`` where fewer than two levels have some.
+        data_id: of the data set, empty where nothing has been run.
+        missing: what was not shown, in words.
+    """
+
+    folder: Path
+    facts: dict[str, Any]
+    levels: list[Level]
+    comparison: Comparison | None
+    data_id: str
+    missing: list[str]
+
+
+def load(folder: Path, margin: float = MARGIN) -> Results:
+    """Read a study's folder.
+
+    Args:
+        folder: of the study.
+        margin: difference that matters, as a share of the images.
+
+    Raises:
+        RunError: if it is no study's, or damaged.
+    """
+    path = folder / FACTS
+    try:
+        facts = json.loads(files.text(path, LARGEST))
+        finals = _finals(folder)
+        levels = [
+            Level(name, found, {f: r for f, r in finals.items() if r.group == name})
+            for name, found in facts["levels"].items()
+        ]
+        reference = facts["study"].get("reference")
+    except OSError as error:
+        raise RunError(
+            f"{folder} has no {FACTS} yet: {error.strerror}. `mlplab study` writes it when the"
+            " trials have ended"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(f"{path} is damaged: {error}") from None
+    sides = _sides(levels)
+    comparison = None
+    if len(sides) > 1:
+        names = [found.name for found in sides]
+        second = reference if reference in names else _best(sides)
+        comparison = compare(sides, None, margin, second)
+    data_id = next(iter(finals.values())).data_id if finals else ""
+    return Results(folder, facts, levels, comparison, data_id, _missing(facts, levels))
+
+
+def _finals(folder: Path) -> dict[Path, Record]:
+    found = {}
+    for run in store.folders(folder / "finals"):
+        try:
+            found[run] = store.read_record(run)
+        except RunError:
+            continue  # `mlplab runs check` names it
+    return found
+
+
+def _sides(levels: Sequence[Level]) -> list[Side]:
+    sides = []
+    for level in levels:
+        try:
+            sides.append(side(level.name, list(level.finals.items())))
+        except RunError:
+            continue  # it is among what is missing
+    return sides
+
+
+def _best(sides: Sequence[Side]) -> str:
+    """Return the side that is best on validation."""
+
+    def validation(found: Side) -> float:
+        values = found.values("validation").values()
+        return sum(values) / len(values) if values else -math.inf
+
+    return max(sides, key=validation).name
+
+
+def _missing(facts: Mapping[str, Any], levels: Sequence[Level]) -> list[str]:
+    """Say what was not shown: trials that are left, lost ones, levels without final runs."""
+    said = []
+    left = sum(level.facts["total"] - level.outcomes("finished", "pruned", "diverged", "failed")
+               for level in levels)  # fmt: skip
+    if left:
+        said.append(f"{left} trials are left: the study has not ended")
+    for level in levels:
+        failed = [t for t in level.facts["trials"] if t["outcome"] == "failed"]
+        if failed:
+            said.append(
+                f"{level.name}: {len(failed)} of {level.facts['total']} trials failed, the first"
+                f" because: {failed[0]['reason']}"
+            )
+        if level.name in facts["final_failures"]:
+            said.append(f"{level.name}: final runs failed: {facts['final_failures'][level.name]}")
+        lost = [record for record in level.finals.values() if record.status == "diverged"]
+        if lost:
+            said.append(f"{level.name}: {len(lost)} of {len(level.finals)} final runs diverged")
+        if not level.finals and facts["study"]["design"]["finals"]:
+            said.append(f"{level.name}: no final runs, so nothing is said of its test accuracy")
+    return said
+
+
+def trial_rows(results: Results) -> list[list[str]]:
+    """Return a row on the trials of each level, the best first."""
+    study = results.facts["study"]
+    sign = -1 if study["metric"] == "accuracy" else 1
+
+    def order(level: Level) -> float:
+        return sign * level.best["value"] if level.best else math.inf
+
+    return [
+        [
+            level.name,
+            str(level.facts["total"]),
+            str(level.outcomes("finished")),
+            str(level.outcomes("pruned")),
+            str(level.outcomes("diverged", "failed")),
+            figure(level.best["value"], study["metric"]) if level.best else "–",
+            point_text(level.best["point"]) if level.best else "",
+        ]
+        for level in sorted(results.levels, key=order)
+    ]
+
+
+def figure(value: float, metric: str) -> str:
+    """Return an accuracy in percent, or a loss."""
+    return f"{100 * value:.2f}" if metric == "accuracy" else f"{value:.4f}"
+
+
+def point_text(point: Mapping[str, Any]) -> str:
+    """Return a point as overrides of a recipe."""
+    return " ".join(f"{key}={_word(value)}" for key, value in point.items())
+
+
+def _word(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value).replace(" ", "")
+
+
+def time_to_target(folders: Sequence[Path], target: float) -> tuple[float, float, int]:
+    """Return median epochs and seconds to a validation accuracy, and how many runs reached it.
+
+    A run that did not reach it counts as infinite, so that the median is where most did not.
+    """
+    epochs, seconds = [], []
+    for folder in folders:
+        passed = 0.0
+        found = (math.inf, math.inf)
+        for row in files.read_lines(folder / "metrics.jsonl"):
+            passed += float(row.get("seconds") or 0.0)
+            if (row.get("val_accuracy") or 0.0) >= target:
+                found = (float(row["epoch"]), passed)
+                break
+        epochs.append(found[0])
+        seconds.append(found[1])
+    reached = sum(math.isfinite(value) for value in epochs)
+    return median(epochs), median(seconds), reached

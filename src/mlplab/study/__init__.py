@@ -1,0 +1,1 @@
+"""Many runs by design: which is better, and is it luck?"""

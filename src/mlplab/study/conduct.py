@@ -1,0 +1,257 @@
+"""A study from its begin, or from where it was stopped, to its end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from mlplab import data, files, recipes
+from mlplab.config import MLP
+from mlplab.errors import RecipeError, RunError
+from mlplab.runs import budget, lock, store
+from mlplab.runs.prepare import complete
+from mlplab.study import design
+from mlplab.study.design import Study
+from mlplab.study.job import Job
+from mlplab.study.outcome import best_trial, result_of, run_records, write_facts
+from mlplab.study.pool import Executor, Listener, Outcome, Row
+from mlplab.study.trials import Trial, Trials, decoded
+
+DATABASE = "optuna.db"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a study is given beside its definition; none of it changes what is tried.
+
+    Attributes:
+        folder: of the study, in the runs folder.
+        data_dir: a folder that holds the data set's.
+        trust: load code of the user's own.
+        command: what repeats the study.
+    """
+
+    folder: Path
+    data_dir: Path | None = None
+    trust: bool = False
+    command: str = ""
+
+
+class Watcher(Protocol):
+    """Hears of a study's progress."""
+
+    def on_total(self, phase: str, totals: dict[str, int], done: dict[str, int]) -> None:
+        """The trials, or the final runs, are known by level."""
+
+    def on_begin(self, level: str) -> None:
+        """One was given to a worker."""
+
+    def on_end(self, level: str, outcome: str, value: float | None) -> None:
+        """One has ended."""
+
+
+def prepare(study: Study, settings: Settings) -> int:
+    """Check a study before anything is run, and return the bytes of memory that a run needs.
+
+    Every level's recipe is completed, and the data set is loaded once, which fills its cache: no
+    two workers decode it at the same time.
+
+    Raises:
+        UserError: for what the user can mend.
+    """
+    most = 0
+    known: dict[str, data.Dataset] = {}
+    for level in study.names:
+        for extreme in (0, -1):
+            point = {
+                key: (space.low, space.high)[extreme]
+                if isinstance(space, design.Range)
+                else space.choices[extreme]
+                for key, space in study.spaces(level).items()
+            }
+            recipe = complete(study.recipe_of(level, point, 0), settings.trust)
+            if recipe.data.validation == "test":
+                raise RecipeError(
+                    "a study chooses on validation, and this recipe validates on the test split:"
+                    " hold validation images out of training: recipe.data.validation=0.1"
+                )
+            key = recipe.data.model_dump_json()
+            if key not in known:
+                known = {key: data.load(recipe.data, settings.data_dir, lambda text: None)}
+            if isinstance(recipe.model, MLP):
+                most = max(most, sum(budget.needed(recipe, known[key]).values()))
+    return most or budget.PROGRAM
+
+
+def begin(study: Study, folder: Path) -> None:
+    """Make the study's folder, or find it as it was left.
+
+    Raises:
+        RunError: if another study lies there.
+        StorageError: if the runs folder cannot be written.
+    """
+    path = folder / store.STUDY
+    with files.storage(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        there = design.read(files.text(path, design.LARGEST), str(path))
+        changed = recipes.differences(there.model_dump(), study.model_dump())
+        if changed:
+            raise RunError(
+                f"{folder} holds another study: it differs in {', '.join(changed[:5])}. Give this"
+                " one a --name of its own, or remove that folder"
+            )
+        return
+    if any(entry.name != ".lock" for entry in folder.iterdir()):
+        raise RunError(f"{folder} is there and holds no study; give this one another --name")
+    files.write_text(path, study.to_toml())
+
+
+def conduct(
+    study: Study, settings: Settings, executor: Executor, watcher: Watcher
+) -> dict[str, Any]:
+    """Run what is left of a study, and return its facts.
+
+    Trials see training and validation images alone. When all have ended, the best of each level is
+    run on fresh seeds, for which the test split is opened.
+
+    Args:
+        study: that :func:`begin` made a folder for.
+        settings: where, and with what data.
+        executor: that carries the runs out.
+        watcher: hears of progress.
+
+    Raises:
+        UserError: for what the user can mend.
+        StorageError: if the disk is full or the folder cannot be written.
+    """
+    with lock.writing(settings.folder):
+        book = Trials(study, settings.folder / DATABASE)
+        ended = {
+            level: sum(t.state.is_finished() for t in book.all(level)) for level in study.names
+        }
+        watcher.on_total("trials", {level: book.total(level) for level in study.names}, ended)
+        for round_ in book.rounds():
+            asked = book.ask(round_)
+            if asked:
+                run = _Round(study, settings, book, watcher, asked)
+                executor.run(list(run.jobs), run)
+        write_facts(study, book, settings.folder, settings.command)
+        finals = _final_jobs(study, settings, book)
+        watcher.on_total(
+            "finals",
+            dict.fromkeys(study.names, 1),
+            dict.fromkeys(study.names, 1) | {job.group: 0 for job in finals},
+        )
+        last = _Finals(watcher)
+        if finals:
+            executor.run(finals, last)
+        return write_facts(study, book, settings.folder, settings.command, last.failures)
+
+
+def _job(study: Study, settings: Settings, trial: Trial) -> Job:
+    seeds = range(study.design.seed, study.design.seed + study.design.replicates)
+    return Job(
+        key=trial.key,
+        group=trial.level,
+        runs_dir=str(settings.folder / "trials"),
+        recipe_name=study.base,
+        recipes=_tables(study, trial.level, trial.point, seeds),
+        keep=study.keep,
+        data_dir=str(settings.data_dir) if settings.data_dir else None,
+        trust=settings.trust,
+        asks=study.design.pruner != "none",
+    )
+
+
+def _tables(
+    study: Study, level: str, point: dict[str, Any], seeds: Sequence[int]
+) -> list[dict[str, Any]]:
+    return [recipes.to_tables(study.recipe_of(level, point, seed)) for seed in seeds]
+
+
+@dataclass
+class _Round(Listener):
+    """Enters what becomes of trials, and ends those that the pruner gives up."""
+
+    study: Study
+    settings: Settings
+    book: Trials
+    watcher: Watcher
+    asked: Sequence[Trial]
+    jobs: list[Job] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.jobs = [_job(self.study, self.settings, trial) for trial in self.asked]
+        self.trials = {trial.key: trial for trial in self.asked}
+        self.pruned: set[str] = set()
+
+    def on_begin(self, job: Job) -> None:
+        self.watcher.on_begin(job.group)
+
+    def on_row(self, job: Job, row: Row) -> bool:
+        handle, value = self.trials[job.key].handle, row.get(f"val_{self.study.metric}")
+        if not job.asks or value is None:
+            return True
+        handle.report(value, int(row["epoch"]))
+        if handle.should_prune():
+            self.pruned.add(job.key)
+        return job.key not in self.pruned
+
+    def on_end(self, job: Job, outcome: Outcome) -> None:
+        trial = self.trials[job.key]
+        records = run_records(Path(job.runs_dir), job.names)
+        what, value = result_of(self.study, records, len(job.names))
+        reason = outcome.reason
+        if job.key in self.pruned:
+            what, value, reason = "pruned", None, "fell behind the others"
+        elif what == "diverged":
+            reason = next(record.reason for record in records if record.status == "diverged")
+        self.book.tell(trial, value, what, reason, outcome.attempts)
+        self.watcher.on_end(trial.level, what, value)
+
+
+@dataclass
+class _Finals(Listener):
+    """Notes which levels' final runs failed."""
+
+    watcher: Watcher
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def on_begin(self, job: Job) -> None:
+        self.watcher.on_begin(job.group)
+
+    def on_row(self, job: Job, row: Row) -> bool:
+        return True
+
+    def on_end(self, job: Job, outcome: Outcome) -> None:
+        if outcome.reason is not None:
+            self.failures[job.group] = outcome.reason
+        self.watcher.on_end(job.group, "failed" if outcome.reason else "finished", None)
+
+
+def _final_jobs(study: Study, settings: Settings, book: Trials) -> list[Job]:
+    """Return the final runs of the best of each level, on seeds that no trial has used."""
+    first = study.design.seed + study.design.replicates
+    seeds = range(first, first + study.design.finals)
+    jobs = []
+    for level in study.names if seeds else ():
+        best = best_trial(study, book, level)
+        if best is None:
+            continue
+        point = decoded(study.spaces(level), best.params)
+        job = Job(
+            key=level,
+            group=level,
+            runs_dir=str(settings.folder / "finals"),
+            recipe_name=study.base,
+            recipes=_tables(study, level, point, seeds),
+            open_test=True,
+            keep=study.keep,
+            data_dir=str(settings.data_dir) if settings.data_dir else None,
+            trust=settings.trust,
+        )
+        ended = run_records(Path(job.runs_dir), job.names)
+        if sum(record.status in ("finished", "diverged") for record in ended) < len(seeds):
+            jobs.append(job)
+    return jobs

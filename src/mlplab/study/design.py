@@ -1,0 +1,317 @@
+"""What a study is: a TOML file with a base recipe, what is compared, what is varied, how much.
+
+A leaf of ``[vary]`` or of a level is a value, or what is searched:
+``{ low = 1e-4, high = 1e-1, log = true }`` or ``{ choices = [64, 128] }``.
+"""
+
+import copy
+import re
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mlplab import config, files, recipes
+from mlplab.errors import RecipeError, nearest
+from mlplab.plain import line
+
+LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
+LARGEST = 1_000_000
+MOST_CELLS = 10_000
+
+Tables = dict[str, Any]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Range(_Table):
+    """Numbers from ``low`` to ``high``, evenly, or evenly in their logarithm."""
+
+    low: Annotated[float, Field(allow_inf_nan=False)] | int
+    high: Annotated[float, Field(allow_inf_nan=False)] | int
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Range":
+        if not self.low < self.high:
+            raise ValueError(f"low = {self.low} is not below high = {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError("a range with log = true begins above 0")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is of whole numbers: where both ends are written so."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+class Choices(_Table):
+    """Some values, in order."""
+
+    choices: list[Any] = Field(min_length=1, max_length=1000)
+
+
+Space = Range | Choices
+
+
+class Design(_Table):
+    """``[design]``: how much is tried, and how.
+
+    Attributes:
+        kind: how each level's trials are chosen. ``grid`` takes every combination of choices.
+        trials: of each level; of a grid it follows from the choices.
+        replicates: runs of each trial, which differ in their seed alone.
+        batch: trials that the ``bayesian`` search proposes at a time, before it hears of any.
+        pruner: what ends trials that fall behind.
+        finals: runs of the best of each level on fresh seeds, which the test split is opened for.
+        seed: of the search, and the first seed of the trials; the finals take those that follow.
+    """
+
+    kind: Literal["grid", "random", "quasirandom", "bayesian"] = "quasirandom"
+    trials: int = Field(20, ge=1, le=10_000)
+    replicates: int = Field(1, ge=1, le=100)
+    batch: int = Field(4, ge=1, le=100)
+    pruner: Literal["none", "median", "successive-halving"] = "none"
+    finals: int = Field(5, ge=0, le=100)
+    seed: int = Field(0, ge=0, lt=2**30)
+
+
+class Study(_Table):
+    """A study.
+
+    Attributes:
+        title: what it asks, in words.
+        base: the recipe that all else is said in terms of.
+        metric: of validation, that trials are ranked by.
+        target: validation accuracy, the time to which is measured.
+        reference: the level that the others are compared with; by default the best on validation.
+        keep: what runs leave behind: their results, or their networks too.
+        recipe: changes to the base recipe that hold for all.
+        vary: what is searched in every level.
+        levels: what is compared: changes to the recipe by name, with searches of their own.
+        design: how much is tried.
+    """
+
+    title: str = ""
+    base: str
+    metric: Literal["accuracy", "loss"] = "accuracy"
+    target: float | None = Field(None, gt=0, lt=1)
+    reference: str | None = None
+    keep: Literal["results", "model"] = "results"
+    recipe: Tables = {}
+    vary: Tables = {}
+    levels: dict[str, Tables] = Field({}, max_length=1000)
+    design: Design = Design()
+
+    @field_validator("levels")
+    @classmethod
+    def _names(cls, levels: dict[str, Tables]) -> dict[str, Tables]:
+        for name in levels:
+            if not LEVEL.fullmatch(name):
+                raise ValueError(
+                    f"'{line(name)[:60]}' cannot name a level: use up to 40 letters, digits, '.',"
+                    " '-', '_' and '+'"
+                )
+        return levels
+
+    @property
+    def names(self) -> list[str]:
+        """The levels; ``all`` stands for a study that compares none."""
+        return list(self.levels) or ["all"]
+
+    @property
+    def maximise(self) -> bool:
+        """Whether more of the metric is better."""
+        return self.metric == "accuracy"
+
+    def spaces(self, level: str) -> dict[str, Space]:
+        """Return what is searched in a level, by ``table.key``; its own word goes first."""
+        found = _searched(self.vary) | _searched(self.levels.get(level, {}))
+        fixed = {".".join(path) for path, value in _leaves(self.levels.get(level, {}))}
+        return {key: space for key, space in found.items() if key not in fixed}
+
+    def recipe_of(self, level: str, point: Mapping[str, Any], seed: int) -> config.Recipe:
+        """Return the recipe of a level at a point of its spaces.
+
+        Raises:
+            RecipeError: if there is none.
+        """
+        tables = recipes.parse(recipes.text(self.base), f"the recipe {self.base}")
+        tables = recipes.override(tables, _leaves(self.recipe))
+        own = _leaves(self.vary) + _leaves(self.levels.get(level, {}))
+        own += [(key.split("."), value) for key, value in point.items()]
+        return recipes.with_seed(recipes.validate(recipes.override(tables, own)), seed)
+
+    def to_toml(self) -> str:
+        """Return it as TOML text that reads back to an equal study."""
+        tables = self.model_dump(exclude_none=True)
+        return tomli_w.dumps({key: value for key, value in tables.items() if value != {}})
+
+
+def names() -> list[str]:
+    """Return the names of the shipped studies."""
+    folder = resources.files("mlplab.study") / "shipped"
+    entries = (entry.name for entry in folder.iterdir())
+    return sorted(name.removesuffix(".toml") for name in entries if name.endswith(".toml"))
+
+
+def text(name_or_path: str) -> str:
+    """Return the TOML text of a shipped study or of a ``.toml`` file.
+
+    Raises:
+        RecipeError: if there is neither such a name nor such a file.
+    """
+    if not name_or_path.endswith(".toml"):
+        if name_or_path not in names():
+            raise RecipeError(
+                f"no study is called '{name_or_path}'{nearest(name_or_path, names())}"
+                f" There are {', '.join(names())}; one of your own is a path that ends in .toml."
+            )
+        folder = resources.files("mlplab.study") / "shipped"
+        return (folder / f"{name_or_path}.toml").read_text("utf-8")
+    try:
+        return files.text(Path(name_or_path), LARGEST)
+    except OSError as error:
+        raise RecipeError(f"cannot read the study {name_or_path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"the study {name_or_path} is not UTF-8 text") from None
+
+
+def load(
+    name_or_path: str, quick: bool = False, overrides: Mapping[str, Any] | None = None
+) -> Study:
+    """Read a study.
+
+    Args:
+        name_or_path: a shipped name, or the path of a ``.toml`` file.
+        quick: take its ``[quick]`` table over what it says elsewhere.
+        overrides: values by ``table.key``, which go before both.
+
+    Raises:
+        RecipeError: if it is wrong, or one of its recipes is; the message names the key.
+    """
+    tables = recipes.parse(text(name_or_path), f"the study {name_or_path}")
+    shorter = tables.pop("quick", None)
+    if quick:
+        if not isinstance(shorter, dict):
+            raise RecipeError(f"the study {name_or_path} has no [quick] form")
+        tables = _merged(tables, shorter)
+    for key, value in (overrides or {}).items():
+        tables = _merged(tables, _nested(key.split("."), value))
+    return check(tables)
+
+
+def check(tables: Tables) -> Study:
+    """Check a study's tables, and that each level makes a recipe.
+
+    Raises:
+        RecipeError: naming what is wrong.
+    """
+    try:
+        study = Study.model_validate(tables)
+        for level in study.names:
+            point = {key: _first(space) for key, space in study.spaces(level).items()}
+            study.recipe_of(level, point, study.design.seed)
+            _check_grid(study, level)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the study"
+        if first["type"] == "extra_forbidden":
+            near = nearest(str(first["loc"][-1]), _known(first["loc"]))
+            raise RecipeError(f"'{where}' is not a key of a study{near}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise RecipeError(f"{where}: {message}") from None
+    if study.reference is not None and study.reference not in study.names:
+        raise RecipeError(
+            f"reference = '{study.reference}' is no level{nearest(study.reference, study.names)}"
+        )
+    return study
+
+
+def _known(loc: tuple[Any, ...]) -> list[str]:
+    return list((Design if loc[0] == "design" else Study).model_fields)
+
+
+def _check_grid(study: Study, level: str) -> None:
+    if study.design.kind != "grid":
+        return
+    cells = 1
+    for key, space in study.spaces(level).items():
+        if isinstance(space, Range):
+            raise RecipeError(
+                f"a grid takes choices alone, and {key} is a range: write {{ choices = [...] }}"
+            )
+        cells *= len(space.choices)
+    if cells > MOST_CELLS:
+        raise RecipeError(f"the grid of {level} has {cells:,} cells; at most {MOST_CELLS:,}")
+
+
+def _first(space: Space) -> Any:
+    return space.low if isinstance(space, Range) else space.choices[0]
+
+
+def _space(value: Any) -> Space | None:
+    """Return what a leaf searches, or ``None`` where it is a value or a table of the recipe's."""
+    if not isinstance(value, dict):
+        return None
+    if "choices" in value:
+        return Choices.model_validate(value)
+    if "low" in value or "high" in value:
+        return Range.model_validate(value)
+    return None
+
+
+def _searched(tables: Tables, path: tuple[str, ...] = ()) -> dict[str, Space]:
+    found: dict[str, Space] = {}
+    for key, value in tables.items():
+        space = _space(value)
+        if space is not None:
+            found[".".join((*path, key))] = space
+        elif isinstance(value, dict):
+            found |= _searched(value, (*path, key))
+    return found
+
+
+def _leaves(tables: Tables, path: tuple[str, ...] = ()) -> list[tuple[list[str], Any]]:
+    """Return the values that are not searched, by their path."""
+    pairs: list[tuple[list[str], Any]] = []
+    for key, value in tables.items():
+        if _space(value) is not None:
+            continue
+        if isinstance(value, dict):
+            pairs += _leaves(value, (*path, key))
+        else:
+            pairs.append(([*path, key], value))
+    return pairs
+
+
+def _merged(one: Tables, other: Tables) -> Tables:
+    """Return the tables with others laid over them; what is searched is replaced as a whole."""
+    result = copy.deepcopy(one)
+    for key, value in other.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        searched = isinstance(value, dict) and {"low", "high", "choices"} & value.keys()
+        result[key] = _merged(result[key], value) if both and not searched else value
+    return result
+
+
+def _nested(path: list[str], value: Any) -> Tables:
+    return {path[0]: value if len(path) == 1 else _nested(path[1:], value)}
+
+
+def read(toml: str, what: str) -> Study:
+    """Read what :meth:`Study.to_toml` wrote.
+
+    Raises:
+        RecipeError: if it is damaged.
+    """
+    try:
+        return check(tomllib.loads(toml))
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(f"{what} is damaged: {error}") from None

@@ -1,0 +1,50 @@
+"""Where a study's runs are carried out."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from mlplab import memory
+from mlplab.study.pool import Executor, pool
+
+LOG = "workers.log"
+
+
+@contextmanager
+def opened(
+    engine: Literal["local", "ray"],
+    address: str | None,
+    workers: int | None,
+    needed: int,
+    folder: Path,
+    note: Callable[[str], None],
+) -> Iterator[Executor]:
+    """Yield what carries out jobs, and end it with the block.
+
+    Args:
+        engine: ``local``, processes on this machine; ``ray``, tasks on a cluster.
+        address: of the cluster; ``None`` starts one on this machine.
+        workers: runs at the same time; ``None`` for as many as fit.
+        needed: bytes of memory that a run takes.
+        folder: of the study.
+        note: hears of what the user should know.
+    """
+    count = workers or fitting(needed)
+    if engine == "ray":
+        from mlplab.study import cluster  # Ray is an extra
+
+        with cluster.cluster(address, count, needed, note) as ray:
+            yield ray
+    else:
+        with pool(count, folder / LOG) as local:
+            yield local
+
+
+def fitting(needed: int) -> int:
+    """Return how many runs this machine carries at once: one a core, if the memory is enough."""
+    affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1
+    available = memory.available()
+    return cores if available is None else max(1, min(cores, available // needed))

@@ -1,0 +1,128 @@
+"""One trial, or the final runs of a level: what a worker is told, and how it does it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mlplab import recipes
+from mlplab.config import Recipe
+from mlplab.errors import RecipeError, RunError
+from mlplab.runs import execute, facts, lock, population, resume, store, tidy
+from mlplab.runs.prepare import complete
+from mlplab.runs.record import UNFINISHED
+from mlplab.runs.run import Run
+from mlplab.training.engine import Silent
+
+
+@dataclass(frozen=True)
+class Job:
+    """Runs that differ in their seed alone.
+
+    Attributes:
+        key: what they are called, but for the seed.
+        group: of the runs: the level.
+        runs_dir: where their folders are made.
+        recipe_name: what their recipe is called.
+        recipes: as tables, one for each seed.
+        open_test: whether the test split is opened when they have ended.
+        keep: what they leave behind.
+        data_dir: a folder that holds the data set's.
+        trust: load code of the user's own.
+        asks: whether it asks after each epoch if it is to go on.
+    """
+
+    key: str
+    group: str
+    runs_dir: str
+    recipe_name: str
+    recipes: list[dict[str, Any]]
+    open_test: bool = False
+    keep: str = "results"
+    data_dir: str | None = None
+    trust: bool = False
+    asks: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """The runs' names."""
+        return [f"{self.key}-s{tables['seed']}" for tables in self.recipes]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON-able tables."""
+        return asdict(self)
+
+
+class Watcher(Silent):
+    """Hears of the rows of a job, and of nothing else."""
+
+    def __init__(self, tell: Callable[[dict[str, float]], None]) -> None:
+        self.tell = tell
+
+    def on_row(self, row: dict[str, float]) -> None:
+        self.tell(row)
+
+    def on_note(self, text: str) -> None: ...
+
+
+def carry_out(job: Job, watcher: Watcher) -> None:
+    """Train what is missing of a job's runs.
+
+    Runs that have ended are left as they are, and interrupted ones taken up again.
+
+    Raises:
+        MlplabError: for what stopped it.
+    """
+    options = facts.Options(
+        data_dir=Path(job.data_dir) if job.data_dir else None,
+        runs_dir=Path(job.runs_dir),
+        group=job.group,
+        recipe_name=job.recipe_name,
+        open_test=job.open_test,
+        trust=job.trust,
+        keep=job.keep,  # type: ignore[arg-type]
+    )
+    options.runs_dir.mkdir(parents=True, exist_ok=True)
+    variants = [recipes.validate(tables) for tables in job.recipes]
+    missing = [
+        (variant, name)
+        for variant, name in zip(variants, job.names, strict=True)
+        if not _has_ended(options, variant, name, watcher)
+    ]
+    if len(missing) > 1 and _together([variant for variant, _ in missing], job, options, watcher):
+        return
+    for variant, name in missing:
+        execute.run(variant, replace(options, name=name), watcher)
+
+
+def _together(
+    variants: Sequence[Recipe], job: Job, options: facts.Options, watcher: Watcher
+) -> bool:
+    """Train runs as one population, and return whether they can be."""
+    try:
+        population.run(variants, replace(options, name=job.key), watcher)
+    except RecipeError:  # it is said before anything is written
+        return False
+    return True
+
+
+def _has_ended(options: facts.Options, variant: Recipe, name: str, watcher: Watcher) -> bool:
+    """Return whether a run of this name has ended; go on with one that was interrupted."""
+    folder = options.runs_dir / name
+    if not folder.exists():
+        return False
+    try:
+        record = store.read_record(folder)
+        wanted = complete(variant, options.trust)
+        same = (record.config_id, record.seed) == (recipes.config_id(wanted), wanted.seed)
+        if same and record.status in ("finished", "diverged"):
+            return True
+        if same and record.status in UNFINISHED:
+            resume.resume(Run(folder), options, watcher)
+            return True
+    except RunError:
+        pass  # what is there cannot be gone on with
+    with lock.writing(folder):
+        pass  # nobody else does it now
+    tidy.remove(folder)
+    return False

@@ -1,0 +1,112 @@
+"""What came of a study's trials, as ``study.json`` has it."""
+
+import json
+import statistics as numbers
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from mlplab import files
+from mlplab.errors import RunError
+from mlplab.runs import environment, store
+from mlplab.runs.facts import now
+from mlplab.runs.record import Record
+from mlplab.study.design import Study
+from mlplab.study.trials import Trials, decoded
+
+FACTS = "study.json"
+
+
+def run_records(runs_dir: Path, names: Sequence[str]) -> list[Record]:
+    """Return the records of runs, as far as they are there and can be read."""
+    found = []
+    for name in names:
+        try:
+            found.append(store.read_record(runs_dir / name))
+        except RunError:
+            continue
+    return found
+
+
+def result_of(study: Study, records: Sequence[Record], runs: int) -> tuple[str, float | None]:
+    """Return a trial's outcome, and its value: the mean of the metric over its runs."""
+    if any(record.status == "diverged" for record in records):
+        return "diverged", None
+    values = [
+        record.metrics.get("validation", {}).get(study.metric)
+        for record in records
+        if record.status == "finished"
+    ]
+    known = [value for value in values if value is not None]
+    if len(known) < runs:
+        return "failed", None
+    return "finished", numbers.fmean(known)
+
+
+def best_trial(study: Study, book: Trials, level: str) -> FrozenTrial | None:
+    """Return Optuna's frozen trial with the best value, the first of equals, or ``None``."""
+    sign = -1.0 if study.maximise else 1.0
+    done = [
+        (sign * trial.value, trial.number, trial)
+        for trial in book.all(level)
+        if trial.state == TrialState.COMPLETE and trial.value is not None
+    ]
+    return min(done)[2] if done else None
+
+
+def write_facts(
+    study: Study,
+    book: Trials,
+    folder: Path,
+    command: str,
+    failures: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """Write ``study.json``, what reports and outside programs read, and return it.
+
+    Args:
+        study: whose.
+        book: its trials.
+        folder: of the study.
+        command: what repeats it.
+        failures: why the final runs of levels failed; ``None`` where they are not yet run.
+    """
+    levels = {}
+    for level in study.names:
+        best = best_trial(study, book, level)
+        levels[level] = {
+            "trials": [_trial_facts(study, level, trial) for trial in book.all(level)],
+            "total": book.total(level),
+            "best": best.number if best else None,
+            "importances": book.importances(level),
+        }
+    facts = {
+        "schema": 1,
+        "name": folder.name,
+        "command": command,
+        "status": "running" if failures is None else "finished",
+        "study": study.model_dump(exclude_none=True),
+        "levels": levels,
+        "final_failures": failures or {},
+        "device": environment.device(),
+        "versions": environment.versions(),
+        "written": now(),
+    }
+    files.write_text(folder / FACTS, json.dumps(facts, indent=1) + "\n")
+    return facts
+
+
+def _trial_facts(study: Study, level: str, trial: FrozenTrial) -> dict[str, Any]:
+    asked = {key: trial.params[key] for key in study.spaces(level) if key in trial.params}
+    seeds = range(study.design.seed, study.design.seed + study.design.replicates)
+    attrs = trial.user_attrs
+    return {
+        "number": trial.number,
+        "point": decoded(study.spaces(level), asked) if asked else {},
+        "value": trial.value if trial.state == TrialState.COMPLETE else None,
+        "outcome": attrs.get("outcome") if trial.state.is_finished() else "running",
+        "reason": attrs.get("reason"),
+        "attempts": attrs.get("attempts", 0),
+        "runs": [f"{level}-t{trial.number:02d}-s{seed}" for seed in seeds],
+    }

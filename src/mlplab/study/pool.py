@@ -1,0 +1,195 @@
+"""Worker processes on this machine: each warm, on cores of its own, and replaced in time."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from mlplab.study.job import Job
+from mlplab.study.worker import CPUS
+
+JOBS_EACH = 20  # then a worker is replaced: what its libraries hold on to is given back
+ATTEMPTS = 2
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job.
+
+    Attributes:
+        reason: why it failed, or ``None``.
+        attempts: how often it was begun.
+    """
+
+    reason: str | None
+    attempts: int
+
+
+class Listener(Protocol):
+    """Hears of jobs as they go."""
+
+    def on_begin(self, job: Job) -> None:
+        """A job was given to a worker."""
+
+    def on_row(self, job: Job, row: Row) -> bool:
+        """An epoch has ended; return whether the job is to go on."""
+
+    def on_end(self, job: Job, outcome: Outcome) -> None:
+        """A job has ended."""
+
+
+class Executor(Protocol):
+    """What carries out jobs."""
+
+    def run(self, jobs: Sequence[Job], listener: Listener) -> None:
+        """Carry out jobs; each that fails is tried once more. Returns when all have ended."""
+
+
+class Pool:
+    """Workers on this machine, begun when they are needed.
+
+    Args:
+        workers: how many at most.
+        log: the file that what they print is appended to.
+    """
+
+    def __init__(self, workers: int, log: Path) -> None:
+        self.log = log
+        self._heard: Heard = queue.Queue()
+        self._idle: list[_Worker] = []
+        self._busy: set[_Worker] = set()
+        self._free = deque(_shares(workers))
+
+    def run(self, jobs: Sequence[Job], listener: Listener) -> None:
+        """Carry out jobs; each that fails is tried once more. Returns when all have ended."""
+        waiting = deque((job, 1) for job in jobs)
+        while waiting or self._busy:
+            while waiting and (self._idle or self._free):
+                self._begin(*waiting.popleft(), listener)
+            worker, message = self._heard.get()
+            if worker in self._idle and message is None:
+                self._idle.remove(worker)  # killed while it had nothing to do
+                self._replace(worker)
+            elif worker in self._busy and message is not None and "row" in message:
+                go = listener.on_row(worker.job, message["row"])
+                if worker.job.asks:
+                    worker.say({"go": go})
+            elif worker in self._busy:
+                again = self._end(worker, message, listener)
+                waiting.extend(again)
+
+    def _begin(self, job: Job, attempt: int, listener: Listener) -> None:
+        if self._idle:
+            worker = self._idle.pop()
+        else:
+            worker = _Worker(self._free.popleft(), self.log, self._heard)
+        self._busy.add(worker)
+        if attempt == 1:
+            listener.on_begin(job)
+        worker.begin(job, attempt)
+
+    def _end(
+        self, worker: "_Worker", message: dict[str, Any] | None, listener: Listener
+    ) -> list[tuple[Job, int]]:
+        """Take a worker back, and return its job if that is to be tried again."""
+        self._busy.remove(worker)
+        reason = worker.death() if message is None else message["done"]
+        if message is None or worker.jobs >= JOBS_EACH:
+            self._replace(worker)
+        else:
+            self._idle.append(worker)
+        if reason is not None and worker.attempt < ATTEMPTS:
+            return [(worker.job, worker.attempt + 1)]
+        listener.on_end(worker.job, Outcome(reason, worker.attempt))
+        return []
+
+    def _replace(self, worker: "_Worker") -> None:
+        worker.stop()
+        self._free.append(worker.cpus)
+
+    def close(self) -> None:
+        """End all workers, whatever they are doing."""
+        for worker in (*self._idle, *self._busy):
+            worker.stop()
+
+
+@contextmanager
+def pool(workers: int, log: Path) -> Iterator[Pool]:
+    """Yield workers on this machine, and end them with the block."""
+    opened = Pool(workers, log)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+class _Worker:
+    """A process of :mod:`mlplab.study.worker`."""
+
+    def __init__(self, cpus: list[int], log: Path, heard: "Heard") -> None:
+        self.cpus = cpus
+        self.jobs = 0
+        own = {CPUS: ",".join(map(str, cpus))} if cpus else {}
+        with log.open("ab") as printed:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "mlplab.study.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=printed,
+                text=True,
+                env={**os.environ, **own},
+                start_new_session=True,  # Ctrl-C is for the study, which ends them
+            )
+        threading.Thread(target=self._listen, args=(heard,), daemon=True).start()
+
+    def _listen(self, heard: "Heard") -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            heard.put((self, json.loads(line)))
+        heard.put((self, None))
+
+    def begin(self, job: Job, attempt: int) -> None:
+        self.job, self.attempt = job, attempt
+        self.jobs += 1
+        self.say({"job": job.to_json()})
+
+    def say(self, message: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # that it is dead will be heard
+            self.process.stdin.write(json.dumps(message) + "\n")
+            self.process.stdin.flush()
+
+    def death(self) -> str:
+        """Return what ended the process."""
+        code = self.process.wait()
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"its process was ended ({how})"
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+
+
+Heard = queue.Queue[tuple[_Worker, dict[str, Any] | None]]
+
+
+def _shares(workers: int) -> list[list[int]]:
+    """Return the processor's cores, dealt out; empty shares where the system does not say."""
+    if not hasattr(os, "sched_getaffinity"):
+        return [[] for _ in range(workers)]
+    cores = sorted(os.sched_getaffinity(0))
+    return [cores[number::workers] or [cores[number % len(cores)]] for number in range(workers)]

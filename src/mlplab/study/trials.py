@@ -1,0 +1,187 @@
+"""The trials of a study in an Optuna storage: what was asked, what is known, what is left."""
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState
+
+from mlplab.study.design import Range, Space, Study
+from mlplab.study.points import Point, points
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+PRUNERS = {
+    "none": optuna.pruners.NopPruner,
+    "median": optuna.pruners.MedianPruner,
+    "successive-halving": optuna.pruners.SuccessiveHalvingPruner,
+}
+
+
+@dataclass
+class Trial:
+    """A trial that is to be run.
+
+    Attributes:
+        level: that it belongs to.
+        number: from 0, within its level.
+        point: of the level's spaces.
+        handle: Optuna's.
+    """
+
+    level: str
+    number: int
+    point: Point
+    handle: optuna.Trial = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        """What its runs are called, but for the seed."""
+        return f"{self.level}-t{self.number:02d}"
+
+
+class Trials:
+    """All trials of a study.
+
+    The storage is the list of what was asked, and of what came of it; run folders hold the results
+    themselves. A trial that was asked and not told, because somebody pulled the plug, is run again.
+
+    Args:
+        study: whose.
+        path: of the SQLite file, which other programs for Optuna open as well.
+    """
+
+    def __init__(self, study: Study, path: Path) -> None:
+        self.study = study
+        url = f"sqlite:///{path}"
+        self.storage = optuna.storages.RDBStorage(
+            url, engine_kwargs={"connect_args": {"timeout": 60}}
+        )
+        self._levels = {level: self._open(level) for level in study.names}
+        self._points = {level: points(study, level) for level in study.names}
+
+    def _open(self, level: str) -> optuna.Study:
+        return optuna.create_study(
+            study_name=level,
+            storage=self.storage,
+            load_if_exists=True,
+            direction="maximize" if self.study.maximise else "minimize",
+            pruner=PRUNERS[self.study.design.pruner](),
+        )
+
+    def total(self, level: str) -> int:
+        """Return how many trials a level has when the study has ended."""
+        design = self.study.design
+        return len(self._points[level]) if design.kind == "grid" else design.trials
+
+    def rounds(self) -> list[range]:
+        """Return the trials' numbers by round: those of one may be run at the same time."""
+        most = max(map(self.total, self._levels))
+        step = self.study.design.batch if self.study.design.kind == "bayesian" else most
+        return [range(start, min(start + step, most)) for start in range(0, most, step)]
+
+    def ask(self, numbers: range) -> list[Trial]:
+        """Return the trials of these numbers, of every level, that have no result yet."""
+        found = []
+        for level in self._levels:
+            for number in range(numbers.start, min(numbers.stop, self.total(level))):
+                trial = self._ask(level, number)
+                if trial is not None:
+                    found.append(trial)
+        # One of each level after another, so that levels get along together.
+        return sorted(found, key=lambda trial: trial.number)
+
+    def _ask(self, level: str, number: int) -> Trial | None:
+        study, spaces = self._levels[level], self.study.spaces(level)
+        known = self.all(level)
+        if number < len(known) and known[number].state != TrialState.WAITING:
+            if known[number].state.is_finished():
+                return None
+            handle = optuna.Trial(study, known[number]._trial_id)
+        else:
+            if number >= len(known) and self.study.design.kind != "bayesian":
+                fixed = self._points[level][number]
+                study.enqueue_trial({key: _encoded(spaces[key], fixed[key]) for key in fixed})
+            # Of the search, the level and the round: the same whoever asks, and whenever.
+            seed = [self.study.design.seed, zlib.crc32(level.encode()), number]
+            study.sampler = optuna.samplers.TPESampler(
+                seed=zlib.crc32(json.dumps(seed).encode()), constant_liar=True
+            )
+            handle = study.ask({key: _distribution(space) for key, space in spaces.items()})
+        return Trial(level, number, decoded(spaces, handle.params), handle)
+
+    def tell(
+        self, trial: Trial, value: float | None, outcome: str, reason: str | None, attempts: int
+    ) -> None:
+        """Enter a result.
+
+        Args:
+            trial: whose.
+            value: of the metric, ``None`` where there is none.
+            outcome: ``finished``, ``pruned``, ``diverged`` or ``failed``.
+            reason: why it has not finished.
+            attempts: how often it was begun.
+        """
+        facts = {"outcome": outcome, "reason": reason, "attempts": attempts}
+        for key, fact in facts.items():
+            trial.handle.set_user_attr(key, fact)
+        state = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(
+            outcome, TrialState.FAIL
+        )
+        values = value if state == TrialState.COMPLETE else None
+        self._levels[trial.level].tell(trial.handle, values, state=state, skip_if_finished=True)
+
+    def all(self, level: str) -> list[FrozenTrial]:
+        """Return what was asked of a level, in the order of the numbers."""
+        study_id = self.storage.get_study_id_from_name(level)
+        return self.storage.get_all_trials(study_id, deepcopy=False)
+
+    def importances(self, level: str) -> dict[str, float]:
+        """Return the share of the metric's variance that each key explains (Hutter et al. 2014).
+
+        Empty where fewer than 8 trials have finished, of which a forest says nothing.
+        """
+        done = [t for t in self.all(level) if t.state == TrialState.COMPLETE]
+        if len(done) < 8 or not self.study.spaces(level):
+            return {}
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+        found = optuna.importance.get_param_importances(self._levels[level], evaluator=evaluator)
+        return {key: float(value) for key, value in found.items()}
+
+
+def _distribution(space: Space) -> BaseDistribution:
+    if not isinstance(space, Range):
+        return CategoricalDistribution(tuple(_encoded(space, value) for value in space.choices))
+    if space.whole:
+        return IntDistribution(int(space.low), int(space.high), log=space.log)
+    return FloatDistribution(float(space.low), float(space.high), log=space.log)
+
+
+def _encoded(space: Space, value: Any) -> Any:
+    """Return a value as Optuna holds it: lists, which it does not take, as JSON."""
+    if isinstance(space, Range) or value is None or isinstance(value, bool | int | float | str):
+        return value
+    return json.dumps(value)
+
+
+def decoded(spaces: Mapping[str, Space], params: Mapping[str, Any]) -> Point:
+    """Return a point from Optuna's parameters, in the order of the spaces."""
+    point: Point = {}
+    for key, space in spaces.items():
+        value = params[key]
+        if not isinstance(space, Range):
+            value = next(choice for choice in space.choices if _encoded(space, choice) == value)
+        elif not space.whole:
+            value = float(f"{value:.4g}")
+        point[key] = value
+    return point

@@ -1,0 +1,65 @@
+"""A process that trains one job after another: jobs come as lines of JSON, answers go as such.
+
+Told ``{"job": …}``, it answers ``{"row": …}`` for each epoch and ``{"done": reason or null}``. A
+job that ``asks`` waits after each row for ``{"go": true}`` or ``{"go": false}``. It ends with its
+input: when the study is killed, so are its workers.
+"""
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+from typing import Any
+
+# Before JAX is imported: where it may run, and with how many threads.
+CPUS = "MLPLAB_CPUS"
+
+
+def main() -> None:
+    """Carry out jobs until the input ends."""
+    if cpus := os.environ.get(CPUS):
+        numbers = [int(number) for number in cpus.split(",")]
+        os.environ["NPROC"] = str(len(numbers))
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, numbers)
+    os.environ["KERAS_BACKEND"] = "jax"
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever code of others prints must not stand among the answers
+    told: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_listen, args=(told,), daemon=True).start()
+
+    from mlplab.errors import MlplabError
+    from mlplab.study.job import Job, Watcher, carry_out
+
+    def say(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+    while True:
+        job = Job(**told.get()["job"])
+
+        def on_row(row: dict[str, float], asks: bool = job.asks) -> None:
+            say({"row": row})
+            if asks and not told.get()["go"]:
+                signal.raise_signal(signal.SIGINT)  # ends the training as Ctrl-C does
+
+        reason = None
+        try:
+            carry_out(job, Watcher(on_row))
+        except MlplabError as error:
+            reason = str(error)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+        say({"done": reason})
+
+
+def _listen(told: "queue.Queue[dict[str, Any]]") -> None:
+    for line in sys.stdin:
+        told.put(json.loads(line))
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
