@@ -10,12 +10,21 @@ from mlplab.runs.run import Run
 
 @app.command(no_args_is_help=True)
 def report(run: RunName, runs_dir: RunsDir = Path("runs"), as_json: AsJson = False) -> None:
-    """Write a run's findings and report anew, one self-contained page, and print where it lies.
+    """Write the report of a run or a study anew, one self-contained page, and print where it lies.
 
     Example: mlplab report last
     """
     from mlplab.runs.publish import publish_again
 
+    if store.NAME.fullmatch(run) and store.is_study(runs_dir / run):
+        from mlplab.report.study_page import write_study_page
+
+        path = write_study_page(runs_dir / run)
+        if as_json:
+            print_json({"report": str(path)})
+        else:
+            out.print(str(path), markup=False)
+        return
     found = Run(store.find(runs_dir, run))
     record = found.record
     if record.status == "running":

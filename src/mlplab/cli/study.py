@@ -155,7 +155,9 @@ def watching(quiet: bool) -> Iterator[Progress]:
 def show_study(folder: Path, runs_dir: Path) -> None:
     """Print what came of a study."""
     from mlplab.report import study as results
+    from mlplab.report.study_page import write_study_page
 
+    write_study_page(folder)
     found = results.load(folder)
     shares = Table(box=None, pad_edge=False)
     for number, heading in enumerate(results.TRIAL_HEADINGS):

@@ -57,7 +57,7 @@ def run_page(folder: Path) -> str:
     if record["selected_on"] == "test":
         # Validation was the test split itself: the same figures twice would look like two.
         record["metrics"].pop("validation", None)
-    template = _environment().get_template("page.html.j2")
+    template = environment().get_template("page.html.j2")
     return template.render(
         record=record,
         best_epoch=record["best_epoch"] or None,
@@ -92,7 +92,8 @@ def write_run_page(folder: Path) -> Path:
     return path
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return what renders the pages: with every word escaped that is not markup of ours."""
     environment = Environment(
         loader=PackageLoader("mlplab", "report"),
         autoescape=True,

@@ -44,7 +44,7 @@ class Side:
         """What a run of it takes: seconds of training, epochs, operations, parameters."""
         records = list(self.records.values())
         return {
-            "seconds": median(record.seconds.train for record in records),
+            "seconds": median(map(training_seconds, records)),
             "epochs": median(record.epochs for record in records),
             # Forward once, backward twice: by the activations and by the weights.
             "training_flops": fmean(
@@ -52,6 +52,12 @@ class Side:
             ),
             "parameters": records[0].parameters,
         }
+
+
+def training_seconds(record: Record) -> float:
+    """Return the seconds of a run's training: of a population, its share of them."""
+    members = record.population.members if record.population else 1
+    return record.seconds.train / members
 
 
 def trained_images(record: Record) -> int:

@@ -34,13 +34,18 @@ def _figure(figures: dict[str, float] | None, honest: bool) -> str:
     return f"{text} ({100 * figures['low']:.1f} to {100 * figures['high']:.1f})"
 
 
+def verdict(found: Comparison, pairing: Pairing) -> tuple[str, str]:
+    """Return the verdict on a pairing, and the figures that it rests on."""
+    text = f"{pairing.first} – {pairing.second} on {found.split}: {pairing.verdict}"
+    return text, _details(pairing)
+
+
 def verdicts(found: Comparison) -> list[str]:
     """Return a line or two on each pairing."""
     lines = []
     for pairing in found.pairings:
-        lines.append(f"{pairing.first} – {pairing.second} on {found.split}: {pairing.verdict}")
-        if details := _details(pairing):
-            lines.append(f"    {details}")
+        text, details = verdict(found, pairing)
+        lines += [text, f"    {details}"] if details else [text]
     return lines
 
 

@@ -33,9 +33,9 @@ def opened(
     """
     count = workers or fitting(needed)
     if engine == "ray":
-        from mlplab.study import cluster  # Ray is an extra
+        from mlplab.study.cluster import cluster  # Ray is an extra
 
-        with cluster.cluster(address, count, needed, note) as ray:
+        with cluster(address, count, needed, note) as ray:
             yield ray
     else:
         with pool(count, folder / LOG) as local:

@@ -1,0 +1,140 @@
+"""A study's charts as numbers: what is drawn in its page, and by Matplotlib.
+
+A chart is a table with ``id``, ``title``, ``caption``, ``x`` and ``y`` (labels), ``log`` (of x),
+``percent`` (of y), ``kind`` (``line``, ``steps`` or ``points``) and ``series``: each with ``name``,
+``x``, ``y``, and for a band ``low`` and ``high``.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mlplab import files
+from mlplab.report.study import Level, Results
+
+Chart = dict[str, Any]
+
+
+def charts(results: Results) -> list[Chart]:
+    """Return those charts that there are numbers for."""
+    study = results.facts["study"]
+    accuracy = study["metric"] == "accuracy"
+    metric = "validation accuracy" if accuracy else "validation loss"
+    made = [
+        _chart(
+            "curves",
+            "Learning curves",
+            "Final runs on fresh seeds: the mean, and a band from the lowest to the highest seed.",
+            ("epoch", "validation accuracy"),
+            [_curve(level) for level in results.levels],
+        ),
+        _chart(
+            "sensitivity",
+            "Accuracy against learning rate",
+            "Each point is a trial. A level whose points stay high over decades forgives a poor"
+            " choice; trials that diverged have no point.",
+            ("learning rate", metric),
+            [_by_rate(level) for level in results.levels],
+            kind="points",
+            log=True,
+            percent=accuracy,
+        ),
+        _chart(
+            "best",
+            "Best so far",
+            "The best trial among the first so many: how soon a level is good enough tuned.",
+            ("trials", metric),
+            [_best_so_far(level, accuracy) for level in results.levels],
+            kind="steps",
+            percent=accuracy,
+        ),
+        _chart(
+            "pareto",
+            "Accuracy and time",
+            "Means of the final runs. Nothing lies both above and to the left of the best.",
+            ("seconds of training", "validation accuracy"),
+            _costs(results),
+            kind="points",
+        ),
+    ]
+    return [chart for chart in made if chart["series"]]
+
+
+def _chart(
+    id: str,
+    title: str,
+    caption: str,
+    axes: tuple[str, str],
+    series: Sequence[dict[str, Any] | None],
+    *,
+    kind: str = "line",
+    log: bool = False,
+    percent: bool = True,
+) -> Chart:
+    return {
+        "id": id,
+        "title": title,
+        "caption": caption,
+        "x": axes[0],
+        "y": axes[1],
+        "kind": kind,
+        "log": log,
+        "percent": percent,
+        "series": [one for one in series if one is not None and one["x"]],
+    }
+
+
+def _curve(level: Level) -> dict[str, Any] | None:
+    runs = [_accuracies(folder) for folder in level.finals]
+    epochs = sorted({epoch for run in runs for epoch in run})
+    # Where some seeds have stopped, a mean over the others would bend for no reason.
+    values = [[run[e] for run in runs if e in run] for e in epochs]
+    kept = [i for i, found in enumerate(values) if len(found) == len(runs)]
+    return {
+        "name": level.name,
+        "x": [epochs[i] for i in kept],
+        "y": [sum(values[i]) / len(values[i]) for i in kept],
+        "low": [min(values[i]) for i in kept],
+        "high": [max(values[i]) for i in kept],
+    }
+
+
+def _accuracies(folder: Path) -> dict[int, float]:
+    rows = files.read_lines(folder / "metrics.jsonl")
+    return {int(r["epoch"]): float(r["val_accuracy"]) for r in rows if r.get("val_accuracy")}
+
+
+def _by_rate(level: Level) -> dict[str, Any] | None:
+    points = sorted(
+        (float(trial["point"]["optimizer.learning_rate"]), float(trial["value"]))
+        for trial in level.facts["trials"]
+        if trial["value"] is not None and "optimizer.learning_rate" in trial["point"]
+    )
+    return {"name": level.name, "x": [x for x, _ in points], "y": [y for _, y in points]}
+
+
+def _best_so_far(level: Level, more: bool) -> dict[str, Any]:
+    best, x, y = (-math.inf if more else math.inf), [], []
+    for trial in level.facts["trials"]:
+        value = trial["value"]
+        if value is not None:
+            best = max(best, value) if more else min(best, value)
+        if math.isfinite(best):
+            x.append(trial["number"] + 1)
+            y.append(best)
+    return {"name": level.name, "x": x, "y": y}
+
+
+def _costs(results: Results) -> list[dict[str, Any]]:
+    if results.comparison is None:
+        return []
+    return [
+        {
+            "name": entry.name,
+            "x": [entry.cost["seconds"]],
+            "y": [entry.accuracy["validation"]["mean"]],
+        }
+        for entry in results.comparison.entries
+        if "validation" in entry.accuracy
+    ]

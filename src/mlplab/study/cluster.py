@@ -1,0 +1,165 @@
+"""A Ray cluster that carries out a study's runs: Ray schedules, and tries again what nodes lose."""
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mlplab.errors import RunError, UserError
+from mlplab.runs import store
+from mlplab.study.job import Job, Watcher, carry_out
+from mlplab.study.pool import ATTEMPTS, JOBS_EACH, Listener, Outcome
+
+try:
+    import ray
+    from ray.exceptions import RayError
+except ImportError:
+    raise UserError("--engine ray needs Ray: pip install 'mlplab[ray]'") from None
+
+RETRIES = 3  # of a task whose node or worker was lost, by Ray itself
+
+
+class Cluster:
+    """Tasks of a cluster: each trains in a folder of its node's, and sends back what came of it."""
+
+    def __init__(self, needed: int) -> None:
+        options = {"num_cpus": 1, "memory": needed, "max_retries": RETRIES, "max_calls": JOBS_EACH}
+        self.task = ray.remote(**options)(_carry_out)
+
+    def run(self, jobs: Sequence[Job], listener: Listener) -> None:
+        """Carry out jobs; each that fails is tried once more. Returns when all have ended."""
+        running: dict[Any, tuple[Job, int]] = {}
+        for job in jobs:
+            if job.asks:
+                raise UserError(
+                    "a pruner hears of each epoch, which tasks of Ray do not tell: use"
+                    " design.pruner=none, or --engine local"
+                )
+            listener.on_begin(job)
+            running[self._submit(job)] = job, 1
+        while running:
+            (ended,), _ = ray.wait(list(running), num_returns=1)
+            job, attempt = running.pop(ended)
+            reason = _taken_over(ended, job)
+            if reason is not None and attempt < ATTEMPTS:
+                running[self._submit(job)] = job, attempt + 1
+            else:
+                listener.on_end(job, Outcome(reason, attempt))
+
+    def _submit(self, job: Job) -> Any:
+        there = _files(Path(job.runs_dir), job.names)
+        return self.task.remote(job.to_json(), there)
+
+
+@contextmanager
+def cluster(
+    address: str | None, workers: int, needed: int, note: Callable[[str], None]
+) -> Iterator[Cluster]:
+    """Yield a cluster, and leave it with the block; one that was begun here is ended.
+
+    Args:
+        address: of the cluster; ``None`` starts one on this machine, on loopback.
+        workers: cores of the one that is started.
+        needed: bytes of memory that a task takes.
+        note: hears of what the user should know.
+
+    Raises:
+        UserError: if there is no cluster at the address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if address is None:
+        options |= {
+            "num_cpus": workers,
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+        }
+    try:
+        with warnings.catch_warnings():
+            # JAX, loaded here, warns of the processes that Ray starts; these do not go on with it.
+            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+            ray.init(address=address or "local", **options)
+    except (ConnectionError, RayError, ValueError, RuntimeError) as error:
+        line = str(error).strip().partition("\n")[0]
+        raise UserError(f"there is no Ray cluster at {address or 'this machine'}: {line}") from None
+    try:
+        resources = ray.cluster_resources()
+        if resources.get("memory", 0) < needed:
+            raise UserError(
+                f"a run needs {needed / 1e9:.1f} GB of memory, more than this cluster has; use a"
+                " smaller network or batch"
+            )
+        cores = int(resources.get("CPU", 0))
+        note(f"Ray: {len(ray.nodes())} nodes with {cores} cores")
+        yield Cluster(needed)
+    finally:
+        ray.shutdown()
+
+
+def _carry_out(job: dict[str, Any], there: dict[str, dict[str, bytes]]) -> dict[str, Any]:
+    """Do a job in a folder of this node's; return its files, by run and path, and what went wrong.
+
+    Args:
+        job: as JSON-able tables.
+        there: files of runs that have ended before.
+    """
+    given = Job(**job)
+    with tempfile.TemporaryDirectory(prefix="mlplab-") as folder:
+        own = replace(given, runs_dir=folder)
+        _write(Path(folder), there)
+        reason = None
+        try:
+            carry_out(own, Watcher(lambda row: None))
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+        return {"reason": reason, "files": _files(Path(folder), own.names)}
+
+
+def _files(runs_dir: Path, names: Sequence[str]) -> dict[str, dict[str, bytes]]:
+    """Return the files of those runs that have ended."""
+    found = {}
+    for name in names:
+        try:
+            ended = store.read_record(runs_dir / name).status in ("finished", "diverged")
+        except RunError:
+            continue
+        if ended:
+            folder = runs_dir / name
+            paths = [*store.contents(folder), "record.json"]
+            found[name] = {path: (folder / path).read_bytes() for path in paths}
+    return found
+
+
+def _write(runs_dir: Path, runs: dict[str, dict[str, bytes]]) -> None:
+    """Write runs' folders, each whole or not at all."""
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    for name, contents in runs.items():
+        aside = runs_dir / f".{name}.arriving"
+        shutil.rmtree(aside, ignore_errors=True)
+        for path, content in contents.items():
+            (aside / path).parent.mkdir(parents=True, exist_ok=True)
+            (aside / path).write_bytes(content)
+        shutil.rmtree(runs_dir / name, ignore_errors=True)
+        aside.rename(runs_dir / name)
+
+
+def _taken_over(ended: Any, job: Job) -> str | None:
+    """Take over what a task sent back, and return why it failed, or ``None``."""
+    try:
+        answer = ray.get(ended)
+    except RayError as error:
+        return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    runs_dir = Path(job.runs_dir)
+    new = [name for name in answer["files"] if not (runs_dir / name).exists()]
+    _write(runs_dir, answer["files"])
+    for name in new:
+        record = store.read_record(runs_dir / name)
+        if record.test_openings:  # counted on the node alone so far
+            store.open_test(runs_dir, record, record.test_openings)
+    reason: str | None = answer["reason"]
+    return reason
