@@ -161,7 +161,7 @@ def show_study(folder: Path, runs_dir: Path) -> None:
     found = results.load(folder)
     shares = Table(box=None, pad_edge=False)
     for number, heading in enumerate(results.TRIAL_HEADINGS):
-        shares.add_column(heading, justify="right" if 0 < number < 5 else "left")
+        shares.add_column(heading, justify="right" if 0 < number < 7 else "left")
     for row in results.trial_rows(found):
         shares.add_row(*row)
     out.print(shares)

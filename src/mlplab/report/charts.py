@@ -2,7 +2,7 @@
 
 A chart is a table with ``id``, ``title``, ``caption``, ``x`` and ``y`` (labels), ``log`` (of x),
 ``percent`` (of y), ``kind`` (``line``, ``steps`` or ``points``) and ``series``: each with ``name``,
-``x``, ``y``, and for a band ``low`` and ``high``.
+``place`` (for its colour), ``x``, ``y``, and for a band ``low`` and ``high``.
 """
 
 import math
@@ -21,6 +21,7 @@ def charts(results: Results) -> list[Chart]:
     study = results.facts["study"]
     accuracy = study["metric"] == "accuracy"
     metric = "validation accuracy" if accuracy else "validation loss"
+    names = [level.name for level in results.levels]
     made = [
         _chart(
             "curves",
@@ -58,6 +59,8 @@ def charts(results: Results) -> list[Chart]:
             kind="points",
         ),
     ]
+    for one in (series for chart in made for series in chart["series"]):
+        one["place"] = names.index(one["name"])  # a level has one colour in all charts
     return [chart for chart in made if chart["series"]]
 
 

@@ -21,8 +21,8 @@ function draw(chart, target) {
   const [xs, spread] = aligned(chart.series);
   const data = [xs], series = [{ label: chart.x, value: (u, x) => x == null ? "–" : String(+x.toPrecision(3)) }], bands = [];
   const parts = new Map();  // a line's band is switched with it
-  chart.series.forEach((one, i) => {
-    const colour = COLOURS[i % COLOURS.length], dash = DASHES[Math.floor(i / COLOURS.length) % DASHES.length];
+  chart.series.forEach((one) => {
+    const i = one.place, colour = COLOURS[i % COLOURS.length], dash = DASHES[Math.floor(i / COLOURS.length) % DASHES.length];
     const line = { label: one.name, stroke: colour, width: 2, dash, spanGaps: true, value: (u, y) => shown(y), points: { show: xs.length < 3, size: 7, fill: colour } };
     if (chart.kind === "points") {
       line.paths = () => null;

@@ -18,7 +18,7 @@ from mlplab.runs.record import Record
 FACTS = "study.json"
 LARGEST = 2**28
 
-TRIAL_HEADINGS = ("level", "trials", "finished", "pruned", "lost", "best", "at")
+TRIAL_HEADINGS = ("level", "trials", "finished", "pruned", "diverged", "failed", "best", "at")
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,8 @@ def trial_rows(results: Results) -> list[list[str]]:
             str(level.facts["total"]),
             str(level.outcomes("finished")),
             str(level.outcomes("pruned")),
-            str(level.outcomes("diverged", "failed")),
+            str(level.outcomes("diverged")),
+            str(level.outcomes("failed")),
             figure(level.best["value"], study["metric"]) if level.best else "–",
             point_text(level.best["point"]) if level.best else "",
         ]

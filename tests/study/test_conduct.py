@@ -1,0 +1,292 @@
+"""Studies run for real: what they leave behind, and what survives of them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from typer.testing import CliRunner
+
+from mlplab.cli import app
+from mlplab.report import study as results
+from mlplab.runs import store
+
+COMMAND = [sys.executable, "-m", "mlplab", "study"]
+
+SMALL: dict[str, Any] = {
+    "base": "quickstart",
+    "target": 0.5,
+    "recipe": {
+        "callbacks": {"tensorboard": "none", "early_stopping": "none"},
+        "model": {"hidden": [16]},
+        "training": {"epochs": 2},
+    },
+    "design": {"trials": 3, "finals": 3},
+    "levels": {
+        "adam": {
+            "optimizer": {
+                "name": "adam",
+                "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True},
+            }
+        },
+        "sgd": {
+            "optimizer": {
+                "name": "sgd",
+                "learning_rate": {"low": 1e-2, "high": 1.0, "log": True},
+                "momentum": {"choices": [0.0, 0.9]},
+            }
+        },
+    },
+}
+
+
+def written(folder: Path, **changes: Any) -> str:
+    """Write a small study with changes to its tables, and return its path."""
+    path = folder / "small.toml"
+    path.write_text(tomli_w.dumps({**SMALL, **changes}))
+    return str(path)
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "study.json").read_text())
+
+
+def trials(folder: Path) -> list[dict[str, Any]]:
+    return [trial for level in facts(folder)["levels"].values() for trial in level["trials"]]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*words: str, runs: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, *words, "--runs-dir", str(runs), "--quiet"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("study")
+    done = run(written(folder), runs=folder / "runs")
+    assert done.returncode == 0, done.stderr
+    assert "sgd – adam on test: " in done.stdout or "adam – sgd on test: " in done.stdout
+    return folder / "runs" / "small"
+
+
+def table(folder: Path) -> list[tuple[Any, ...]]:
+    """What must not depend on when, where and how often it was begun."""
+    rows = [
+        (level, trial["number"], json.dumps(trial["point"]), trial["value"], trial["outcome"])
+        for level, found in facts(folder)["levels"].items()
+        for trial in found["trials"]
+    ]
+    finals = [
+        (path.name, store.read_record(path).metrics["test"]["accuracy"])
+        for path in store.folders(folder / "finals")
+    ]
+    return rows + finals
+
+
+def test_a_study_has_its_stated_total_and_opens_the_test_split_for_finals_alone(
+    small: Path,
+) -> None:
+    assert facts(small)["status"] == "finished"
+    assert [trial["outcome"] for trial in trials(small)] == ["finished"] * 6
+    records = [store.read_record(path) for path in store.folders(small / "trials")]
+    assert len(records) == 6
+    assert all("test" not in record.metrics for record in records)
+    assert {record.seed for record in records} == {0}
+    finals = [store.read_record(path) for path in store.folders(small / "finals")]
+    assert sorted((record.group, record.seed) for record in finals) == [
+        (level, seed) for level in ("adam", "sgd") for seed in (1, 2, 3)
+    ]
+    assert {record.population.members for record in finals if record.population} == {3}
+    ledger = store.ledger(small.parent, records[0].data_id)
+    assert ledger == {"openings": 6, "configurations": 2}
+    assert store.ledger(small / "finals", records[0].data_id) == ledger
+
+
+def test_trials_keep_what_a_comparison_needs_and_no_more(small: Path) -> None:
+    folder = small / "trials" / "adam-t00-s0"
+    assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {
+        "metrics.jsonl",
+        "predictions-train.npz",
+        "predictions-validation.npz",
+        "recipe.toml",
+        "record.json",
+    }
+
+
+def test_the_finals_are_those_of_the_best_trial(small: Path) -> None:
+    for name, level in facts(small)["levels"].items():
+        best = max(level["trials"], key=lambda trial: trial["value"])
+        assert level["best"] == best["number"]
+        recipe = (small / "finals" / f"{name}-s1" / "recipe.toml").read_text()
+        assert f"learning_rate = {best['point']['optimizer.learning_rate']}" in recipe
+
+
+def test_a_finished_study_is_not_run_again(small: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in small.rglob("record.json")}
+    database = small / "optuna.db"
+    done = run(written(small.parents[1]), runs=small.parent)
+    assert done.returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in small.rglob("record.json")} == before
+    assert database.exists()
+
+
+def test_another_study_of_the_same_name_is_refused(small: Path) -> None:
+    changed = {**SMALL["design"], "trials": 2}
+    done = run(written(small.parents[1], design=changed), runs=small.parent)
+    assert done.returncode == 2
+    assert "differs in design.trials" in done.stderr
+
+
+def test_finals_can_be_compared_by_their_names(small: Path) -> None:
+    words = ["compare", "small/adam", "small/sgd", "--runs-dir", str(small.parent)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0
+    assert "sgd – adam on test: " in done.stdout
+
+
+def test_what_is_missing_is_said(small: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(small, tmp_path / "small"))
+    for path in (folder / "finals").glob("sgd-*"):
+        shutil.rmtree(path)
+    tables = facts(folder)
+    tables["levels"]["adam"]["trials"][0] |= {"outcome": "failed", "reason": "<b>disk</b>"}
+    (folder / "study.json").write_text(json.dumps(tables))
+    found = results.load(folder)
+    assert found.comparison is None
+    assert found.missing == [
+        "adam: 1 of 3 trials failed, the first because: <b>disk</b>",
+        "sgd: no final runs, so nothing is said of its test accuracy",
+    ]
+
+
+def started(folder: Path, *words: str) -> "subprocess.Popen[bytes]":
+    command = [*COMMAND, *words, "--runs-dir", str(folder), "--quiet"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_for(condition: Any, seconds: float = 60) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def workers(parent: int) -> list[int]:
+    listed = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [pid for pid in map(int, listed) if b"study.worker" in
+            Path(f"/proc/{pid}/cmdline").read_bytes()]  # fmt: skip
+
+
+def test_a_killed_study_goes_on_to_the_same_table(small: Path, tmp_path: Path) -> None:
+    path, folder = written(tmp_path), tmp_path / "runs" / "small"
+    for ended in (1, 4):
+        process = started(folder.parent, path)
+        wait_for(lambda ended=ended: len(store.folders(folder / "trials")) >= ended)
+        own = workers(process.pid)
+        process.kill()
+        process.wait()
+        wait_for(lambda own=own: not any(Path(f"/proc/{pid}").exists() for pid in own), 10)
+    assert run(path, runs=folder.parent).returncode == 0
+    assert table(folder) == table(small)
+    assert len(store.folders(folder / "trials")) == 6
+
+
+def test_a_killed_worker_costs_its_trial_one_attempt(small: Path, tmp_path: Path) -> None:
+    path, folder = written(tmp_path), tmp_path / "runs" / "small"
+    process = started(folder.parent, path)
+    wait_for(lambda: len(store.folders(folder / "trials")) >= 1)
+    os.kill(workers(process.pid)[0], signal.SIGKILL)
+    assert process.wait(timeout=90) == 0
+    assert table(folder) == table(small)
+    assert max(trial["attempts"] for trial in trials(folder)) == 2
+
+
+CALLBACK = """
+import keras
+
+
+class Fails(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        raise RuntimeError("out of luck")
+"""
+
+
+def test_lost_trials_are_tried_twice_recorded_and_shown(here: Path) -> None:
+    (here / "own.py").write_text(CALLBACK)
+    levels = {
+        "sound": {},
+        "diverges": {"optimizer": {"name": "sgd", "learning_rate": 1e30}},
+        "fails": {"callbacks": {"own": {"name": "own:Fails"}}},
+    }
+    path = written(here, levels=levels, design={"trials": 1, "finals": 0, "replicates": 2})
+    done = run(path, "--trust", runs=here / "runs")
+    assert done.returncode == 0, done.stderr
+    found = {trial["runs"][0].split("-")[0]: trial for trial in trials(here / "runs" / "small")}
+    assert found["sound"]["outcome"] == "finished"
+    assert found["diverges"]["outcome"] == "diverged"
+    assert "no longer finite" in found["diverges"]["reason"]
+    assert found["fails"]["outcome"] == "failed"
+    assert "out of luck" in found["fails"]["reason"]
+    assert (found["sound"]["attempts"], found["fails"]["attempts"]) == (1, 2)
+    assert "1 of 1 trials failed, the first because:" in done.stderr
+    members = store.read_record(here / "runs/small/trials/sound-t00-s1").population
+    assert members is not None
+    assert members.members == 2
+
+
+def test_a_bayesian_study_prunes_and_proposes_the_same_again(here: Path) -> None:
+    design = {
+        "kind": "bayesian",
+        "trials": 12,
+        "batch": 6,
+        "finals": 0,
+        "pruner": "median",
+    }
+    recipe = {**SMALL["recipe"], "training": {"epochs": 3}}
+    levels = {"sgd": SMALL["levels"]["sgd"]}
+    path = written(here, design=design, recipe=recipe, levels=levels)
+    assert run(path, runs=here / "runs").returncode == 0
+    found = trials(here / "runs" / "small")
+    assert len(found) == 12
+    outcomes = [trial["outcome"] for trial in found]
+    assert set(outcomes) == {"finished", "pruned"}
+    pruned = next(trial for trial in found if trial["outcome"] == "pruned")
+    record = store.read_record(here / "runs/small/trials" / pruned["runs"][0])
+    assert record.epochs < 3
+    assert run(path, "--name", "again", runs=here / "runs").returncode == 0
+    first, again = (
+        [trial["point"] for trial in trials(here / "runs" / name)[:6]]
+        for name in ("small", "again")
+    )
+    assert first == again
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nix"], "no study is called 'nix'"),
+        (["optimizers", "--address", "x"], "add --engine ray"),
+        (["optimizers", "desing.trials=3"], "'desing' is not a key of a study"),
+        (["optimizers", "--name", "../x"], "cannot be a run's name"),
+        (["batch-size", "recipe.data.validation=test"], "validates on the test split"),
+    ],
+)
+def test_what_cannot_be_run_is_told_at_once(words: list[str], said: str, here: Path) -> None:
+    done = CliRunner().invoke(app, ["study", *words, "--quick"])
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert not (here / "runs").exists()

@@ -1,0 +1,152 @@
+"""What a study says, and where it tries."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlplab.errors import RecipeError
+from mlplab.study import design
+from mlplab.study.points import points
+
+RATE = {"low": 1e-4, "high": 1e-1, "log": True}
+
+
+def study(**tables: Any) -> design.Study:
+    return design.check({"base": "quickstart", **tables})
+
+
+@pytest.mark.parametrize("name", design.names())
+@pytest.mark.parametrize("quick", [False, True])
+def test_what_ships_makes_recipes_at_the_ends_of_its_spaces(name: str, quick: bool) -> None:
+    found = design.load(name, quick)
+    assert found.title.endswith("?")
+    for level in found.names:
+        for point in points(found, level)[:4]:
+            recipe = found.recipe_of(level, point, 3)
+            assert recipe.seed == 3
+            assert recipe.data.validation != "test"
+    if quick:
+        assert found.design.trials == 4
+
+
+def test_the_optimizers_are_the_eleven_of_the_protocol() -> None:
+    found = design.load("optimizers")
+    recipes = {level: found.recipe_of(level, points(found, level)[0], 0) for level in found.names}
+    assert len({repr((r.optimizer.name, r.optimizer.params.get("nesterov")))
+                for r in recipes.values()}) == 11  # fmt: skip
+    assert found.design.trials == 20
+    schedules = {level for level, recipe in recipes.items() if recipe.schedule is None}
+    assert schedules == {"schedule-free-adamw"}
+    for level in found.names:
+        space = found.spaces(level)["optimizer.learning_rate"]
+        assert isinstance(space, design.Range)
+        assert space.log
+        assert space.high / space.low == pytest.approx(1e4)
+
+
+def test_a_study_reads_back_as_it_was_written() -> None:
+    for name in design.names():
+        found = design.load(name)
+        assert design.read(found.to_toml(), name) == found
+
+
+def test_a_level_s_word_goes_before_what_all_vary() -> None:
+    found = study(
+        vary={"optimizer": {"learning_rate": RATE}},
+        levels={
+            "a": {},
+            "b": {"optimizer": {"learning_rate": 0.5}},
+            "c": {"optimizer": {"learning_rate": {"choices": [1.0, 2.0]}}},
+        },
+    )
+    assert set(found.spaces("a")) == {"optimizer.learning_rate"}
+    assert found.spaces("b") == {}
+    assert found.recipe_of("b", {}, 0).optimizer.params["learning_rate"] == 0.5
+    assert found.spaces("c")["optimizer.learning_rate"] == design.Choices(choices=[1.0, 2.0])
+
+
+def test_a_grid_has_every_cell_once() -> None:
+    found = study(
+        design={"kind": "grid"},
+        vary={
+            "model": {"hidden": {"choices": [[8], [8, 8]]}},
+            "training": {"batch_size": {"choices": [32, 64, 128]}},
+        },
+    )
+    cells = points(found, "all")
+    assert len(cells) == 6
+    assert {(len(c["model.hidden"]), c["training.batch_size"]) for c in cells} == {
+        (layers, size) for layers in (1, 2) for size in (32, 64, 128)
+    }
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kind=st.sampled_from(["random", "quasirandom"]),
+    seed=st.integers(0, 2**20),
+    log=st.booleans(),
+    ends=st.tuples(st.integers(1, 50), st.integers(51, 5000)),
+    whole=st.booleans(),
+)
+def test_points_lie_within_their_spaces_and_are_always_the_same(kind, seed, log, ends, whole):
+    low, high = ends if whole else (ends[0] / 7, ends[1] / 7)
+    space = {"low": low, "high": high, "log": log}
+    key = "batch_size" if whole else "x"
+    vary = {"training": {"batch_size": space}} if whole else {"optimizer": {"clipnorm": space}}
+    found = study(vary=vary, design={"kind": kind, "seed": seed, "trials": 9})
+    first = points(found, "all")
+    assert first == points(found, "all")
+    (name,) = first[0]
+    assert key == "x" or name.endswith(key)
+    for point in first:
+        assert low * 0.999 <= point[name] <= high * 1.001
+        assert isinstance(point[name], int if whole else float)
+
+
+def test_quasirandom_points_leave_no_hole() -> None:
+    found = study(vary={"optimizer": {"learning_rate": RATE}}, design={"trials": 16})
+    rates = np.log10([point["optimizer.learning_rate"] for point in points(found, "all")])
+    counts, _ = np.histogram(rates, bins=4, range=(-4, -1))
+    assert counts.min() >= 2
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ({"base": "quickstart", "levles": {}}, "'levles' is not a key of a study.*levels"),
+        ({"base": "quickstart", "design": {"trails": 3}}, "trails.*trials"),
+        ({"base": "quickstrat"}, "quickstart"),
+        ({"base": "quickstart", "design": {"trials": 0}}, "design.trials"),
+        ({"base": "quickstart", "levels": {"a/b": {}}}, "cannot name a level"),
+        ({"base": "quickstart", "levels": {"../a": {}}}, "cannot name a level"),
+        ({"base": "quickstart", "vary": {"model": {"hiden": {"choices": [[1]]}}}}, "hiden"),
+        ({"base": "quickstart", "vary": {"model": {"dropout": {"low": 0.5, "high": 0.1}}}}, "low"),
+        (
+            {"base": "quickstart", "vary": {"loss": {"l": {"low": 0, "high": 1, "log": True}}}},
+            "above 0",
+        ),
+        (
+            {
+                "base": "quickstart",
+                "design": {"kind": "grid"},
+                "vary": {"model": {"dropout": {"low": 0.0, "high": 0.1}}},
+            },
+            "a grid takes choices alone",
+        ),
+        ({"base": "quickstart", "reference": "x", "levels": {"a": {}}}, "no level"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(tables: dict[str, Any], words: str) -> None:
+    with pytest.raises(RecipeError, match=f"(?s){words}"):
+        design.check(tables)
+
+
+def test_a_study_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="optimizers"):
+        design.load("optimisers")
+    with pytest.raises(RecipeError, match="cannot read"):
+        design.load(str(tmp_path / "none.toml"))
