@@ -2,12 +2,25 @@
 
 import os
 
-from mlplab.cli import compare, data, recipes, report, resume, runs, study, tensorboard, train, use
+from mlplab.cli import (
+    compare,
+    data,
+    lr_find,
+    recipes,
+    report,
+    resume,
+    runs,
+    study,
+    tensorboard,
+    train,
+    use,
+)
 from mlplab.cli.app import app
 
 __all__ = [
     "compare",
     "data",
+    "lr_find",
     "main",
     "recipes",
     "report",

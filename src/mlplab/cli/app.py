@@ -52,6 +52,7 @@ ORDER = (
     "runs",
     "compare",
     "study",
+    "lr-find",
     "report",
     "tensorboard",
     "recipes",

@@ -3,6 +3,7 @@
 from mlplab.figures.curves import calibration, curves
 from mlplab.figures.images import augmented_grid, confident_mistakes, sample_grid, weights
 from mlplab.figures.matrices import confusion_matrix, per_class_accuracy
+from mlplab.figures.rates import range_test
 from mlplab.figures.style import save
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "confusion_matrix",
     "curves",
     "per_class_accuracy",
+    "range_test",
     "sample_grid",
     "save",
     "weights",

@@ -1,0 +1,55 @@
+"""``mlplab lr-find``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlplab.cli.app import AsJson, DataDir, Trust, app, note, out, print_json
+from mlplab.errors import RecipeError
+
+
+@app.command(name="lr-find", no_args_is_help=True)
+def lr_find(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a .toml file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Keys to change.")
+    ] = None,
+    low: Annotated[float, typer.Option(min=1e-12, max=1e6, help="The rate to begin with.")] = 1e-6,
+    high: Annotated[float, typer.Option(min=1e-12, max=1e6, help="The rate to end with.")] = 10.0,
+    steps: Annotated[int, typer.Option(min=20, max=100_000, help="Steps, at most.")] = 200,
+    picture: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("lr-find.png"),
+    data_dir: DataDir = None,
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find a learning rate to begin with: some steps at rising rates, until the loss explodes.
+
+    Example: mlplab lr-find seed-honest optimizer.name=sgd
+    """
+    from mlplab import recipes
+
+    if low >= high:
+        raise RecipeError(f"--low {low:g} is not below --high {high:g}")
+    chosen = recipes.load(recipe, overrides or [])
+
+    from mlplab import figures
+    from mlplab.runs import rates
+
+    found = rates.find(chosen, data_dir, low, high, steps, trust, note)
+    figures.save(figures.range_test(*found), picture)
+    if as_json:
+        tables = {"rates": found.rates.tolist(), "losses": found.losses.tolist()}
+        print_json({"suggestion": found.suggestion, **tables, "picture": str(picture)})
+        return
+    out.print(
+        f"{len(found.rates)} steps, {found.rates[0]:.2g} to {found.rates[-1]:.2g};"
+        f" the lowest loss {found.smoothed.min():.3f}"
+    )
+    if found.suggestion is None:
+        note(
+            "the loss did not fall: begin lower (--low), take more --steps, or look at the picture"
+        )
+    else:
+        out.print(f"try  optimizer.learning_rate={found.suggestion:g}")
+    out.print(f"picture  {picture}", markup=False)

@@ -1,0 +1,41 @@
+"""A learning-rate range test of a recipe."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mlplab.config import Recipe
+from mlplab.runs.job import on_device
+from mlplab.runs.prepare import prepare
+from mlplab.training.augment import Augmentation
+from mlplab.training.compilation import keep_compiled
+from mlplab.training.rate_finder import RangeTest, range_test
+
+
+def find(
+    recipe: Recipe,
+    data_dir: Path | None,
+    low: float,
+    high: float,
+    steps: int,
+    trust: bool,
+    note: Callable[[str], None],
+) -> RangeTest:
+    """Raise the learning rate of a recipe from ``low`` to ``high``; its schedule is left out.
+
+    Raises:
+        UserError: for what the user can mend.
+    """
+    keep_compiled(note)
+    plain = recipe.model_copy(update={"schedule": None, "callbacks": {}})
+    experiment = prepare(plain, data_dir, trust, note)
+    return range_test(
+        experiment.model,
+        on_device(experiment.splits.train, experiment),
+        recipe.training.batch_size,
+        recipe.seed,
+        low,
+        high,
+        steps,
+        Augmentation(recipe.augment, recipe.seed),
+        experiment.class_weights,
+    )
