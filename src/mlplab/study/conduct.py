@@ -10,7 +10,7 @@ from mlplab.config import MLP
 from mlplab.errors import RecipeError, RunError
 from mlplab.runs import budget, lock, store
 from mlplab.runs.prepare import complete
-from mlplab.study import design
+from mlplab.study import board, design
 from mlplab.study.design import Study
 from mlplab.study.job import Job
 from mlplab.study.outcome import best_trial, result_of, run_records, write_facts
@@ -146,7 +146,9 @@ def conduct(
         last = _Finals(watcher)
         if finals:
             executor.run(finals, last)
-        return write_facts(study, book, settings.folder, settings.command, last.failures)
+        facts = write_facts(study, book, settings.folder, settings.command, last.failures)
+        board.write(settings.folder, facts)
+        return facts
 
 
 def _job(study: Study, settings: Settings, trial: Trial) -> Job:

@@ -6,6 +6,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -166,18 +167,37 @@ def write_results(
     Raises:
         StorageError: if the disk is full or the folder cannot be written.
     """
-    file = Events(folder / "results")
     settings = {name: value for name, value in hyperparameters(recipe) if name != "seed"}
-    file.add(hparams_pb(settings, trial_id=config_id))
     values = metrics.get("validation", {})
     column = "validation" if selected_on == "validation" else f"selected_on_{selected_on}"
     numbers = {f"{column}/{name}": values.get(name) for name in RESULTS}
     numbers |= {f"{column}/tta_{name}": values.get("tta", {}).get(name) for name in RESULTS}
-    file.add_scalars({tag: value for tag, value in numbers.items() if value is not None})
-    if confusion is not None:
-        file.add_figure("results/confusion_matrix", confusion_matrix(confusion, class_names))
-    if mistakes is not None:
-        file.add_figure("results/confident_mistakes", mistakes)
+    with session(folder / "results", settings, config_id, succeeded) as file:
+        file.add_scalars({tag: value for tag, value in numbers.items() if value is not None})
+        if confusion is not None:
+            file.add_figure("results/confusion_matrix", confusion_matrix(confusion, class_names))
+        if mistakes is not None:
+            file.add_figure("results/confident_mistakes", mistakes)
+
+
+@contextmanager
+def session(
+    folder: Path, settings: Mapping[str, bool | float | str], group: str, succeeded: bool
+) -> Iterator[Events]:
+    """Yield an event file that is a row of the HParams page.
+
+    Args:
+        folder: that the file is made in.
+        settings: the row's columns.
+        group: rows of one group are put together, and their metrics averaged.
+        succeeded: whether the training came to its end.
+
+    Raises:
+        StorageError: if the disk is full or the folder cannot be written.
+    """
+    file = Events(folder)
+    file.add(hparams_pb(dict(settings), trial_id=group))
+    yield file
     file.add(_session_end(STATUS_SUCCESS if succeeded else STATUS_FAILURE))
     file.close()
 
