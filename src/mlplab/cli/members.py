@@ -10,9 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlplab import recipes
-from mlplab.cli.show import openings, percent
+from mlplab.cli.show import percent
 from mlplab.config import Recipe
 from mlplab.errors import RecipeError
+from mlplab.report.words import openings
 from mlplab.runs.record import Record
 
 RATE = "optimizer.learning_rate"

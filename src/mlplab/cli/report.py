@@ -1,15 +1,27 @@
 """``mlplab report``."""
 
 from pathlib import Path
+from typing import Annotated
 
-from mlplab.cli import show
+import typer
+
 from mlplab.cli.app import AsJson, RunName, RunsDir, app, note, out, print_json
+from mlplab.errors import RunError
+from mlplab.report import words
 from mlplab.runs import lock, store, tidy
 from mlplab.runs.run import Run
 
 
 @app.command(no_args_is_help=True)
-def report(run: RunName, runs_dir: RunsDir = Path("runs"), as_json: AsJson = False) -> None:
+def report(
+    run: RunName,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(help="Of a study: also write Markdown here, and pictures beside it."),
+    ] = None,
+    runs_dir: RunsDir = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
     """Write the report of a run or a study anew, one self-contained page, and print where it lies.
 
     Example: mlplab report last
@@ -20,11 +32,18 @@ def report(run: RunName, runs_dir: RunsDir = Path("runs"), as_json: AsJson = Fal
         from mlplab.report.study_page import write_study_page
 
         path = write_study_page(runs_dir / run)
+        if markdown is not None:
+            from mlplab.report.study import load
+            from mlplab.report.study_markdown import write_study_markdown
+
+            write_study_markdown(load(runs_dir / run), markdown)
         if as_json:
             print_json({"report": str(path)})
         else:
             out.print(str(path), markup=False)
         return
+    if markdown is not None:
+        raise RunError(f"--markdown is for studies, and {run} is none in {runs_dir}")
     found = Run(store.find(runs_dir, run))
     record = found.record
     if record.status == "running":
@@ -35,7 +54,7 @@ def report(run: RunName, runs_dir: RunsDir = Path("runs"), as_json: AsJson = Fal
         with lock.writing(found.folder):
             path = publish_again(found.folder, record, found.recipe)
     if record.status != "finished":
-        epochs = show.counted(record.epochs, "epoch")
+        epochs = words.counted(record.epochs, "epoch")
         note(f"{found.name} is {record.status}: the page shows what there is, {epochs} so far")
     if as_json:
         print_json({"report": str(path)})

@@ -11,6 +11,7 @@ from rich.table import Table
 from mlplab.cli import show as shown
 from mlplab.cli.app import AsJson, RunName, RunsDir, app, note, out, print_json
 from mlplab.errors import RunError
+from mlplab.report import words
 from mlplab.runs import store, tidy
 from mlplab.runs.record import Record
 from mlplab.runs.run import Run
@@ -53,7 +54,7 @@ def listing(
     else:
         out.print(_table(records))
         for data_id, name in {r.data_id: r.data for r in records if "test" in r.metrics}.items():
-            count = shown.openings(store.ledger(runs_dir, data_id))
+            count = words.openings(store.ledger(runs_dir, data_id))
             out.print(f"[dim]test split of {name} opened {count}[/dim]")
 
 
@@ -142,8 +143,8 @@ def check(
                 note(f"{found.name}: not in its record: {', '.join(found.unknown)}")
         files = sum(found.files for found in checks)
         out.print(
-            f"{shown.counted(len(checks), 'run')}, {shown.counted(files, 'file')} compared,"
-            f" {shown.counted(len(damaged), 'run')} damaged"
+            f"{words.counted(len(checks), 'run')}, {words.counted(files, 'file')} compared,"
+            f" {words.counted(len(damaged), 'run')} damaged"
         )
     if damaged:
         raise typer.Exit(1)
@@ -183,7 +184,7 @@ def _remove(paths: list[Path], runs_dir: Path, yes: bool) -> None:
     for path, size in sizes.items():
         name = path.relative_to(runs_dir) if path.is_relative_to(runs_dir) else path
         out.print(f"{escape(str(name))}  [dim]{size / 1e6:.1f} MB[/dim]")
-    total = f"{shown.counted(len(paths), 'path')}, {sum(sizes.values()) / 1e6:.1f} MB"
+    total = f"{words.counted(len(paths), 'path')}, {sum(sizes.values()) / 1e6:.1f} MB"
     if not yes and not typer.confirm(f"remove these ({total})?"):
         out.print("nothing was removed")
         return

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mlplab.report import speed, tables
+from mlplab.report import speed, tables, words
 from mlplab.report.comparison import Comparison
 from mlplab.runs import store
 from mlplab.runs.record import Record
@@ -61,7 +61,7 @@ def run(console: Console, run: Run) -> None:
             "[yellow]selected on the test split, as published: its accuracy flatters[/yellow]"
         )
     if "test" in record.metrics and record.ledger:
-        console.print(f"test split opened {openings(record.ledger)} in this runs folder")
+        console.print(f"test split opened {words.openings(record.ledger)} in this runs folder")
     console.print(f"parameters  {record.parameters:,}")
     console.print(f"report      {escape(str(run.folder / 'report.html'))}")
 
@@ -76,24 +76,13 @@ def _print(console: Console, content: Mapping[str, Any]) -> None:
     console.print(table)
 
 
-def openings(ledger: dict[str, int]) -> str:
-    """Return a ledger in words: ``37 times, for 12 configurations``."""
-    times, configurations = ledger.get("openings", 0), ledger.get("configurations", 0)
-    return f"{counted(times, 'time')}, for {counted(configurations, 'configuration')}"
-
-
-def counted(number: int, thing: str) -> str:
-    """Return ``1 run`` or ``2 runs``."""
-    return f"{number} {thing}{'s' * (number != 1)}"
-
-
 def _ending(record: Record) -> str:
     best = f", weights of epoch {record.best_epoch}" if record.best_epoch < record.epochs else ""
     if record.status == "interrupted":
         best = best if record.best_epoch else ", weights of that moment"
     reason = f" ({record.reason})" if record.reason else ""
     return (
-        f"{record.status}{escape(reason)} after {counted(record.epochs, 'epoch')}{best},"
+        f"{record.status}{escape(reason)} after {words.counted(record.epochs, 'epoch')}{best},"
         f" {record.seconds.total:.1f} s"
     )
 
@@ -142,5 +131,5 @@ def comparison(console: Console, found: Comparison, runs_dir: Path, data_id: str
     for text in tables.verdicts(found):
         console.print(escape(text))
     if any("test" in entry.accuracy for entry in found.entries):
-        opened = openings(store.ledger(runs_dir, data_id))
+        opened = words.openings(store.ledger(runs_dir, data_id))
         console.print(f"[dim]test split opened {opened} in this runs folder[/dim]")

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from mlplab.cli import show
 from mlplab.cli.app import AsJson, DataDir, RunName, RunsDir, Trust, app, err, note, out, print_json
+from mlplab.report import words
 from mlplab.runs import store
 from mlplab.runs.run import Run
 
@@ -53,7 +54,7 @@ def evaluate(
         out.print(f"averaged over {show.views(over_views)}")
         _print(over_views, metrics["top_k"])
     if split == "test":
-        out.print(f"test split opened {show.openings(found.record.ledger)} in this runs folder")
+        out.print(f"test split opened {words.openings(found.record.ledger)} in this runs folder")
 
 
 def _print(metrics: dict[str, Any], top_k: int) -> None:

@@ -1,5 +1,6 @@
 """Figures: arrays in, Matplotlib figures out. Each function's name is its picture's file name."""
 
+from mlplab.figures.charts import chart
 from mlplab.figures.curves import calibration, curves
 from mlplab.figures.images import augmented_grid, confident_mistakes, sample_grid, weights
 from mlplab.figures.matrices import confusion_matrix, per_class_accuracy
@@ -9,6 +10,7 @@ from mlplab.figures.style import save
 __all__ = [
     "augmented_grid",
     "calibration",
+    "chart",
     "confident_mistakes",
     "confusion_matrix",
     "curves",

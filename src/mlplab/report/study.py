@@ -10,6 +10,7 @@ from typing import Any
 
 from mlplab import files
 from mlplab.errors import RunError
+from mlplab.report import words
 from mlplab.report.comparison import MARGIN, Comparison, compare
 from mlplab.report.sides import Side, side
 from mlplab.runs import store
@@ -56,6 +57,7 @@ class Results:
         levels: in the order of the study.
         comparison: of the final runs, or ``None`` where fewer than two levels have some.
         data_id: of the data set, empty where nothing has been run.
+        opened: how often the test split was opened, in words; empty where it was not.
         missing: what was not shown, in words.
     """
 
@@ -64,6 +66,7 @@ class Results:
     levels: list[Level]
     comparison: Comparison | None
     data_id: str
+    opened: str
     missing: list[str]
 
 
@@ -100,7 +103,8 @@ def load(folder: Path, margin: float = MARGIN) -> Results:
         second = reference if reference in names else _best(sides)
         comparison = compare(sides, None, margin, second)
     data_id = next(iter(finals.values())).data_id if finals else ""
-    return Results(folder, facts, levels, comparison, data_id, _missing(facts, levels))
+    opened = words.openings(store.ledger(folder.parent, data_id)) if data_id else ""
+    return Results(folder, facts, levels, comparison, data_id, opened, _missing(facts, levels))
 
 
 def _finals(folder: Path) -> dict[Path, Record]:

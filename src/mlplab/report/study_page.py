@@ -54,8 +54,9 @@ def study_page(results: Results) -> str:
             facts=facts,
             study=facts["study"],
             missing=results.missing,
-            how=_how(results),
+            how=how(results),
             comparison=found,
+            opened=results.opened,
             final_headings=final_headings,
             final_rows=final_rows,
             verdicts=[tables.verdict(found, pairing) for pairing in found.pairings]
@@ -92,7 +93,8 @@ def _json(value: Any) -> Markup:
     return Markup(json.dumps(value).replace("<", "\\u003c"))
 
 
-def _how(results: Results) -> dict[str, str]:
+def how(results: Results) -> dict[str, str]:
+    """Return in words how a study was made."""
     study, levels = results.facts["study"], results.levels
     design = study["design"]
     trials = sum(level.facts["total"] for level in levels)

@@ -69,6 +69,10 @@ def _details(pairing: Pairing) -> str:
     return "; ".join(parts)
 
 
+def _item(text: str, details: str) -> str:
+    return f"- **{text}**" + (f"<br>{details}" if details else "")
+
+
 def _signed(share: float) -> str:
     return f"{100 * share:+.2f}".replace("-", "−")
 
@@ -81,7 +85,7 @@ def markdown(found: Comparison) -> str:
         "| " + " | ".join(["---", *["---:"] * (len(headings) - 2), "---"]) + " |",
         *["| " + " | ".join(row) + " |" for row in entries],
         "",
-        *[f"- {text.strip()}" for text in verdicts(found)],
+        *[_item(*verdict(found, pairing)) for pairing in found.pairings],
         *[f"- {text}." for text in found.notes],
     ]
     return "\n".join(lines)

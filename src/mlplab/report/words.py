@@ -66,3 +66,14 @@ def moment(text: str) -> str:
     except ValueError:
         return text or DASH
     return f"{read:%Y-%m-%d %H:%M} {read.tzname() or ''}".rstrip()
+
+
+def openings(ledger: dict[str, int]) -> str:
+    """Return a ledger in words: ``37 times, for 12 configurations``."""
+    times, configurations = ledger.get("openings", 0), ledger.get("configurations", 0)
+    return f"{counted(times, 'time')}, for {counted(configurations, 'configuration')}"
+
+
+def counted(number: int, thing: str) -> str:
+    """Return ``1 run`` or ``2 runs``."""
+    return f"{number} {thing}{'s' * (number != 1)}"
