@@ -19,10 +19,23 @@ LAYERS = [
     {"training"},
     {"report"},
     {"runs"},
+    {"study"},
     {"api"},
     {"cli"},
 ]
-COLD = ["config", "recipes", "statistics", "runs.record", "runs.store", "runs.run", "report", "cli"]
+COLD = [
+    "differences",
+    "study.design",
+    "study.points",
+    "config",
+    "recipes",
+    "statistics",
+    "runs.record",
+    "runs.store",
+    "runs.run",
+    "report",
+    "cli",
+]
 
 
 def modules() -> dict[str, Path]:

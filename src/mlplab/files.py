@@ -75,6 +75,8 @@ def write_text(path: Path, text: str) -> None:
 
 def append_line(path: Path, row: dict[str, Any]) -> None:
     """Append one JSON object as one line, in a single write, after a line that a crash tore."""
+    if path.is_symlink():
+        raise StorageError(f"{path} is a link, which mlplab does not make; remove it")
     with storage(str(path)), path.open("a+b") as file:
         line = json.dumps(row).encode() + b"\n"
         if file.tell():
@@ -103,6 +105,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         raise RunError(f"{path} is larger than {LARGEST_LINES:,} bytes, which no run needs")
     with path.open("rb") as file:
         while line := file.readline(LONGEST_LINE):
+            if line.count(b"{") + line.count(b"[") > 1:
+                continue  # rows are flat; tables within tables take fifty times the memory
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError):
@@ -158,4 +162,7 @@ def digest(path: Path) -> str | None:
 
 def inside(folder: Path, name: str) -> bool:
     """Return whether a path that a file names lies in a folder, links followed."""
-    return (folder / name).resolve().is_relative_to(folder.resolve())
+    try:
+        return (folder / name).resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError):  # too long, or with a null character
+        return False

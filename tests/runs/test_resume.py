@@ -1,6 +1,5 @@
 """An interrupted and resumed run equals the run that nothing interrupted, to the bit."""
 
-import json
 import os
 import shutil
 import signal
@@ -208,9 +207,8 @@ def test_another_version_is_refused_by_its_name(stopped: Path) -> None:
 
 
 def test_another_data_set_is_refused(stopped: Path) -> None:
-    path = stopped / "record.json"
-    tables = json.loads(path.read_text())
-    path.write_text(json.dumps({**tables, "data_id": "sha256:other"}))
+    record = store.read_record(stopped)
+    store.write_record(stopped, record.model_copy(update={"data_id": "sha256:other"}))
     with pytest.raises(RunError, match="another content"):
         mlplab.resume("run", runs_dir=stopped.parent)
 
@@ -234,6 +232,11 @@ def test_a_damaged_checkpoint_is_named_and_not_read(stopped: Path) -> None:
         (lambda saved: saved["run"].update(seconds="long"), "run.seconds is wrong"),
         (lambda saved: saved["training"].update(epoch=-1), "training.epoch is wrong"),
         (lambda saved: saved["training"]["state"][0].pop(), "does not fit this network"),
+        (lambda saved: saved["training"].update(done=10**12), "further than the training"),
+        (lambda saved: saved["training"]["callbacks"].append({}), "other callbacks"),
+        (lambda saved: saved["training"].update(rate="fast"), "training.rate is wrong"),
+        (lambda saved: saved["training"].update(epoch=7), "training is wrong"),
+        (lambda saved: saved["run"]["sizes"].update({"a\0": 1}), "outside the run folder"),
     ],
 )
 def test_a_checkpoint_of_other_parts_is_refused(

@@ -49,9 +49,10 @@ def report(
     if record.status == "running":
         path = publish_again(found.folder, record, found.recipe)
     else:
-        for problem in tidy.check(found.folder).problems:
-            note(f"{found.name}: {problem}; the page is made of what is there")
         with lock.writing(found.folder):
+            record = store.read_own_record(found.folder)
+            for problem in tidy.check(found.folder).problems:
+                note(f"{found.name}: {problem}; the page is made of what is there")
             path = publish_again(found.folder, record, found.recipe)
     if record.status != "finished":
         epochs = words.counted(record.epochs, "epoch")

@@ -33,7 +33,7 @@ STRIP = 1 << 20
 """Pixels of a strip."""
 
 SCANNED = 1 << 32
-"""Pixels times scans of a progressive JPEG. Usual are ten scans; each decodes the image anew."""
+"""Pixels times scans of a JPEG. Usual are ten scans at most; each decodes the image anew."""
 
 _alone = threading.Lock()
 
@@ -146,7 +146,7 @@ def _read(source: Path | str | bytes, shape: Shape, name: str) -> NDArray[np.uin
 
 def _check_scans(image: Image.Image, source: Path | str | bytes) -> None:
     """Refuse a JPEG of a few kilobytes that says nothing, a thousand times."""
-    if not image.info.get("progressive"):
+    if image.format not in ("JPEG", "MPO"):
         return
     content = source if isinstance(source, bytes) else Path(source).read_bytes()
     scans = content.count(b"\xff\xda")  # what begins a scan stands nowhere within one

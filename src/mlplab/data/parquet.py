@@ -21,6 +21,7 @@ from mlplab.errors import DataError
 IMAGE_COLUMNS = ("img", "image")
 FORMATS = ("PNG", "WEBP", "JPEG")  # trying no others saves a third of the time
 ROWS_AT_A_TIME = 100
+LARGEST_METADATA = 1_000_000  # bytes; the names of 100 classes take 2,000
 LARGEST_IMAGE = 100_000  # bytes, encoded; one of 32×32 takes 3,000
 
 
@@ -71,6 +72,8 @@ def _read(train: Sequence[Path], test: Sequence[Path], kind: Published) -> Datas
 def _class_names(path: Path, schema: Any, kind: Published) -> tuple[str, ...]:
     """Return the names in the file's metadata, or else those that were published."""
     try:
+        if len(schema.metadata[b"huggingface"]) > LARGEST_METADATA:
+            raise kind.unsuitable(path, "its description is too long")
         metadata = json.loads(schema.metadata[b"huggingface"])
         names = metadata["info"]["features"][kind.column]["names"]
         words = tuple(name for name in names if isinstance(name, str))

@@ -93,11 +93,24 @@ OPCODES = (
 )
 
 LONGEST_WORD = 200
+MOST_OPCODES = 2_000_000
+"""A batch of 50,000 images with their names has 200,000; each can make an object of 60 bytes."""
 
 _READERS: dict[int, Callable[[Any], None]] = pickle._Unpickler.dispatch
 
 
+def _counted(read: Callable[[Any], None]) -> Callable[["_Unpickler"], None]:
+    def counted(unpickler: "_Unpickler") -> None:
+        unpickler.opcodes += 1
+        if unpickler.opcodes > MOST_OPCODES:
+            unpickler._refuse("more objects than a batch has")
+        read(unpickler)
+
+    return counted
+
+
 class _Unpickler(pickle._Unpickler):
+    opcodes = 0
     stack: list[Any]
     memo: dict[int, Any]
     readline: Callable[[], bytes]
@@ -194,6 +207,7 @@ class _Unpickler(pickle._Unpickler):
         # Read as bytes: Python would fill as many as the pickle says with zeros first.
         pickle.BYTEARRAY8[0]: _READERS[pickle.BINBYTES8[0]],
     }
+    dispatch = {code: _counted(read) for code, read in dispatch.items()}
 
 
 def _from_buffer(raw: bytes, dtype: _DType, shape: Any, order: Any) -> NDArray[Any]:

@@ -26,6 +26,7 @@ PLAIN: dict[type, Any] = {
 }
 
 MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
+MOST_LAYERS = 500  # each takes a twentieth of a second to make
 OVERHEAD = 100_000  # bytes of HDF5 and of the description, for each variable
 LARGEST_CONFIG = 4_000_000
 """Bytes; a network of a thousand layers takes one million."""
@@ -81,6 +82,8 @@ def load(path: Path) -> keras.Model:
             if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
                 raise ValueError("its description is too long")
             config = json.loads(archive.read("config.json"))
+            if len(config["config"]["layers"]) > MOST_LAYERS:
+                raise ValueError(f"it has more than {MOST_LAYERS} layers")
             outline = _outline(config)
             numbers = [math.prod(variable.shape) for variable in outline.variables]
             _check_size(outline, sum(numbers))
@@ -114,6 +117,9 @@ def _check_arrays(archive: zipfile.ZipFile, numbers: Sequence[int]) -> None:
     bound = 8 * sum(numbers) + OVERHEAD * (1 + len(numbers))
     if sum(part.file_size for part in archive.infolist()) > bound:
         raise ValueError("its weights are larger than its network")
+    # Keras makes the network whole before it looks for its weights.
+    if archive.getinfo("model.weights.h5").file_size < sum(numbers):
+        raise ValueError("its weights are fewer than its network's")
     largest = max(numbers, default=0)
 
     def check(name: str, item: Any) -> None:

@@ -27,7 +27,7 @@ def writing(folder: Path) -> Iterator[None]:
             in the folder: mlplab makes none, and would write wherever it leads.
         StorageError: if the folder cannot be written.
     """
-    link = next((path for path in folder.rglob("*") if path.is_symlink()), None)
+    link = next((path for path in (folder, *folder.rglob("*")) if path.is_symlink()), None)
     if link is not None:
         raise RunError(f"{link} is a link, which mlplab does not make; remove it")
     lock = _lock(folder)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from mlplab import files
 from mlplab.config import Recipe
-from mlplab.errors import RunError
 from mlplab.report.findings import findings
 from mlplab.report.page import write_run_page
 from mlplab.runs import store
@@ -26,22 +25,16 @@ def publish_again(
 
     Args:
         folder: of the run.
-        record: what it is to say.
+        record: what it is to say, of :func:`mlplab.runs.store.read_own_record`.
         recipe: of the run.
         written: the files that have just been written. The others keep the hashes that they were
             recorded with: what was damaged since does not pass for whole now.
 
     Raises:
-        RunError: if the record was changed by others; it would pass for mlplab's own now.
         StorageError: if the disk is full or the folder cannot be written.
     """
     if record.status == "running":
         return write_run_page(folder)  # the record is the training's to write
-    if not store.is_as_written(folder):
-        raise RunError(
-            f"{folder / 'record.json'} is not as mlplab wrote it. Put back a copy of it, or train"
-            f" the run anew: {record.command or 'mlplab train'}"
-        )
     return _publish(folder, record, recipe, written)
 
 

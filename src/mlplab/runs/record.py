@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
@@ -94,7 +94,7 @@ class Record(BaseModel):
     best_epoch: int = 0
     metrics: dict[str, dict[str, Any]] = {}
     selected_on: str = "validation"
-    test_openings: int = 0
+    test_openings: NonNegativeInt = 0
     ledger: dict[str, int] = {}
     rewinds: list[dict[str, float]] = []
     resumed: int = 0

@@ -43,7 +43,7 @@ def resume(run: Run, options: Options, watcher: Watcher | None = None) -> Run:
     begun = time.perf_counter()
     watcher = watcher or Silent()
     with lock.writing(run.folder):
-        record = store.read_record(run.folder)
+        record = store.read_own_record(run.folder)
         _check_unfinished(run, record)
         options = _options(record, options, run.folder)
         saved = _saved(run.folder)

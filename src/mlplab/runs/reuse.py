@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlplab import data
+from mlplab import data, files
 from mlplab.data.images import read_image
 from mlplab.errors import DataError, RunError
 from mlplab.runs import judge, lock, store
@@ -54,7 +54,14 @@ def _evaluate(
     warn: Callable[[str], None],
     views: Mapping[str, Any],
 ) -> dict[str, Any]:
-    recipe, record = run.recipe, run.record
+    record = store.read_own_record(run.folder)
+    for name in ("model.keras", "recipe.toml"):
+        if name in record.files and files.digest(run.folder / name) != record.files[name]:
+            raise RunError(
+                f"{run.name}: {name} is not the one that was recorded, and its figures would pass"
+                f" for this run's. Put back a copy, or train anew: {record.command}"
+            )
+    recipe = run.recipe
     settings = recipe.evaluation.model_copy(update=views)
     if record.status == "running":
         raise RunError(f"{run.name} was killed while it trained; `mlplab resume {run.name}` first")

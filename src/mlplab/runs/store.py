@@ -19,8 +19,8 @@ from mlplab.runs.record import UNFINISHED, Record
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 LEDGER = "ledger.jsonl"
 STUDY = "study.toml"
-LARGEST_RECORD = 2**28
-"""Bytes; the confusion matrices of a thousand classes take 10 MB."""
+LARGEST_RECORD = 2**25
+"""Bytes; the figures of a thousand classes take 1 MB."""
 CHECKPOINT = "training.npz"  # in checkpoint/
 KILLED = "Its process ended without a word; `mlplab resume` goes on with it"
 
@@ -70,6 +70,22 @@ def is_as_written(folder: Path) -> bool:
     """Return whether ``record.json``, which can be read, is as :func:`write_record` wrote it."""
     tables = json.loads(files.text(folder / "record.json", LARGEST_RECORD))
     return bool(tables.pop("digest", None) == _digest(tables))
+
+
+def read_own_record(folder: Path) -> Record:
+    """Read ``record.json`` in order to write it anew.
+
+    Raises:
+        RunError: as :func:`read_record`; or if others changed it, as that would pass for mlplab's
+            own now.
+    """
+    record = read_record(folder)
+    if not is_as_written(folder):
+        raise RunError(
+            f"{folder / 'record.json'} is not as mlplab wrote it. Put back a copy of it, or train"
+            f" the run anew: {record.command or 'mlplab train'}"
+        )
+    return record
 
 
 def _digest(tables: dict[str, Any]) -> str:
@@ -243,6 +259,11 @@ def ledger(runs_dir: Path, data_id: str) -> dict[str, int]:
         if row.get("data_id") == data_id
     ]
     return {
-        "openings": sum(int(row.get("openings", 0)) for row in rows),
-        "configurations": len({row.get("config_id") for row in rows}),
+        "openings": sum(_openings(row) for row in rows),
+        "configurations": len({str(row.get("config_id")) for row in rows}),
     }
+
+
+def _openings(row: dict[str, Any]) -> int:
+    number = row.get("openings")
+    return number if isinstance(number, int) and number > 0 else 1  # a line is a look

@@ -238,6 +238,14 @@ class Bookkeeping:
 
     def _restore(self, saved: dict[str, Any]) -> None:
         try:
+            if (
+                saved["epoch"] > self.plan.epochs
+                or saved["done"] * self.plan.batch_size
+                >= len(self.plan.train) + self.plan.batch_size
+            ):
+                raise ValueError("it is further than the training goes")
+            if len(saved["callbacks"]) != len(self.callbacks.callbacks):
+                raise ValueError("it is of other callbacks")
             self._put(saved["state"])
             self.swapped = [
                 (variable, jnp.asarray(trained), jnp.copy(variable.value))

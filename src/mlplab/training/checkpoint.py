@@ -15,7 +15,14 @@ from typing import Any
 import jax
 import keras
 import numpy as np
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    NonNegativeFloat,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
 
 from mlplab import files
 from mlplab.errors import RunError
@@ -66,10 +73,18 @@ class _Training(BaseModel):
     trained: list[Any]
     rows: list[dict[str, float]]
     rewinds: list[dict[str, float]]
-    logs: dict[str, Any]
-    rate: Any
+    logs: dict[str, float]
+    rate: float
     callbacks: list[dict[str, Any]]
     random: dict[str, list[Any]]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "_Training":
+        if self.epoch != len(self.rows):
+            raise ValueError("as many rows as epochs")
+        if any(not {"epoch", "loss", "seconds"} <= row.keys() for row in self.rows):
+            raise ValueError("rows that lack a column")
+        return self
 
 
 class _Parts(BaseModel):
