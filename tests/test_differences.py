@@ -8,6 +8,7 @@ from scipy import stats
 
 from mlplab.differences import (
     holm,
+    holm_adjusted,
     mcnemar,
     over_images,
     paired,
@@ -159,3 +160,8 @@ def test_intervals_over_images_cover_the_truth(random: np.random.Generator) -> N
         low, high = over_images(one, other)
         covered += low <= truth <= high
     assert covered / 400 >= 0.93
+
+
+def test_holm_s_adjusted_p_values_are_those_of_holm() -> None:
+    found = holm_adjusted([0.01, 0.04, 0.03, 0.5])
+    np.testing.assert_allclose(found, [0.04, 0.09, 0.09, 0.5])

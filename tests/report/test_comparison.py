@@ -180,3 +180,42 @@ def test_the_command_speaks_json_markdown_and_words(runs: Path) -> None:
     assert json.loads(tables.stdout)["pairings"][0]["shown"] is True
     assert "| b | 5 | 53.10 ± 0.80 |" in markdown.stdout
     assert CliRunner().invoke(app, words[:2]).exit_code == 2
+
+
+def test_single_runs_on_other_validation_images_are_not_compared_image_by_image(
+    runs: Path,
+) -> None:
+    make(runs, "a", [0.5, 0.6])
+    make(runs, "b", [0.5, 0.7])
+    for name, shift in (("a-s0", 0), ("b-s1", 1)):
+        labels = np.zeros(IMAGES, np.int32)
+        probabilities = np.eye(2, dtype=np.float32)[labels]
+        index = np.arange(IMAGES) + shift
+        store.write_predictions(runs / name, "validation", probabilities, labels, index)
+    pairing = only(compare(find_sides(runs, ["a-s0", "b-s1"]), "validation"))
+    assert pairing.mcnemar is None
+    assert "no seed in common" in pairing.verdict
+    on_test = only(compare(find_sides(runs, ["a-s0", "b-s1"]), "test"))
+    assert "b-s1 is better by 20.0 points" in on_test.verdict
+
+
+def test_single_runs_are_adjusted_over_their_family(runs: Path) -> None:
+    make(runs, "a", [0.5])
+    for number in range(5):
+        make(runs, f"b{number}", [0.503])
+    alone = only(compare(find_sides(runs, ["a", "b0"])))
+    together = compare(find_sides(runs, ["a", *(f"b{n}" for n in range(5))])).pairings[0]
+    assert together.mcnemar["adjusted_p"] == pytest.approx(5 * alone.mcnemar["p"])
+    assert "better" in alone.verdict
+    assert "not distinguishable" in together.verdict
+
+
+def test_runs_that_diverged_are_told(runs: Path) -> None:
+    make(runs, "a", [0.5, 0.51, 0.49])
+    make(runs, "b", [0.7, 0.72, 0.71, 0.7])
+    folder = runs / "b-s3"
+    record = store.read_record(folder)
+    store.write_record(folder, record.model_copy(update={"status": "diverged", "metrics": {}}))
+    found = compare(find_sides(runs, ["a", "b"]))
+    assert only(found).verdict.endswith("where it does not diverge")
+    assert "1 of 4 runs diverged" in found.notes[0]

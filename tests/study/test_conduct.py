@@ -12,11 +12,17 @@ from typing import Any
 
 import pytest
 import tomli_w
+from PIL import Image
 from typer.testing import CliRunner
 
+from mlplab import recipes
 from mlplab.cli import app
+from mlplab.cli.study import Progress
+from mlplab.errors import RunError, StorageError
 from mlplab.report import study as results
 from mlplab.runs import store
+from mlplab.study import conduct, design, pool
+from mlplab.study.trials import Trials
 
 COMMAND = [sys.executable, "-m", "mlplab", "study"]
 
@@ -171,6 +177,94 @@ def test_what_is_missing_is_said(small: Path, tmp_path: Path) -> None:
         "adam: 1 of 3 trials failed, the first because: <b>disk</b>",
         "sgd: no final runs, so nothing is said of its test accuracy",
     ]
+
+
+def test_a_study_whose_base_has_changed_is_not_gone_on_with(here: Path) -> None:
+    base = here / "base.toml"
+    base.write_text(recipes.text("quickstart"))
+    path = written(here, base="base.toml", design={"trials": 1, "finals": 0})
+    assert run(path, runs=here / "runs").returncode == 0
+    base.write_text(recipes.text("quickstart").replace("batch_size = 64", "batch_size = 32"))
+    done = run(path, runs=here / "runs")
+    assert done.returncode == 2
+    assert "begun with another base.training.batch_size" in done.stderr
+
+
+def test_a_kill_while_trials_are_asked_leaves_them_whole(here: Path) -> None:
+    study = design.check(SMALL)
+    book = Trials(study, here / "optuna.db")
+    handle = book._levels["sgd"].ask()  # as far as it had come
+    handle.suggest_categorical("optimizer.momentum", [0.0, 0.9])
+    again = Trials(study, here / "optuna.db").ask(range(3))
+    assert [(t.level, t.number) for t in again if t.level == "sgd"] == [
+        ("sgd", number) for number in range(3)
+    ]
+    assert all(set(t.point) == set(study.spaces(t.level)) for t in again)
+
+
+def test_trials_that_are_all_equal_have_no_importances(here: Path) -> None:
+    study = design.check({**SMALL, "design": {"trials": 9}})
+    book = Trials(study, here / "optuna.db")
+    for trial in book.ask(range(9)):
+        book.tell(trial, 0.1, "finished", None, 1)
+    assert book.importances("adam") == {}
+
+
+def test_a_damaged_database_is_told_in_one_line(small: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(small, tmp_path / "runs" / "small"))
+    (folder / "optuna.db").write_bytes(b"no database")
+    done = run(written(tmp_path), runs=folder.parent)
+    assert done.returncode == 1
+    assert "optuna.db cannot be used" in done.stderr
+
+
+def test_damaged_facts_are_told_in_one_line(small: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(small, tmp_path / "small"))
+    tables = facts(folder)
+    del tables["levels"]["adam"]["total"]
+    (folder / "study.json").write_text(json.dumps(tables))
+    with pytest.raises(RunError, match="is damaged"):
+        results.load(folder)
+
+
+def test_what_is_no_fault_of_a_trial_stops_the_study_and_counts_for_nothing(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = here / "photos"
+    for name in ("a", "b"):
+        (photos / name).mkdir(parents=True)
+        for number in range(12):
+            Image.new("RGB", (8, 8), (10 * number, 0, 0)).save(photos / name / f"{number}.png")
+    data = {"name": "folder", "path": "photos", "image_size": 8}
+    recipe = {**SMALL["recipe"], "data": data}
+    study = design.check({**SMALL, "recipe": recipe, "design": {"trials": 1, "finals": 0}})
+    settings = conduct.Settings(folder=here / "runs" / "s")
+    conduct.begin(study, settings.folder, conduct.prepare(study, settings))
+    photos.rename(here / "away")
+    for mended in (False, True):
+        with pool.pool(1, here / "log") as workers:
+            if mended:
+                (here / "away").rename(photos)
+                conduct.conduct(study, settings, workers, Progress())
+            else:
+                with pytest.raises(StorageError, match="the same command goes on"):
+                    conduct.conduct(study, settings, workers, Progress())
+    assert [trial["outcome"] for trial in trials(settings.folder)] == ["finished"] * 2
+    assert [trial["attempts"] for trial in trials(settings.folder)] == [1, 1]
+
+
+def test_a_population_that_was_cut_short_is_trained_again_as_a_whole(
+    small: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(small, tmp_path / "runs" / "small"))
+    before = table(folder)
+    shutil.rmtree(folder / "finals" / "sgd-s3")
+    assert run(written(tmp_path), runs=folder.parent).returncode == 0
+    assert table(folder) == before
+    for seed in (1, 2, 3):
+        members = store.read_record(folder / "finals" / f"sgd-s{seed}").population
+        assert members is not None
+        assert members.members == 3
 
 
 def started(folder: Path, *words: str) -> "subprocess.Popen[bytes]":

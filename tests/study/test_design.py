@@ -150,3 +150,21 @@ def test_a_study_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -
         design.load("optimisers")
     with pytest.raises(RecipeError, match="cannot read"):
         design.load(str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize(
+    ("vary", "words"),
+    [
+        ({"training": {"batch_size": {"choices": [64, -3, 128]}}}, "training.batch_size = -3"),
+        ({"model": {"dropout": {"low": 0.0, "high": 1.5}}}, "model.dropout = 1.5"),
+        ({"data": {"validation": {"choices": [0.1, 0.2]}}}, "decides what is measured"),
+    ],
+)
+def test_every_value_that_could_be_tried_is_checked_first(vary: Any, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        study(vary=vary)
+
+
+def test_a_pruner_takes_one_run_a_trial() -> None:
+    with pytest.raises(RecipeError, match="one run of a trial"):
+        study(design={"pruner": "median", "replicates": 2})

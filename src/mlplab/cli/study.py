@@ -15,6 +15,7 @@ from mlplab.cli import show
 from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, err, note, out, print_json
 from mlplab.cli.progress import duration
 from mlplab.errors import RecipeError
+from mlplab.report.study import figure
 
 
 @app.command(no_args_is_help=True)
@@ -70,11 +71,11 @@ def study(
         trust=trust,
         command=shlex.join(_command(name, overrides or [], quick, trust)),
     )
-    needed = conduct.prepare(chosen, settings)
-    conduct.begin(chosen, folder)
+    ground = conduct.prepare(chosen, settings)
+    conduct.begin(chosen, folder, ground)
     with (
-        executors.opened(engine, address, workers, needed, folder, note) as executor,
-        watching(quiet or as_json) as watcher,
+        executors.opened(engine, address, workers, ground.needed, folder, note) as executor,
+        watching(quiet or as_json, chosen.maximise) as watcher,
     ):
         facts = conduct.conduct(chosen, settings, executor, watcher)
     if as_json:
@@ -101,8 +102,9 @@ class Progress:
 class Board(Progress):
     """A table that shows, by level, what is done, what runs, what is best, and the time left."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, accuracy: bool) -> None:
         self.live = live
+        self.accuracy = accuracy
 
     def on_total(self, phase: str, totals: dict[str, int], done: dict[str, int]) -> None:
         self.phase, self.totals, self.begun = phase, totals, time.monotonic()
@@ -121,7 +123,8 @@ class Board(Progress):
         self.done[level] += 1
         self.lost[level] += outcome in ("failed", "diverged")
         if value is not None:
-            self.best[level] = max(self.best.get(level, value), value)
+            better = max if self.accuracy else min
+            self.best[level] = better(self.best.get(level, value), value)
         self._draw()
 
     def _draw(self) -> None:
@@ -129,7 +132,7 @@ class Board(Progress):
         for number, heading in enumerate((self.phase, "done", "running", "lost", "best")):
             table.add_column(heading, justify="right" if number else "left")
         for level, total in self.totals.items():
-            best = f"{100 * self.best[level]:.1f}" if level in self.best else ""
+            best = figure(self.best[level], self.accuracy) if level in self.best else ""
             running, lost = self.running[level] or "", self.lost[level] or ""
             table.add_row(level, f"{self.done[level]}/{total}", str(running), str(lost), best)
         self.live.update(table)
@@ -143,13 +146,13 @@ class Board(Progress):
 
 
 @contextmanager
-def watching(quiet: bool) -> Iterator[Progress]:
+def watching(quiet: bool, accuracy: bool) -> Iterator[Progress]:
     """Yield a watcher that draws a table on the terminal until the block ends."""
     if quiet or not err.is_terminal:
         yield Progress()
         return
     with Live(console=err, transient=True, refresh_per_second=4) as live:
-        yield Board(live)
+        yield Board(live, accuracy)
 
 
 def show_study(folder: Path, runs_dir: Path) -> None:

@@ -12,7 +12,7 @@ import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,7 +198,7 @@ class _Unpickler(pickle._Unpickler):
     def _empty(self) -> bytes:
         return b""  # which Python 3 writes for Python 2 as a call of ``bytes``
 
-    dispatch = {code[0]: _READERS[code[0]] for code in OPCODES} | {
+    own: ClassVar[dict[int, Any]] = {
         pickle.SETITEM[0]: _set_item,
         pickle.SETITEMS[0]: _set_items,
         pickle.DICT[0]: _dict,
@@ -207,7 +207,10 @@ class _Unpickler(pickle._Unpickler):
         # Read as bytes: Python would fill as many as the pickle says with zeros first.
         pickle.BYTEARRAY8[0]: _READERS[pickle.BINBYTES8[0]],
     }
-    dispatch = {code: _counted(read) for code, read in dispatch.items()}
+    dispatch: ClassVar[dict[int, Any]] = {
+        code: _counted(read)
+        for code, read in ({code[0]: _READERS[code[0]] for code in OPCODES} | own).items()
+    }
 
 
 def _from_buffer(raw: bytes, dtype: _DType, shape: Any, order: Any) -> NDArray[Any]:

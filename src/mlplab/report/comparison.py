@@ -162,6 +162,8 @@ def ranked(sides: Sequence[Side]) -> list[Entry]:
 
     def beaten(name: str) -> bool:
         here = validation(name), -costs[name]["seconds"]
+        if math.isnan(here[0]):
+            return True
         others = [(validation(n), -costs[n]["seconds"]) for n in costs if n != name]
         return any(a >= here[0] and b >= here[1] and (a, b) != here for a, b in others)
 
@@ -210,8 +212,24 @@ def _pairings(others: Sequence[Side], second: Side, split: str, margin: float) -
         one, other = first.values(split), second.values(split)
         pairs.append({seed: one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())})
     family = differences.holm([list(values.values()) or [math.nan] for values in pairs])
+    single = len(second.records) == 1
+    alone = [
+        _mcnemar(first, second, split) if single and len(first.records) == 1 else None
+        for first in others
+    ]
+    adjusted = iter(differences.holm_adjusted([found.p for found in alone if found]))
     return [
-        _pairing(first, second, split, margin, values, family, i)
+        _pairing(
+            first,
+            second,
+            split,
+            margin,
+            values,
+            family,
+            i,
+            alone[i],
+            float(next(adjusted)) if alone[i] else math.nan,
+        )
         for i, (first, values) in enumerate(zip(others, pairs, strict=True))
     ]
 
@@ -224,20 +242,20 @@ def _pairing(
     values: dict[int, float],
     family: differences.Adjusted,
     place: int,
+    alone: differences.Disagreement | None,
+    alone_p: float,
 ) -> Pairing:
     numbers = np.array(list(values.values()))
-    single = len(first.records) == len(second.records) == 1
-    alone = _mcnemar(first, second, split) if single else None
     known = not math.isnan(family.low[place])
     sd = float(numbers.std(ddof=1)) if len(numbers) > 1 else None
     mean = float(numbers.mean()) if values else math.nan
     low, high = float(family.low[place]), float(family.high[place])
     if alone is not None:
-        verdict = _verdict_of_two(first.name, second.name, alone, mean)
+        verdict = _verdict_of_two(first.name, second.name, alone, alone_p)
     elif not known:
         verdict = _verdict_of_few(first.name, second.name, numbers)
     elif family.shown[place]:
-        verdict = _verdict_shown(first.name, second.name, mean, low, high)
+        verdict = _verdict_shown(first, second, mean, low, high)
     elif -margin < low and high < margin:
         verdict = f"{first.name} and {second.name} are equivalent within {_points(margin)}"
     else:
@@ -262,7 +280,7 @@ def _pairing(
         shown=bool(family.shown[place]),
         flips=differences.sign_flips(numbers) if values else None,
         images=_over_images(first, second, split, list(values)),
-        mcnemar=alone._asdict() if alone else None,
+        mcnemar=alone._asdict() | {"adjusted_p": alone_p} if alone else None,
         verdict=verdict,
     )
 
@@ -276,12 +294,13 @@ def _points(share: float) -> str:
     return f"{text} point{'' if text == '1' else 's'}"
 
 
-def _verdict_shown(first: str, second: str, mean: float, low: float, high: float) -> str:
+def _verdict_shown(first: Side, second: Side, mean: float, low: float, high: float) -> str:
     better = first if mean > 0 else second
     ends = sorted((abs(low), abs(high)))
+    but = " where it does not diverge" if better.diverged else ""
     return (
-        f"{better} is better by {100 * abs(mean):.1f} points"
-        f" ({100 * ends[0]:.1f} to {100 * ends[1]:.1f})"
+        f"{better.name} is better by {100 * abs(mean):.1f} points"
+        f" ({100 * ends[0]:.1f} to {100 * ends[1]:.1f}){but}"
     )
 
 
@@ -296,14 +315,15 @@ def _verdict_of_few(first: str, second: str, numbers: Numbers) -> str:
     return f"no verdict: all {len(numbers)} differences are equal, there is no spread to judge by"
 
 
-def _verdict_of_two(first: str, second: str, found: differences.Disagreement, mean: float) -> str:
+def _verdict_of_two(first: str, second: str, found: differences.Disagreement, p: float) -> str:
     caution = "this speaks of these two networks, not of the two recipes"
-    if found.p >= 0.05:
-        return f"the two networks are not distinguishable (McNemar, p = {found.p:.2g}); {caution}"
+    if p >= 0.05:
+        return f"the two networks are not distinguishable (McNemar, p = {p:.2g}); {caution}"
     better = first if found.first > found.second else second
+    points = 100 * abs(found.first - found.second) / found.images
     return (
-        f"the network of {better} is better by {100 * abs(mean):.1f} points (McNemar,"
-        f" p = {found.p:.2g}); {caution}"
+        f"the network of {better} is better by {points:.1f} points (McNemar, p = {p:.2g});"
+        f" {caution}"
     )
 
 
@@ -312,7 +332,9 @@ def _mcnemar(first: Side, second: Side, split: str) -> differences.Disagreement 
         one, other = (right(next(iter(s.folders.values())), split) for s in (first, second))
     except RunError:
         return None
-    return differences.mcnemar(one, other) if len(one) == len(other) else None
+    if not np.array_equal(one[0], other[0]):
+        return None  # validation images of two seeds are others
+    return differences.mcnemar(one[1], other[1])
 
 
 def _over_images(
@@ -326,13 +348,20 @@ def _over_images(
         )
     except RunError:
         return None
-    if len({len(row) for row in (*one, *other)}) > 1:
+    if not all(np.array_equal(found[0], one[0][0]) for found in (*one, *other)):
         return None
-    return differences.over_images(one, other)
+    return differences.over_images(*([found[1] for found in rows] for rows in (one, other)))
 
 
 def _notes(sides: Sequence[Side], split: str) -> list[str]:
     notes = []
+    for side in sides:
+        if side.diverged:
+            total = side.diverged + len(side.records)
+            notes.append(
+                f"{side.name}: {side.diverged} of {total} runs diverged and have no figures:"
+                " what is said of it holds for the others alone"
+            )
     optimistic = [
         side.name
         for side in sides

@@ -24,12 +24,14 @@ class Side:
         config_id: of its recipe.
         folders: of its runs, by seed.
         records: of its runs, by seed.
+        diverged: how many more runs there are, which have no figures.
     """
 
     name: str
     config_id: str
     folders: dict[int, Path]
     records: dict[int, Record]
+    diverged: int = 0
 
     def values(self, split: str) -> dict[int, float]:
         """Return the accuracies on a split, by seed, of the runs that were measured there."""
@@ -65,8 +67,8 @@ def trained_images(record: Record) -> int:
     return record.epochs * int(record.metrics.get("train", {}).get("n", 0))
 
 
-def right(folder: Path, split: str) -> NDArray[np.bool_]:
-    """Return whether a run has each image of a split right, bool [n], in the order of the images.
+def right(folder: Path, split: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the images of a split, int64 [n], in order, and whether a run has each of them right.
 
     Raises:
         RunError: if its predictions are missing or damaged.
@@ -74,22 +76,27 @@ def right(folder: Path, split: str) -> NDArray[np.bool_]:
     predictions = store.read_predictions(folder, split)
     order = np.argsort(predictions["index"], kind="stable")
     answers = statistics.predicted_classes(predictions["probabilities"])
-    result: NDArray[np.bool_] = (answers == predictions["labels"])[order]
-    return result
+    return predictions["index"][order], (answers == predictions["labels"])[order]
 
 
 def find_sides(runs_dir: Path, queries: Sequence[str]) -> list[Side]:
     """Return the configurations that queries name.
 
     Each is a run (its name, a unique prefix, a path, ``last``), a group, a ``config_id``, a glob of
-    run names in quotes, or ``STUDY/LEVEL``: the final runs of a level of a study.
+    run names in quotes, ``STUDY/LEVEL``, the final runs of a level of a study, or a study: all its
+    levels.
 
     Raises:
         RunError: if nothing fits, if what fits are several configurations, or if the data sets
             differ.
     """
     known = _records(runs_dir)
-    sides = [_side(runs_dir, known, query) for query in queries]
+    sides = []
+    for query in queries:
+        if store.NAME.fullmatch(query) and store.is_study(runs_dir / query):
+            sides += _levels(runs_dir / query)
+        else:
+            sides.append(_side(runs_dir, known, query))
     data = {record.data_id: record.data for side in sides for record in side.records.values()}
     if len(data) > 1:
         raise RunError(
@@ -107,6 +114,17 @@ def _records(runs_dir: Path) -> list[tuple[Path, Record]]:
         except RunError:
             continue  # `mlplab runs` names it
     return known
+
+
+def _levels(folder: Path) -> list[Side]:
+    runs = _records(folder / "finals")
+    levels = list(dict.fromkeys(record.group or "" for _, record in runs))
+    if not levels:
+        raise RunError(f"{folder.name} is a study without final runs: there is nothing to compare")
+    return [
+        side(level, [(path, record) for path, record in runs if record.group == level])
+        for level in levels
+    ]
 
 
 def _side(runs_dir: Path, known: list[tuple[Path, Record]], query: str) -> Side:
@@ -148,4 +166,5 @@ def side(name: str, found: Sequence[tuple[Path, Record]]) -> Side:
         ids[0],
         {record.seed: folder for folder, record in finished},
         {record.seed: record for _, record in finished},
+        sum(record.status == "diverged" and record.config_id == ids[0] for _, record in found),
     )

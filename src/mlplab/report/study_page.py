@@ -127,9 +127,7 @@ def target_rows(results: Results) -> list[list[str]]:
     if target is None:
         return []
     found = [
-        (level, *time_to_target(list(level.finals), target))
-        for level in results.levels
-        if level.finals
+        (level, *time_to_target(level.finals, target)) for level in results.levels if level.finals
     ]
     return [
         [level.name, _number(epochs), _number(seconds), f"{reached} of {len(level.finals)}"]
@@ -151,11 +149,11 @@ def importance_rows(results: Results) -> list[list[str]]:
 
 
 def _all_trials(results: Results) -> list[list[str]]:
-    metric = results.facts["study"]["metric"]
+    accuracy = results.facts["study"]["metric"] == "accuracy"
     return [
         [
             f"{level.name}-t{trial['number']:02d}",
-            "–" if trial["value"] is None else figure(trial["value"], metric),
+            "–" if trial["value"] is None else figure(trial["value"], accuracy),
             str(trial["outcome"]),
             point_text(trial["point"]),
             trial["reason"] or "",

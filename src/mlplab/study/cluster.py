@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mlplab.errors import RunError, UserError
+from mlplab.errors import RunError, StorageError, UserError
 from mlplab.runs import store
-from mlplab.study.job import Job, Watcher, carry_out
+from mlplab.study.job import STOPPING, Job, Watcher, carry_out
 from mlplab.study.pool import ATTEMPTS, JOBS_EACH, Listener, Outcome
 
 try:
@@ -112,12 +112,12 @@ def _carry_out(job: dict[str, Any], there: dict[str, dict[str, bytes]]) -> dict[
     with tempfile.TemporaryDirectory(prefix="mlplab-") as folder:
         own = replace(given, runs_dir=folder)
         _write(Path(folder), there)
-        reason = None
+        reason, stops = None, False
         try:
             carry_out(own, Watcher(lambda row: None))
         except Exception as error:
-            reason = str(error) or type(error).__name__
-        return {"reason": reason, "files": _files(Path(folder), own.names)}
+            reason, stops = str(error) or type(error).__name__, isinstance(error, STOPPING)
+        return {"reason": reason, "stops": stops, "files": _files(Path(folder), own.names)}
 
 
 def _files(runs_dir: Path, names: Sequence[str]) -> dict[str, dict[str, bytes]]:
@@ -162,4 +162,6 @@ def _taken_over(ended: Any, job: Job) -> str | None:
         if record.test_openings:  # counted on the node alone so far
             store.open_test(runs_dir, record, record.test_openings)
     reason: str | None = answer["reason"]
+    if answer["stops"]:
+        raise StorageError(f"{job.key}: {reason}. Then the same command goes on")
     return reason

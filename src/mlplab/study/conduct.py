@@ -1,5 +1,6 @@
 """A study from its begin, or from where it was stopped, to its end."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from mlplab.study.pool import Executor, Listener, Outcome, Row
 from mlplab.study.trials import Trial, Trials, decoded
 
 DATABASE = "optuna.db"
+GROUND = "begun-with.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +52,23 @@ class Watcher(Protocol):
         """One has ended."""
 
 
-def prepare(study: Study, settings: Settings) -> int:
-    """Check a study before anything is run, and return the bytes of memory that a run needs.
+@dataclass(frozen=True)
+class Ground:
+    """What a study stands on beside its definition; it must not change while it is run.
+
+    Attributes:
+        base: the base recipe's tables.
+        data: identities of the data sets.
+        needed: bytes of memory that a run takes.
+    """
+
+    base: dict[str, Any]
+    data: list[str]
+    needed: int
+
+
+def prepare(study: Study, settings: Settings) -> Ground:
+    """Check a study before anything is run, and return what it stands on.
 
     Every level's recipe is completed, and the data set is loaded once, which fills its cache: no
     two workers decode it at the same time.
@@ -61,14 +78,9 @@ def prepare(study: Study, settings: Settings) -> int:
     """
     most = 0
     known: dict[str, data.Dataset] = {}
+    ids: set[str] = set()
     for level in study.names:
-        for extreme in (0, -1):
-            point = {
-                key: (space.low, space.high)[extreme]
-                if isinstance(space, design.Range)
-                else space.choices[extreme]
-                for key, space in study.spaces(level).items()
-            }
+        for point in study.corners(level):
             recipe = complete(study.recipe_of(level, point, 0), settings.trust)
             if recipe.data.validation == "test":
                 raise RecipeError(
@@ -78,16 +90,18 @@ def prepare(study: Study, settings: Settings) -> int:
             key = recipe.data.model_dump_json()
             if key not in known:
                 known = {key: data.load(recipe.data, settings.data_dir, lambda text: None)}
+                ids.add(known[key].data_id)
             if isinstance(recipe.model, MLP):
                 most = max(most, sum(budget.needed(recipe, known[key]).values()))
-    return most or budget.PROGRAM
+    base = recipes.parse(recipes.text(study.base), f"the recipe {study.base}")
+    return Ground(json.loads(json.dumps(base, default=str)), sorted(ids), most or budget.PROGRAM)
 
 
-def begin(study: Study, folder: Path) -> None:
+def begin(study: Study, folder: Path, ground: Ground) -> None:
     """Make the study's folder, or find it as it was left.
 
     Raises:
-        RunError: if another study lies there.
+        RunError: if another study lies there, or if it was begun on other ground.
         StorageError: if the runs folder cannot be written.
     """
     path = folder / store.STUDY
@@ -101,10 +115,26 @@ def begin(study: Study, folder: Path) -> None:
                 f"{folder} holds another study: it differs in {', '.join(changed[:5])}. Give this"
                 " one a --name of its own, or remove that folder"
             )
+        _check_ground(folder, ground)
         return
     if any(entry.name != ".lock" for entry in folder.iterdir()):
         raise RunError(f"{folder} is there and holds no study; give this one another --name")
+    facts = {"base": ground.base, "data": ground.data}
+    files.write_text(folder / GROUND, json.dumps(facts, indent=1) + "\n")
     files.write_text(path, study.to_toml())
+
+
+def _check_ground(folder: Path, ground: Ground) -> None:
+    try:
+        then = json.loads(files.text(folder / GROUND, design.LARGEST))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{folder / GROUND} is damaged: {error}") from None
+    changed = recipes.differences(then, {"base": ground.base, "data": ground.data})
+    if changed:
+        raise RunError(
+            f"{folder.name} was begun with another {', '.join(changed[:5])}: its trials would not"
+            " be comparable. Undo that, or give this study a --name of its own"
+        )
 
 
 def conduct(
@@ -196,7 +226,8 @@ class _Round(Listener):
         if not job.asks or value is None:
             return True
         handle.report(value, int(row["epoch"]))
-        if handle.should_prune():
+        last = int(row["epoch"]) == job.recipes[0]["training"]["epochs"]
+        if not last and handle.should_prune():
             self.pruned.add(job.key)
         return job.key not in self.pruned
 

@@ -148,6 +148,13 @@ class Study(_Table):
         own += [(key.split("."), value) for key, value in point.items()]
         return recipes.with_seed(recipes.validate(recipes.override(tables, own)), seed)
 
+    def corners(self, level: str) -> list[dict[str, Any]]:
+        """Return points that between them have every choice and both ends of every range."""
+        spaces = self.spaces(level)
+        first = {key: _ends(space)[0] for key, space in spaces.items()}
+        others = [first | {key: end} for key, space in spaces.items() for end in _ends(space)[1:]]
+        return [first, *others]
+
     def to_toml(self) -> str:
         """Return it as TOML text that reads back to an equal study."""
         tables = self.model_dump(exclude_none=True)
@@ -216,9 +223,15 @@ def check(tables: Tables) -> Study:
     try:
         study = Study.model_validate(tables)
         for level in study.names:
-            point = {key: _first(space) for key, space in study.spaces(level).items()}
-            study.recipe_of(level, point, study.design.seed)
+            for point in study.corners(level):
+                study.recipe_of(level, point, study.design.seed)
+            _check_images(study, level)
             _check_grid(study, level)
+        if study.design.pruner != "none" and study.design.replicates > 1:
+            raise RecipeError(
+                "a pruner hears of one run of a trial: use design.replicates=1, or"
+                " design.pruner=none"
+            )
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the study"
@@ -252,8 +265,20 @@ def _check_grid(study: Study, level: str) -> None:
         raise RecipeError(f"the grid of {level} has {cells:,} cells; at most {MOST_CELLS:,}")
 
 
-def _first(space: Space) -> Any:
-    return space.low if isinstance(space, Range) else space.choices[0]
+def _check_images(study: Study, level: str) -> None:
+    """Refuse levels and trials that are measured on other images than the rest."""
+    said = study.spaces(level).keys() | {
+        ".".join(path) for path, _ in _leaves(study.vary) + _leaves(study.levels.get(level, {}))
+    }
+    for key in ("data.name", "data.path", "data.validation", "data.test"):
+        if key in said:
+            raise RecipeError(
+                f"{key} decides what is measured: set it for all, in [recipe], or make two studies"
+            )
+
+
+def _ends(space: Space) -> list[Any]:
+    return [space.low, space.high] if isinstance(space, Range) else space.choices
 
 
 def _space(value: Any) -> Space | None:

@@ -7,12 +7,15 @@ from typing import Any
 
 from mlplab import recipes
 from mlplab.config import Recipe
-from mlplab.errors import RecipeError, RunError
+from mlplab.errors import DataError, RecipeError, RunError, StorageError
 from mlplab.runs import execute, facts, lock, population, resume, store, tidy
 from mlplab.runs.prepare import complete
 from mlplab.runs.record import UNFINISHED
 from mlplab.runs.run import Run
 from mlplab.training.engine import Silent
+
+STOPPING = (StorageError, DataError)
+"""What is no fault of a trial: the study stops, and goes on when it is mended."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ def carry_out(job: Job, watcher: Watcher) -> None:
     )
     options.runs_dir.mkdir(parents=True, exist_ok=True)
     variants = [recipes.validate(tables) for tables in job.recipes]
+    _forget_parts(options.runs_dir, job.names)
     missing = [
         (variant, name)
         for variant, name in zip(variants, job.names, strict=True)
@@ -93,6 +97,19 @@ def carry_out(job: Job, watcher: Watcher) -> None:
         return
     for variant, name in missing:
         execute.run(variant, replace(options, name=name), watcher)
+
+
+def _forget_parts(runs_dir: Path, names: Sequence[str]) -> None:
+    """Remove what a population left that was not finished, where others would round otherwise."""
+    there = [runs_dir / name for name in names if (runs_dir / name / "record.json").exists()]
+    for folder in there if len(there) < len(names) or not all(map(_is_over, there)) else ():
+        population = store.read_record(folder).population
+        if population is not None and population.mode == "vmap":
+            tidy.remove(folder)
+
+
+def _is_over(folder: Path) -> bool:
+    return store.read_record(folder).status in ("finished", "diverged")
 
 
 def _together(
@@ -115,7 +132,7 @@ def _has_ended(options: facts.Options, variant: Recipe, name: str, watcher: Watc
         record = store.read_record(folder)
         wanted = complete(variant, options.trust)
         same = (record.config_id, record.seed) == (recipes.config_id(wanted), wanted.seed)
-        if same and record.status in ("finished", "diverged"):
+        if same and _is_over(folder):
             return True
         if same and record.status in UNFINISHED:
             resume.resume(Run(folder), options, watcher)

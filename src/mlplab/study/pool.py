@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from mlplab.errors import StorageError
 from mlplab.study.job import Job
 from mlplab.study.worker import CPUS
 
@@ -72,7 +73,11 @@ class Pool:
         self._free = deque(_shares(workers))
 
     def run(self, jobs: Sequence[Job], listener: Listener) -> None:
-        """Carry out jobs; each that fails is tried once more. Returns when all have ended."""
+        """Carry out jobs; each that fails is tried once more. Returns when all have ended.
+
+        Raises:
+            StorageError: if the disk is full, or data are missing: no fault of a job.
+        """
         waiting = deque((job, 1) for job in jobs)
         while waiting or self._busy:
             while waiting and (self._idle or self._free):
@@ -105,6 +110,8 @@ class Pool:
         """Take a worker back, and return its job if that is to be tried again."""
         self._busy.remove(worker)
         reason = worker.death() if message is None else message["done"]
+        if message is not None and message["stops"]:
+            raise StorageError(f"{worker.job.key}: {reason}. Then the same command goes on")
         if message is None or worker.jobs >= JOBS_EACH:
             self._replace(worker)
         else:

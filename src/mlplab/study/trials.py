@@ -2,20 +2,17 @@
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
+from mlplab.errors import StorageError
 from mlplab.study.design import Range, Space, Study
 from mlplab.study.points import Point, points
 
@@ -26,6 +23,18 @@ PRUNERS = {
     "median": optuna.pruners.MedianPruner,
     "successive-halving": optuna.pruners.SuccessiveHalvingPruner,
 }
+
+
+@contextmanager
+def _storage(path: Path) -> Iterator[None]:
+    """Turn what the database raises into a :class:`StorageError`."""
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        line = str(error.__cause__ or error).partition("\n")[0]
+        raise StorageError(
+            f"{path} cannot be used: {line}. Free some space, or give the study another --name"
+        ) from None
 
 
 @dataclass
@@ -63,12 +72,13 @@ class Trials:
 
     def __init__(self, study: Study, path: Path) -> None:
         self.study = study
-        url = f"sqlite:///{path}"
-        self.storage = optuna.storages.RDBStorage(
-            url, engine_kwargs={"connect_args": {"timeout": 60}}
-        )
-        self._levels = {level: self._open(level) for level in study.names}
+        self.path = path
         self._points = {level: points(study, level) for level in study.names}
+        with _storage(path):
+            self.storage = optuna.storages.RDBStorage(
+                f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}}
+            )
+            self._levels = {level: self._open(level) for level in study.names}
 
     def _open(self, level: str) -> optuna.Study:
         return optuna.create_study(
@@ -112,13 +122,15 @@ class Trials:
             if number >= len(known) and self.study.design.kind != "bayesian":
                 fixed = self._points[level][number]
                 study.enqueue_trial({key: _encoded(spaces[key], fixed[key]) for key in fixed})
-            # Of the search, the level and the round: the same whoever asks, and whenever.
+            # Of the search, the level and the number: the same whoever asks, and whenever.
             seed = [self.study.design.seed, zlib.crc32(level.encode()), number]
             study.sampler = optuna.samplers.TPESampler(
                 seed=zlib.crc32(json.dumps(seed).encode()), constant_liar=True
             )
-            handle = study.ask({key: _distribution(space) for key, space in spaces.items()})
-        return Trial(level, number, decoded(spaces, handle.params), handle)
+            handle = study.ask()
+        # One by one, each entered by itself: a kill may have left some out.
+        params = {key: _suggested(handle, key, space) for key, space in spaces.items()}
+        return Trial(level, number, decoded(spaces, params), handle)
 
     def tell(
         self, trial: Trial, value: float | None, outcome: str, reason: str | None, attempts: int
@@ -133,6 +145,12 @@ class Trials:
             attempts: how often it was begun.
         """
         facts = {"outcome": outcome, "reason": reason, "attempts": attempts}
+        with _storage(self.path):
+            self._tell(trial, value, outcome, facts)
+
+    def _tell(
+        self, trial: Trial, value: float | None, outcome: str, facts: Mapping[str, Any]
+    ) -> None:
         for key, fact in facts.items():
             trial.handle.set_user_attr(key, fact)
         state = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(
@@ -152,19 +170,25 @@ class Trials:
         Empty where fewer than 8 trials have finished, of which a forest says nothing.
         """
         done = [t for t in self.all(level) if t.state == TrialState.COMPLETE]
-        if len(done) < 8 or not self.study.spaces(level):
+        different = len({trial.value for trial in done}) > 1
+        if len(done) < 8 or not different or not self.study.spaces(level):
             return {}
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-        found = optuna.importance.get_param_importances(self._levels[level], evaluator=evaluator)
+        try:
+            found = optuna.importance.get_param_importances(
+                self._levels[level], evaluator=evaluator
+            )
+        except (RuntimeError, ValueError):  # trees that saw no difference
+            return {}
         return {key: float(value) for key, value in found.items()}
 
 
-def _distribution(space: Space) -> BaseDistribution:
+def _suggested(handle: optuna.Trial, key: str, space: Space) -> Any:
     if not isinstance(space, Range):
-        return CategoricalDistribution(tuple(_encoded(space, value) for value in space.choices))
+        return handle.suggest_categorical(key, [_encoded(space, value) for value in space.choices])
     if space.whole:
-        return IntDistribution(int(space.low), int(space.high), log=space.log)
-    return FloatDistribution(float(space.low), float(space.high), log=space.log)
+        return handle.suggest_int(key, int(space.low), int(space.high), log=space.log)
+    return handle.suggest_float(key, float(space.low), float(space.high), log=space.log)
 
 
 def _encoded(space: Space, value: Any) -> Any:
@@ -178,6 +202,8 @@ def decoded(spaces: Mapping[str, Space], params: Mapping[str, Any]) -> Point:
     """Return a point from Optuna's parameters, in the order of the spaces."""
     point: Point = {}
     for key, space in spaces.items():
+        if key not in params:
+            continue
         value = params[key]
         if not isinstance(space, Range):
             value = next(choice for choice in space.choices if _encoded(space, choice) == value)

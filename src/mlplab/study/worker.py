@@ -1,8 +1,9 @@
 """A process that trains one job after another: jobs come as lines of JSON, answers go as such.
 
-Told ``{"job": …}``, it answers ``{"row": …}`` for each epoch and ``{"done": reason or null}``. A
-job that ``asks`` waits after each row for ``{"go": true}`` or ``{"go": false}``. It ends with its
-input: when the study is killed, so are its workers.
+Told ``{"job": …}``, it answers ``{"row": …}`` for each epoch and ``{"done": …, "stops": …}``: why
+the job failed, or null, and whether others would fail too. A job that ``asks`` waits after each row
+for ``{"go": true}`` or ``{"go": false}``. It ends with its input: when the study is killed, so are
+its workers.
 """
 
 import json
@@ -31,7 +32,7 @@ def main() -> None:
     threading.Thread(target=_listen, args=(told,), daemon=True).start()
 
     from mlplab.errors import MlplabError
-    from mlplab.study.job import Job, Watcher, carry_out
+    from mlplab.study.job import STOPPING, Job, Watcher, carry_out
 
     def say(message: dict[str, Any]) -> None:
         answers.write(json.dumps(message) + "\n")
@@ -45,14 +46,14 @@ def main() -> None:
             if asks and not told.get()["go"]:
                 signal.raise_signal(signal.SIGINT)  # ends the training as Ctrl-C does
 
-        reason = None
+        reason, stops = None, False
         try:
             carry_out(job, Watcher(on_row))
         except MlplabError as error:
-            reason = str(error)
+            reason, stops = str(error), isinstance(error, STOPPING)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-        say({"done": reason})
+        say({"done": reason, "stops": stops})
 
 
 def _listen(told: "queue.Queue[dict[str, Any]]") -> None:

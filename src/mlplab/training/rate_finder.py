@@ -76,6 +76,7 @@ def range_test(
     rows = batches(order.permutation(len(train)).astype(np.int32), min(batch_size, len(train)))[0]
     rates = low * (high / low) ** (np.arange(steps) / max(1, steps - 1))
     state, losses = take_state(model, "train"), []
+    mean, lowest = 0.0, math.inf
     for step, value in enumerate(rates):
         weights, others, slots, metrics = state
         slots = [*slots[:place], jnp.float32(value), *slots[place + 1 :]]
@@ -86,8 +87,10 @@ def range_test(
             (weights, others, slots, metrics), train, rows, row, row + 1, step // len(rows)
         )
         losses.append(float(logs["loss"]))
-        smooth = smoothed(losses)
-        if not math.isfinite(smooth[-1]) or smooth[-1] > EXPLODED * smooth.min() + 1:
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * losses[-1]
+        smooth = mean / (1 - SMOOTHING ** len(losses))
+        lowest = min(lowest, smooth)
+        if not math.isfinite(smooth) or smooth > EXPLODED * lowest + 1:
             break
     put_state(model, state, "train")
     seen = np.array(losses)
