@@ -138,7 +138,7 @@ def test_a_changed_record_is_noticed(runs: Path) -> None:
 
 
 def test_a_report_written_anew_does_not_make_damaged_files_pass_for_whole(runs: Path) -> None:
-    (runs / "a" / "metrics.jsonl").write_text('{"epoch": 1, "loss": 0.1}\n')
+    (runs / "a" / "metrics.jsonl").write_text('[]\n{"epoch": NaN, "loss": 1e999}\nnull\n')
     (runs / "a" / "report.html").unlink()
     done = CliRunner().invoke(app, ["report", "a", "--runs-dir", str(runs)])
     assert done.exit_code == 0

@@ -52,7 +52,7 @@ def report(
         with lock.writing(found.folder):
             record = store.read_own_record(found.folder)
             for problem in tidy.check(found.folder).problems:
-                note(f"{found.name}: {problem}; the page is made of what is there")
+                note(f"{found.name}: {problem}")
             path = publish_again(found.folder, record, found.recipe)
     if record.status != "finished":
         epochs = words.counted(record.epochs, "epoch")

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mlplab import files
+from mlplab.report.history import epoch_of
 from mlplab.report.study import Level, Results
+from mlplab.report.words import is_number
 
 Chart = dict[str, Any]
 
@@ -105,7 +107,11 @@ def _curve(level: Level) -> dict[str, Any] | None:
 
 def _accuracies(folder: Path) -> dict[int, float]:
     rows = files.read_lines(folder / "metrics.jsonl")
-    return {int(r["epoch"]): float(r["val_accuracy"]) for r in rows if r.get("val_accuracy")}
+    return {
+        epoch: float(row["val_accuracy"])
+        for row in rows
+        if (epoch := epoch_of(row)) is not None and is_number(row.get("val_accuracy"))
+    }
 
 
 def _by_rate(level: Level) -> dict[str, Any] | None:

@@ -63,6 +63,12 @@ class Curves:
         return bool(np.isfinite(rate).all() and rate[-1] < ANNEALED * rate.max())
 
 
+def epoch_of(row: Mapping[str, Any]) -> int | None:
+    """Return the epoch of a row, from 1, or ``None`` where a damaged file has none."""
+    value = row.get("epoch")
+    return int(value) if is_number(value) and 1 <= value < 2**31 else None
+
+
 def read_curves(record: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> Curves:
     """Put the rows of ``metrics.jsonl`` into columns."""
 
@@ -70,7 +76,7 @@ def read_curves(record: Mapping[str, Any], history: Sequence[Mapping[str, Any]])
         values = (row.get(name) for row in history)
         return np.array([v if is_number(v) else np.nan for v in values], np.float64)
 
-    epoch = np.array([row.get("epoch", i + 1) for i, row in enumerate(history)], np.int64)
+    epoch = np.array([epoch_of(row) or i + 1 for i, row in enumerate(history)], np.int64)
     found = np.flatnonzero(epoch == (record.get("best_epoch") or 0))
     # JSON may hold NaN as null: a loss that is there but no number counts, one not there does not.
     unreal = [

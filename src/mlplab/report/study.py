@@ -12,6 +12,7 @@ from mlplab import files
 from mlplab.errors import RunError
 from mlplab.report import words
 from mlplab.report.comparison import MARGIN, Comparison, compare
+from mlplab.report.history import epoch_of
 from mlplab.report.sides import Side, side
 from mlplab.runs import store
 from mlplab.runs.record import Record
@@ -215,9 +216,11 @@ def time_to_target(runs: Mapping[Path, Record], target: float) -> tuple[float, f
         share = record.population.members if together and record.population else 1
         found = (math.inf, math.inf)
         for row in files.read_lines(folder / "metrics.jsonl"):
-            passed += float(row.get("seconds") or 0.0) / share
-            if (row.get("val_accuracy") or 0.0) >= target:
-                found = (float(row["epoch"]), passed)
+            accuracy, seconds_of = row.get("val_accuracy"), row.get("seconds")
+            passed += seconds_of / share if words.is_number(seconds_of) else 0.0
+            epoch = epoch_of(row)
+            if words.is_number(accuracy) and accuracy >= target and epoch is not None:
+                found = (float(epoch), passed)
                 break
         epochs.append(found[0])
         seconds.append(found[1])

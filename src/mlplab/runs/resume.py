@@ -9,6 +9,7 @@ from typing import Any
 from mlplab import recipes
 from mlplab.config import Recipe
 from mlplab.errors import RunError
+from mlplab.report import words
 from mlplab.runs import environment, lock, store
 from mlplab.runs.execute import carry_out
 from mlplab.runs.facts import KEPT, Options
@@ -170,4 +171,5 @@ def _where(saved: Mapping[str, Any] | None) -> str:
         return "there is no checkpoint yet: the run starts from its begin"
     training = saved["training"]
     within = f" and {training['done']} steps" if training["done"] else ""
-    return f"going on after {training['epoch']} epochs{within}"
+    epochs = words.counted(training["epoch"], "epoch")
+    return f"going on after {epochs}{within}"

@@ -7,6 +7,8 @@ from typing import Any
 
 from mlplab import files
 from mlplab.errors import RunError
+from mlplab.report.history import epoch_of
+from mlplab.report.words import is_number
 from mlplab.runs import store
 from mlplab.training.tensorboard import RESULTS, hyperparameters, session
 
@@ -53,5 +55,6 @@ def _run(
         file.add_scalars({tag: value for tag, value in found.items() if value is not None})
         for row in files.read_lines(folder / kind / run / "metrics.jsonl"):
             curves = {f"epoch_{key}": row.get(key) for key in ("val_accuracy", "val_loss", "loss")}
-            step = int(row["epoch"]) - 1
-            file.add_scalars({k: v for k, v in curves.items() if v is not None}, step)
+            epoch = epoch_of(row)
+            if epoch is not None:
+                file.add_scalars({k: v for k, v in curves.items() if is_number(v)}, epoch - 1)
