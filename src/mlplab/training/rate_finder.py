@@ -18,7 +18,7 @@ from mlplab.training.steps import Arrays, Stepper, batches, put_state, take_stat
 
 SMOOTHING = 0.9  # of the loss, over some ten steps
 EXPLODED = 2.0  # times the lowest loss: beyond, nothing is to be learnt
-BACK = 3.0  # the suggestion lies so many times below the rate of the lowest loss
+BACK = 2.0  # the suggestion lies so many times below the rate of the lowest loss
 FEWEST = 20  # steps that a suggestion needs
 
 
@@ -108,7 +108,7 @@ def smoothed(losses: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float6
 
 
 def suggested(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> float | None:
-    """Return a third of the rate at which the smoothed loss was lowest.
+    """Return half of the rate at which the smoothed loss was lowest, its delay taken off.
 
     ``None`` where that was at the begin: every rate was too high, or the loss did not fall.
     """
@@ -116,8 +116,8 @@ def suggested(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> float 
     if len(losses) < FEWEST:
         return None
     lowest = int(np.nanargmin(smooth))
-    # The average lags behind by about its own memory.
-    lowest = max(0, lowest - round(SMOOTHING / (1 - SMOOTHING) / 2))
+    # The mean age of what the average is made of.
+    lowest = max(0, lowest - round(SMOOTHING / (1 - SMOOTHING)))
     if lowest < len(losses) // 10:
         return None
     return float(f"{rates[lowest] / BACK:.2g}")
