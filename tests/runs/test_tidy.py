@@ -144,6 +144,31 @@ def test_a_report_written_anew_does_not_make_damaged_files_pass_for_whole(runs: 
     assert done.exit_code == 0
     assert "metrics.jsonl: damaged or changed" in done.stderr
     assert tidy.check(runs / "a").problems == ("metrics.jsonl: damaged or changed",)
+    assert "metrics.jsonl: damaged or changed" in (runs / "a" / "report.html").read_text()
+
+
+def test_rm_takes_whole_names_alone(runs: Path) -> None:
+    (runs / "a").rename(runs / "ab")
+    with pytest.raises(RunError, match="give its whole name"):
+        tidy.removable(runs, ["a"])
+
+
+def test_a_run_that_has_lost_its_record_is_noticed(runs: Path) -> None:
+    (runs / "a" / "record.json").unlink()
+    done = command("check", "--runs-dir", runs)
+    assert done.exit_code == 1
+    assert "a: record.json: missing" in done.stdout
+
+
+def test_another_network_does_not_pass_for_the_run_s(runs: Path) -> None:
+    other = mlplab.train(mlplab.recipe("quickstart", seed=9, **SHORT), runs_dir=runs, name="other")
+    shutil.copy(other.folder / "model.keras", runs / "a" / "model.keras")
+    before = (runs / "ledger.jsonl").read_text()
+    for words in (["evaluate", "a", "--split", "test"], ["predict", "a", "x.png"]):
+        done = CliRunner().invoke(app, [*words, "--runs-dir", str(runs)])
+        assert done.exit_code == 2
+        assert "model.keras is not the one that was recorded" in done.stderr
+    assert (runs / "ledger.jsonl").read_text() == before
 
 
 def test_files_that_no_record_names_are_mentioned(runs: Path) -> None:

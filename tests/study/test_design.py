@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mlplab.errors import RecipeError
 from mlplab.study import design
 from mlplab.study.points import points
+from mlplab.study.spaces import Choices, Range
 
 RATE = {"low": 1e-4, "high": 1e-1, "log": True}
 
@@ -43,7 +44,7 @@ def test_the_optimizers_are_the_eleven_of_the_protocol() -> None:
     assert schedules == {"schedule-free-adamw"}
     for level in found.names:
         space = found.spaces(level)["optimizer.learning_rate"]
-        assert isinstance(space, design.Range)
+        assert isinstance(space, Range)
         assert space.log
         assert space.high / space.low == pytest.approx(1e4)
 
@@ -66,7 +67,7 @@ def test_a_level_s_word_goes_before_what_all_vary() -> None:
     assert set(found.spaces("a")) == {"optimizer.learning_rate"}
     assert found.spaces("b") == {}
     assert found.recipe_of("b", {}, 0).optimizer.params["learning_rate"] == 0.5
-    assert found.spaces("c")["optimizer.learning_rate"] == design.Choices(choices=[1.0, 2.0])
+    assert found.spaces("c")["optimizer.learning_rate"] == Choices(choices=[1.0, 2.0])
 
 
 def test_a_grid_has_every_cell_once() -> None:

@@ -131,6 +131,7 @@ def check(
     """
     folders = [store.find(runs_dir, run) for run in runs] if runs else store.folders(runs_dir)
     checks = [tidy.check(folder) for folder in folders]
+    checks += [] if runs else tidy.nameless(runs_dir)
     damaged = [found for found in checks if found.problems]
     if as_json:
         print_json([asdict(found) for found in checks])
@@ -155,7 +156,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask first.")]
 
 @commands.command(no_args_is_help=True)
 def rm(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs to remove.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Their whole names.")],
     runs_dir: RunsDir = Path("runs"),
     yes: Yes = False,
 ) -> None:

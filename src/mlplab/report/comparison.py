@@ -10,37 +10,14 @@ from numpy.typing import NDArray
 
 from mlplab import differences
 from mlplab.errors import RunError
+from mlplab.report import verdicts
+from mlplab.report.ranking import Entry, ranked
 from mlplab.report.sides import Side, right
-from mlplab.statistics import wilson
 
 MARGIN = 0.005
 """Share of the images that a difference must reach to matter, unless said otherwise."""
 
 Numbers = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A configuration in the table.
-
-    Attributes:
-        name: of the configuration.
-        config_id: of its recipe.
-        n: runs.
-        accuracy: by split: ``mean``, ``sd`` (``None`` for one run), ``values`` by seed; and for one
-            run ``low`` and ``high``, Wilson's 95 % interval.
-        cost: see :attr:`mlplab.report.sides.Side.cost`.
-        on_front: whether no other is both at least as accurate on validation and as fast.
-        selected_on: the split that its choices were made on.
-    """
-
-    name: str
-    config_id: str
-    n: int
-    accuracy: dict[str, dict[str, Any]]
-    cost: dict[str, float]
-    on_front: bool
-    selected_on: str
 
 
 @dataclass(frozen=True)
@@ -152,60 +129,6 @@ def compare(
     )
 
 
-def ranked(sides: Sequence[Side]) -> list[Entry]:
-    """Return the table's entries, the best on validation first."""
-    accuracy = {side.name: {s: _summary(side, s) for s in ("validation", "test")} for side in sides}
-    costs = {side.name: side.cost for side in sides}
-
-    def validation(name: str) -> float:
-        return float(accuracy[name]["validation"].get("mean", math.nan))
-
-    def beaten(name: str) -> bool:
-        here = validation(name), -costs[name]["seconds"]
-        if math.isnan(here[0]):
-            return True
-        others = [(validation(n), -costs[n]["seconds"]) for n in costs if n != name]
-        return any(a >= here[0] and b >= here[1] and (a, b) != here for a, b in others)
-
-    entries = [
-        Entry(
-            name=side.name,
-            config_id=side.config_id,
-            n=len(side.records),
-            accuracy={s: figures for s, figures in accuracy[side.name].items() if figures},
-            cost=costs[side.name],
-            on_front=not beaten(side.name),
-            selected_on=next(iter(side.records.values())).selected_on,
-        )
-        for side in sides
-    ]
-    # What selected on test has no honest validation figure.
-    return sorted(
-        entries,
-        key=lambda entry: (
-            entry.selected_on == "test",
-            -entry.accuracy.get("validation", {}).get("mean", -1.0),
-            entry.name,
-        ),
-    )
-
-
-def _summary(side: Side, split: str) -> dict[str, Any]:
-    values = side.values(split)
-    if not values:
-        return {}
-    numbers = np.array(list(values.values()))
-    found: dict[str, Any] = {
-        "mean": float(numbers.mean()),
-        "sd": float(numbers.std(ddof=1)) if len(numbers) > 1 else None,
-        "values": values,
-    }
-    if len(numbers) == 1:
-        n = int(next(iter(side.records.values())).metrics[split]["n"])
-        found["low"], found["high"] = wilson(round(float(numbers[0]) * n), n)
-    return found
-
-
 def _pairings(others: Sequence[Side], second: Side, split: str, margin: float) -> list[Pairing]:
     pairs = []
     for first in others:
@@ -251,21 +174,16 @@ def _pairing(
     mean = float(numbers.mean()) if values else math.nan
     low, high = float(family.low[place]), float(family.high[place])
     if alone is not None:
-        verdict = _verdict_of_two(first.name, second.name, alone, alone_p)
+        verdict = verdicts.of_two(first.name, second.name, alone, alone_p)
     elif not known:
-        verdict = _verdict_of_few(first.name, second.name, numbers)
+        verdict = verdicts.of_few(first.name, second.name, numbers)
     elif family.shown[place]:
-        verdict = _verdict_shown(first, second, mean, low, high)
+        verdict = verdicts.shown(first, second, mean, low, high)
     elif -margin < low and high < margin:
-        verdict = f"{first.name} and {second.name} are equivalent within {_points(margin)}"
+        within = verdicts.points(margin)
+        verdict = f"{first.name} and {second.name} are equivalent within {within}"
     else:
-        level = float(family.level[place])
-        needed = differences.seeds_needed(float(sd or 0), len(numbers), margin, level)
-        verdict = (
-            f"not distinguishable with {len(numbers)} seeds: about {_seeds(needed.about)}"
-            f" ({_seeds(needed.low)} to {_seeds(needed.high)}) would show a difference of"
-            f" {_points(margin)}"
-        )
+        verdict = verdicts.not_shown(numbers, margin, float(family.level[place]))
     return Pairing(
         first=first.name,
         second=second.name,
@@ -282,48 +200,6 @@ def _pairing(
         images=_over_images(first, second, split, list(values)),
         mcnemar=alone._asdict() | {"adjusted_p": alone_p} if alone else None,
         verdict=verdict,
-    )
-
-
-def _seeds(number: int) -> str:
-    return f"{number:,}" if number < differences.MOST_SEEDS else f"over {number:,}"
-
-
-def _points(share: float) -> str:
-    text = f"{100 * share:.2f}".rstrip("0").rstrip(".")
-    return f"{text} point{'' if text == '1' else 's'}"
-
-
-def _verdict_shown(first: Side, second: Side, mean: float, low: float, high: float) -> str:
-    better = first if mean > 0 else second
-    ends = sorted((abs(low), abs(high)))
-    but = " where it does not diverge" if better.diverged else ""
-    return (
-        f"{better.name} is better by {100 * abs(mean):.1f} points"
-        f" ({100 * ends[0]:.1f} to {100 * ends[1]:.1f}){but}"
-    )
-
-
-def _verdict_of_few(first: str, second: str, numbers: Numbers) -> str:
-    if len(numbers) == 0:
-        return f"{first} and {second} have no seed in common: train them with the same --seeds"
-    if len(numbers) < differences.FEWEST:
-        return (
-            f"no verdict with {len(numbers)} pair{'s' * (len(numbers) > 1)}: train at least"
-            f" {differences.FEWEST} seeds of each (--seeds 0..4)"
-        )
-    return f"no verdict: all {len(numbers)} differences are equal, there is no spread to judge by"
-
-
-def _verdict_of_two(first: str, second: str, found: differences.Disagreement, p: float) -> str:
-    caution = "this speaks of these two networks, not of the two recipes"
-    if p >= 0.05:
-        return f"the two networks are not distinguishable (McNemar, p = {p:.2g}); {caution}"
-    better = first if found.first > found.second else second
-    points = 100 * abs(found.first - found.second) / found.images
-    return (
-        f"the network of {better} is better by {points:.1f} points (McNemar, p = {p:.2g});"
-        f" {caution}"
     )
 
 

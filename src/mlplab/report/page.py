@@ -3,6 +3,7 @@
 import base64
 import re
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,14 @@ HEADINGS = {
 }
 
 
-def run_page(folder: Path) -> str:
+def run_page(folder: Path, problems: Sequence[str] = ()) -> str:
     """Return the report of a run as HTML, made from the files of its folder alone.
 
     What a run does not have (because it was interrupted, or not tested) is left out.
+
+    Args:
+        folder: of the run.
+        problems: files that are not as they were recorded, which the page says first.
 
     Raises:
         RunError: if ``record.json`` is missing or damaged.
@@ -60,6 +65,7 @@ def run_page(folder: Path) -> str:
     template = environment().get_template("page.html.j2")
     return template.render(
         record=record,
+        problems=problems,
         best_epoch=record["best_epoch"] or None,
         splits={key: record["metrics"].get(key) or {} for key in SPLITS},
         split_names=SPLITS,
@@ -80,7 +86,7 @@ def _recipe(folder: Path) -> str:
         return ""
 
 
-def write_run_page(folder: Path) -> Path:
+def write_run_page(folder: Path, problems: Sequence[str] = ()) -> Path:
     """Write ``report.html`` into a run's folder and return its path.
 
     Raises:
@@ -88,7 +94,7 @@ def write_run_page(folder: Path) -> Path:
         StorageError: if the page cannot be written.
     """
     path = folder / "report.html"
-    write_text(path, run_page(folder))
+    write_text(path, run_page(folder, problems))
     return path
 
 

@@ -1,6 +1,6 @@
 """A record in its last form, and the page that shows it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mlplab import files
@@ -17,7 +17,11 @@ def publish(folder: Path, record: Record, recipe: Recipe, page: bool = True) -> 
 
 
 def publish_again(
-    folder: Path, record: Record, recipe: Recipe, written: Collection[str] = ()
+    folder: Path,
+    record: Record,
+    recipe: Recipe,
+    written: Collection[str] = (),
+    problems: Sequence[str] = (),
 ) -> Path:
     """Write findings, record and report of an earlier run anew, and return the report's path.
 
@@ -29,13 +33,14 @@ def publish_again(
         recipe: of the run.
         written: the files that have just been written. The others keep the hashes that they were
             recorded with: what was damaged since does not pass for whole now.
+        problems: files that are known not to be as recorded, for the page.
 
     Raises:
         StorageError: if the disk is full or the folder cannot be written.
     """
     if record.status == "running":
         return write_run_page(folder)  # the record is the training's to write
-    return _publish(folder, record, recipe, written)
+    return _publish(folder, record, recipe, written, problems=problems)
 
 
 def _publish(
@@ -44,6 +49,7 @@ def _publish(
     recipe: Recipe,
     written: Collection[str] | None,
     page: bool = True,
+    problems: Sequence[str] = (),
 ) -> Path:
     """Write the record twice: the report shows the hashes of the others, the record has its own."""
     rows = files.read_lines(folder / "metrics.jsonl")
@@ -52,7 +58,7 @@ def _publish(
     store.write_record(folder, record)
     path = folder / "report.html"
     if page:
-        write_run_page(folder)
+        write_run_page(folder, problems)
         record.files = _hashes(folder, record, written)
         store.write_record(folder, record)
     return path

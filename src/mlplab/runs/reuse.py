@@ -13,6 +13,7 @@ from mlplab.errors import DataError, RunError
 from mlplab.runs import judge, lock, store
 from mlplab.runs.prepare import split as split_as
 from mlplab.runs.publish import publish_again
+from mlplab.runs.record import Record
 from mlplab.runs.run import Run
 from mlplab.training import evaluate as evaluation
 
@@ -55,12 +56,7 @@ def _evaluate(
     views: Mapping[str, Any],
 ) -> dict[str, Any]:
     record = store.read_own_record(run.folder)
-    for name in ("model.keras", "recipe.toml"):
-        if name in record.files and files.digest(run.folder / name) != record.files[name]:
-            raise RunError(
-                f"{run.name}: {name} is not the one that was recorded, and its figures would pass"
-                f" for this run's. Put back a copy, or train anew: {record.command}"
-            )
+    _check_own(run, record, "model.keras", "recipe.toml")
     recipe = run.recipe
     settings = recipe.evaluation.model_copy(update=views)
     if record.status == "running":
@@ -81,6 +77,19 @@ def _evaluate(
     record.metrics = {**record.metrics, **metrics}
     publish_again(run.folder, record, recipe, [f"predictions-{split}.npz"])
     return metrics[split]
+
+
+def _check_own(run: Run, record: Record, *names: str) -> None:
+    """Refuse files that are not the run's: what they say would pass for its word."""
+    for name in names:
+        if name in record.files and files.digest(run.folder / name) not in (
+            None,
+            record.files[name],
+        ):
+            raise RunError(
+                f"{run.name}: {name} is not the one that was recorded. Put back a copy of that, or"
+                f" train anew: {record.command}"
+            )
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,7 @@ def predict(run: Run, paths: Sequence[Path], trust: bool = False) -> list[Predic
     cannot be read gets an ``error`` and does not keep the others from being classified.
     """
     record = run.record
+    _check_own(run, record, "model.keras")
     height, width, channels = record.image_shape
     model = run.model(trust)
     results: list[Prediction] = []

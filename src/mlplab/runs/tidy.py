@@ -84,6 +84,17 @@ def _checkpoint_problems(folder: Path) -> list[str]:
     return []
 
 
+def nameless(runs_dir: Path) -> list[Check]:
+    """Return run folders that have lost their record, which nothing else lists."""
+    return [
+        Check(folder.name, ("record.json: missing",))
+        for folder in sorted(runs_dir.iterdir() if runs_dir.is_dir() else ())
+        if (folder / "recipe.toml").is_file()
+        and not (folder / "record.json").exists()
+        and not _only_begun(folder)
+    ]
+
+
 def removable(runs_dir: Path, queries: Iterable[str]) -> list[Path]:
     """Return the folders of runs that may be removed.
 
@@ -93,6 +104,10 @@ def removable(runs_dir: Path, queries: Iterable[str]) -> list[Path]:
     found = []
     for query in queries:
         folder = store.find(runs_dir, query)
+        if folder.name != Path(query).name and query != "last":
+            raise RunError(
+                f"no run is called '{query}'; to remove {folder.name}, give its whole name"
+            )
         if folder.resolve().parent != runs_dir.resolve() or folder.is_symlink():
             raise RunError(
                 f"{query} does not lie in {runs_dir} itself; name the runs folder it lies in with"

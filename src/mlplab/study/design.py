@@ -10,14 +10,15 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mlplab import config, files, recipes
 from mlplab.errors import RecipeError, nearest
 from mlplab.plain import line
+from mlplab.study.spaces import Range, Space, ends, leaves, searched
 
 LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 LARGEST = 1_000_000
@@ -28,36 +29,6 @@ Tables = dict[str, Any]
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Range(_Table):
-    """Numbers from ``low`` to ``high``, evenly, or evenly in their logarithm."""
-
-    low: Annotated[float, Field(allow_inf_nan=False)] | int
-    high: Annotated[float, Field(allow_inf_nan=False)] | int
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _in_order(self) -> "Range":
-        if not self.low < self.high:
-            raise ValueError(f"low = {self.low} is not below high = {self.high}")
-        if self.log and self.low <= 0:
-            raise ValueError("a range with log = true begins above 0")
-        return self
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is of whole numbers: where both ends are written so."""
-        return isinstance(self.low, int) and isinstance(self.high, int)
-
-
-class Choices(_Table):
-    """Some values, in order."""
-
-    choices: list[Any] = Field(min_length=1, max_length=1000)
-
-
-Space = Range | Choices
 
 
 class Design(_Table):
@@ -132,8 +103,8 @@ class Study(_Table):
 
     def spaces(self, level: str) -> dict[str, Space]:
         """Return what is searched in a level, by ``table.key``; its own word goes first."""
-        found = _searched(self.vary) | _searched(self.levels.get(level, {}))
-        fixed = {".".join(path) for path, value in _leaves(self.levels.get(level, {}))}
+        found = searched(self.vary) | searched(self.levels.get(level, {}))
+        fixed = {".".join(path) for path, value in leaves(self.levels.get(level, {}))}
         return {key: space for key, space in found.items() if key not in fixed}
 
     def recipe_of(self, level: str, point: Mapping[str, Any], seed: int) -> config.Recipe:
@@ -143,16 +114,16 @@ class Study(_Table):
             RecipeError: if there is none.
         """
         tables = recipes.parse(recipes.text(self.base), f"the recipe {self.base}")
-        tables = recipes.override(tables, _leaves(self.recipe))
-        own = _leaves(self.vary) + _leaves(self.levels.get(level, {}))
+        tables = recipes.override(tables, leaves(self.recipe))
+        own = leaves(self.vary) + leaves(self.levels.get(level, {}))
         own += [(key.split("."), value) for key, value in point.items()]
         return recipes.with_seed(recipes.validate(recipes.override(tables, own)), seed)
 
     def corners(self, level: str) -> list[dict[str, Any]]:
         """Return points that between them have every choice and both ends of every range."""
         spaces = self.spaces(level)
-        first = {key: _ends(space)[0] for key, space in spaces.items()}
-        others = [first | {key: end} for key, space in spaces.items() for end in _ends(space)[1:]]
+        first = {key: ends(space)[0] for key, space in spaces.items()}
+        others = [first | {key: end} for key, space in spaces.items() for end in ends(space)[1:]]
         return [first, *others]
 
     def to_toml(self) -> str:
@@ -268,52 +239,13 @@ def _check_grid(study: Study, level: str) -> None:
 def _check_images(study: Study, level: str) -> None:
     """Refuse levels and trials that are measured on other images than the rest."""
     said = study.spaces(level).keys() | {
-        ".".join(path) for path, _ in _leaves(study.vary) + _leaves(study.levels.get(level, {}))
+        ".".join(path) for path, _ in leaves(study.vary) + leaves(study.levels.get(level, {}))
     }
     for key in ("data.name", "data.path", "data.validation", "data.test"):
         if key in said:
             raise RecipeError(
                 f"{key} decides what is measured: set it for all, in [recipe], or make two studies"
             )
-
-
-def _ends(space: Space) -> list[Any]:
-    return [space.low, space.high] if isinstance(space, Range) else space.choices
-
-
-def _space(value: Any) -> Space | None:
-    """Return what a leaf searches, or ``None`` where it is a value or a table of the recipe's."""
-    if not isinstance(value, dict):
-        return None
-    if "choices" in value:
-        return Choices.model_validate(value)
-    if "low" in value or "high" in value:
-        return Range.model_validate(value)
-    return None
-
-
-def _searched(tables: Tables, path: tuple[str, ...] = ()) -> dict[str, Space]:
-    found: dict[str, Space] = {}
-    for key, value in tables.items():
-        space = _space(value)
-        if space is not None:
-            found[".".join((*path, key))] = space
-        elif isinstance(value, dict):
-            found |= _searched(value, (*path, key))
-    return found
-
-
-def _leaves(tables: Tables, path: tuple[str, ...] = ()) -> list[tuple[list[str], Any]]:
-    """Return the values that are not searched, by their path."""
-    pairs: list[tuple[list[str], Any]] = []
-    for key, value in tables.items():
-        if _space(value) is not None:
-            continue
-        if isinstance(value, dict):
-            pairs += _leaves(value, (*path, key))
-        else:
-            pairs.append(([*path, key], value))
-    return pairs
 
 
 def _merged(one: Tables, other: Tables) -> Tables:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import qmc
 
-from mlplab.study.design import Range, Space, Study
+from mlplab.study.design import Study
+from mlplab.study.spaces import Range, Space
 
 Point = dict[str, Any]
 

@@ -13,8 +13,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlplab.errors import StorageError
-from mlplab.study.design import Range, Space, Study
+from mlplab.study.design import Study
 from mlplab.study.points import Point, points
+from mlplab.study.spaces import Range, Space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
