@@ -47,5 +47,6 @@ def load(settings: config.Data, data_dir: Path | None = None, warn: Warn = _warn
     if dataset.skipped:
         more = ", …" if len(dataset.skipped) > NAMED else ""
         named = ", ".join(dataset.skipped[:NAMED])
-        warn(f"{len(dataset.skipped)} files could not be read and were left out: {named}{more}")
+        files = "1 file" if len(dataset.skipped) == 1 else f"{len(dataset.skipped)} files"
+        warn(f"{files} could not be read and left out: {named}{more}")
     return dataset
