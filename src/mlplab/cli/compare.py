@@ -8,8 +8,6 @@ import typer
 from mlplab.cli import show
 from mlplab.cli.app import AsJson, RunsDir, app, note, out, print_json
 from mlplab.errors import RunError
-from mlplab.report import comparison, tables
-from mlplab.report.sides import find_sides
 
 
 @app.command(no_args_is_help=True)
@@ -28,9 +26,14 @@ def compare(
         ),
     ] = None,
     margin: Annotated[
-        float,
-        typer.Option(min=0.001, max=100, help="Points that a difference must reach to matter."),
-    ] = 100 * comparison.MARGIN,
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=100,
+            help="Points that a difference must reach to matter; half a point if not given.",
+            show_default=False,
+        ),
+    ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     runs_dir: RunsDir = Path("runs"),
     as_json: AsJson = False,
@@ -41,10 +44,14 @@ def compare(
 
     Example: mlplab compare adam sgd
     """
-    if len(sides) < 2:
-        raise RunError("name two or more to compare; `mlplab runs` lists the runs")
+    from mlplab.report import comparison, tables
+    from mlplab.report.sides import find_sides
+
     configurations = find_sides(runs_dir, sides)
-    found = comparison.compare(configurations, on, margin / 100)
+    if len(configurations) < 2:
+        raise RunError("name two or more to compare; `mlplab runs` lists the runs")
+    share = comparison.MARGIN if margin is None else margin / 100
+    found = comparison.compare(configurations, on, share)
     if as_json:
         print_json(found.to_json())
     elif markdown:

@@ -3,17 +3,19 @@
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mlplab.report import speed, tables, words
-from mlplab.report.comparison import Comparison
+from mlplab.report import speed, words
 from mlplab.runs import store
 from mlplab.runs.record import Record
 from mlplab.runs.run import Run
+
+if TYPE_CHECKING:
+    from mlplab.report.comparison import Comparison
 
 SPLITS = ("train", "validation", "test")
 
@@ -119,8 +121,10 @@ def _rows(record: Record) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{split}, {over_views['views']} views", {**metrics, **over_views}
 
 
-def comparison(console: Console, found: Comparison, runs_dir: Path, data_id: str) -> None:
+def comparison(console: Console, found: "Comparison", runs_dir: Path, data_id: str) -> None:
     """Print configurations side by side, and the verdicts."""
+    from mlplab.report import tables  # and with it SciPy, a sixth of a second
+
     headings, rows = tables.rows(found)
     table = Table(box=None, pad_edge=False)
     for number, heading in enumerate(headings):

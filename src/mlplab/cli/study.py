@@ -15,7 +15,7 @@ from mlplab.cli import show
 from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, err, note, out, print_json
 from mlplab.cli.progress import duration
 from mlplab.errors import RecipeError
-from mlplab.report.study import figure
+from mlplab.report.words import figure
 
 
 @app.command(no_args_is_help=True)

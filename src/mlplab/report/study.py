@@ -183,16 +183,11 @@ def trial_rows(results: Results) -> list[list[str]]:
             str(level.outcomes("pruned")),
             str(level.outcomes("diverged")),
             str(level.outcomes("failed")),
-            figure(level.best["value"], study["metric"] == "accuracy") if level.best else "–",
+            words.figure(level.best["value"], study["metric"] == "accuracy") if level.best else "–",
             point_text(level.best["point"]) if level.best else "",
         ]
         for level in sorted(results.levels, key=order)
     ]
-
-
-def figure(value: float, accuracy: bool) -> str:
-    """Return an accuracy in percent, or a loss."""
-    return f"{100 * value:.2f}" if accuracy else f"{value:.4f}"
 
 
 def point_text(point: Mapping[str, Any]) -> str:

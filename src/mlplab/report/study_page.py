@@ -11,13 +11,12 @@ from typing import Any
 from markupsafe import Markup
 
 from mlplab import files
-from mlplab.report import tables
+from mlplab.report import tables, words
 from mlplab.report.charts import charts
 from mlplab.report.page import environment
 from mlplab.report.study import (
     TRIAL_HEADINGS,
     Results,
-    figure,
     load,
     point_text,
     time_to_target,
@@ -153,7 +152,7 @@ def _all_trials(results: Results) -> list[list[str]]:
     return [
         [
             f"{level.name}-t{trial['number']:02d}",
-            "–" if trial["value"] is None else figure(trial["value"], accuracy),
+            "–" if trial["value"] is None else words.figure(trial["value"], accuracy),
             str(trial["outcome"]),
             point_text(trial["point"]),
             trial["reason"] or "",

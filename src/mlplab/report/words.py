@@ -77,3 +77,8 @@ def openings(ledger: dict[str, int]) -> str:
 def counted(number: int, thing: str) -> str:
     """Return ``1 run`` or ``2 runs``."""
     return f"{number} {thing}{'s' * (number != 1)}"
+
+
+def figure(value: float, accuracy: bool) -> str:
+    """Return an accuracy in percent, or a loss."""
+    return f"{100 * value:.2f}" if accuracy else f"{value:.4f}"
