@@ -5,6 +5,7 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,34 +20,43 @@ LARGEST = 1_000_000
 """Bytes of a recipe's file."""
 
 
-def names() -> list[str]:
-    """Return the names of the recipes that ship with mlplab."""
+SHIPPED = resources.files(__name__)
+
+
+def names(folder: Traversable = SHIPPED) -> list[str]:
+    """Return the names of the recipes, or of what else lies in a folder, that ship with mlplab."""
     return sorted(
         entry.name.removesuffix(".toml")
-        for entry in resources.files(__name__).iterdir()
+        for entry in folder.iterdir()
         if entry.name.endswith(".toml")
     )
 
 
-def text(name_or_path: str) -> str:
+def text(name_or_path: str, kind: str = "recipe", folder: Traversable = SHIPPED) -> str:
     """Return the TOML text of a shipped recipe or of a ``.toml`` file.
+
+    Args:
+        name_or_path: a shipped name, or a path that ends in ``.toml``.
+        kind: what it is, for messages.
+        folder: where those lie that ship.
 
     Raises:
         RecipeError: if there is neither such a name nor such a file.
     """
     if not name_or_path.endswith(".toml"):
-        if name_or_path not in names():
+        known = names(folder)
+        if name_or_path not in known:
             raise RecipeError(
-                f"no recipe is called '{name_or_path}'{nearest(name_or_path, names())}"
-                " A recipe of your own is given as a path that ends in .toml."
+                f"no {kind} is called '{name_or_path}'{nearest(name_or_path, known)}"
+                f" A {kind} of your own is given as a path that ends in .toml."
             )
-        return resources.files(__name__).joinpath(f"{name_or_path}.toml").read_text("utf-8")
+        return folder.joinpath(f"{name_or_path}.toml").read_text("utf-8")
     try:
         return files.text(Path(name_or_path), LARGEST)
     except OSError as error:
-        raise RecipeError(f"cannot read the recipe {name_or_path}: {error.strerror}") from None
+        raise RecipeError(f"cannot read the {kind} {name_or_path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise RecipeError(f"the recipe {name_or_path} is not UTF-8 text") from None
+        raise RecipeError(f"the {kind} {name_or_path} is not UTF-8 text") from None
 
 
 def load(name_or_path: str, overrides: Sequence[str] | Mapping[str, Any] = ()) -> config.Recipe:

@@ -136,7 +136,7 @@ def _best_tried(levels: Sequence[Level], names: Sequence[str], facts: Mapping[st
     """Return the level with the best trial.
 
     Not that with the best final runs: chosen by luck that is in the comparison as well, it would be
-    called better more often than it is (7 to 13 % of families instead of 5).
+    called better more often than it is.
     """
     sign = 1 if facts["study"]["metric"] == "accuracy" else -1
     tried = {level.name: sign * level.best["value"] for level in levels if level.best}

@@ -21,7 +21,7 @@ from mlplab.runs import budget, environment, growing, judge, store
 from mlplab.runs.facts import Options, first_record, now
 from mlplab.runs.prepare import Experiment
 from mlplab.runs.publish import publish
-from mlplab.runs.record import Population, Record, Seconds, Status
+from mlplab.runs.record import ENDED, Population, Record, Seconds, Status
 from mlplab.training import callbacks, tensorboard
 from mlplab.training.augment import Augmentation
 from mlplab.training.checkpoint import Keeper
@@ -252,7 +252,7 @@ class Job:
         record.ended = now()
         record.peak_memory_bytes = environment.peak_memory_bytes()
         record.seconds.total = round(time.perf_counter() - self.begun, 3)
-        if status in ("finished", "diverged"):
+        if status in ENDED:
             shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
         publish(self.folder, record, self.experiment.recipe, page=self.options.keep == "all")
 

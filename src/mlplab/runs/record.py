@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt
 Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
 
+ENDED: tuple[Status, ...] = ("finished", "diverged")
+"""What there is nothing to be done for any more."""
 UNFINISHED: tuple[Status, ...] = ("interrupted", "failed")
 """What can be gone on with."""
 

@@ -15,7 +15,7 @@ from mlplab.runs.execute import carry_out
 from mlplab.runs.facts import KEPT, Options
 from mlplab.runs.job import Job
 from mlplab.runs.prepare import Experiment, complete, prepare
-from mlplab.runs.record import UNFINISHED, Record
+from mlplab.runs.record import ENDED, UNFINISHED, Record
 from mlplab.runs.run import Run
 from mlplab.training import checkpoint, devices
 from mlplab.training.compilation import keep_compiled
@@ -86,7 +86,7 @@ def unfinished(recipe: Recipe, options: Options) -> Run | None:
 
 
 def _check_unfinished(run: Run, record: Record) -> None:
-    if record.status in ("finished", "diverged"):
+    if record.status in ENDED:
         raise RunError(
             f"{run.name} has {record.status}: there is nothing to go on with. To train it anew:"
             f" {record.command or 'mlplab train'}"

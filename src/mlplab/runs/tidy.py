@@ -13,7 +13,7 @@ from pathlib import Path
 from mlplab import files
 from mlplab.errors import RunError
 from mlplab.runs import lock, store
-from mlplab.runs.record import UNFINISHED
+from mlplab.runs.record import ENDED, UNFINISHED
 
 # What a write that was killed left behind: .record.json.0123456789abcdef
 TORN = re.compile(r"\..+\.[0-9a-f]{16}|\.saving\.keras")
@@ -63,7 +63,7 @@ def check(folder: Path) -> Check:
             problems.append(f"{name}: cannot be read")
         elif found != recorded:
             problems.append(f"{name}: damaged or changed")
-    if not record.files and record.status in ("finished", "diverged"):
+    if not record.files and record.status in ENDED:
         problems.append("record.json: lists no files")
     if record.status in UNFINISHED:
         problems += _checkpoint_problems(folder)
@@ -153,7 +153,7 @@ def _inside_run(folder: Path) -> list[Path]:
         if TORN.fullmatch(path.name) and not path.is_symlink() and path.is_file()
     ]
     try:
-        ended = store.read_record(folder).status in ("finished", "diverged")
+        ended = store.read_record(folder).status in ENDED
     except RunError:
         ended = False
     kept = folder / "checkpoint"

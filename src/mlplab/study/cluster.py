@@ -12,6 +12,7 @@ from typing import Any
 
 from mlplab.errors import RunError, StorageError, UserError
 from mlplab.runs import store
+from mlplab.runs.record import ENDED
 from mlplab.study.job import STOPPING, Job, Watcher, carry_out
 from mlplab.study.pool import ATTEMPTS, JOBS_EACH, Listener, Outcome
 
@@ -125,7 +126,7 @@ def _files(runs_dir: Path, names: Sequence[str]) -> dict[str, dict[str, bytes]]:
     found = {}
     for name in names:
         try:
-            ended = store.read_record(runs_dir / name).status in ("finished", "diverged")
+            ended = store.read_record(runs_dir / name).status in ENDED
         except RunError:
             continue
         if ended:

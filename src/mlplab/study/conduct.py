@@ -4,13 +4,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from mlplab import data, files, recipes
 from mlplab.config import MLP
 from mlplab.errors import RecipeError, RunError
 from mlplab.runs import budget, lock, store
 from mlplab.runs.prepare import complete
+from mlplab.runs.record import ENDED
 from mlplab.study import board, design
 from mlplab.study.design import Study
 from mlplab.study.job import Job
@@ -181,25 +182,27 @@ def conduct(
         return facts
 
 
-def _job(study: Study, settings: Settings, trial: Trial) -> Job:
-    seeds = range(study.design.seed, study.design.seed + study.design.replicates)
+def _job(
+    study: Study,
+    settings: Settings,
+    kind: Literal["trials", "finals"],
+    level: str,
+    key: str,
+    point: dict[str, Any],
+) -> Job:
+    seeds = study.trial_seeds if kind == "trials" else study.final_seeds
     return Job(
-        key=trial.key,
-        group=trial.level,
-        runs_dir=str(settings.folder / "trials"),
+        key=key,
+        group=level,
+        runs_dir=str(settings.folder / kind),
         recipe_name=study.base,
-        recipes=_tables(study, trial.level, trial.point, seeds),
+        recipes=[recipes.to_tables(study.recipe_of(level, point, seed)) for seed in seeds],
+        open_test=kind == "finals",
         keep=study.keep,
         data_dir=str(settings.data_dir) if settings.data_dir else None,
         trust=settings.trust,
-        asks=study.design.pruner != "none",
+        asks=kind == "trials" and study.design.pruner != "none",
     )
-
-
-def _tables(
-    study: Study, level: str, point: dict[str, Any], seeds: Sequence[int]
-) -> list[dict[str, Any]]:
-    return [recipes.to_tables(study.recipe_of(level, point, seed)) for seed in seeds]
 
 
 @dataclass
@@ -214,7 +217,10 @@ class _Round(Listener):
     jobs: list[Job] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.jobs = [_job(self.study, self.settings, trial) for trial in self.asked]
+        self.jobs = [
+            _job(self.study, self.settings, "trials", trial.level, trial.key, trial.point)
+            for trial in self.asked
+        ]
         self.trials = {trial.key: trial for trial in self.asked}
         self.pruned: set[str] = set()
 
@@ -265,26 +271,14 @@ class _Finals(Listener):
 
 def _final_jobs(study: Study, settings: Settings, book: Trials) -> list[Job]:
     """Return the final runs of the best of each level, on seeds that no trial has used."""
-    first = study.design.seed + study.design.replicates
-    seeds = range(first, first + study.design.finals)
     jobs = []
-    for level in study.names if seeds else ():
+    for level in study.names if study.final_seeds else ():
         best = best_trial(study, book, level)
         if best is None:
             continue
         point = decoded(study.spaces(level), best.params)
-        job = Job(
-            key=level,
-            group=level,
-            runs_dir=str(settings.folder / "finals"),
-            recipe_name=study.base,
-            recipes=_tables(study, level, point, seeds),
-            open_test=True,
-            keep=study.keep,
-            data_dir=str(settings.data_dir) if settings.data_dir else None,
-            trust=settings.trust,
-        )
+        job = _job(study, settings, "finals", level, level, point)
         ended = run_records(Path(job.runs_dir), job.names)
-        if sum(record.status in ("finished", "diverged") for record in ended) < len(seeds):
+        if sum(record.status in ENDED for record in ended) < len(job.names):
             jobs.append(job)
     return jobs

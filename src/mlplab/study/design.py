@@ -9,13 +9,12 @@ import re
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
-from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from mlplab import config, files, recipes
+from mlplab import config, recipes
 from mlplab.errors import RecipeError, nearest
 from mlplab.plain import line
 from mlplab.study.spaces import Range, Space, ends, leaves, searched
@@ -119,6 +118,17 @@ class Study(_Table):
         own += [(key.split("."), value) for key, value in point.items()]
         return recipes.with_seed(recipes.validate(recipes.override(tables, own)), seed)
 
+    @property
+    def trial_seeds(self) -> range:
+        """Seeds of each trial's runs."""
+        return range(self.design.seed, self.design.seed + self.design.replicates)
+
+    @property
+    def final_seeds(self) -> range:
+        """Seeds of the final runs, which no trial has used."""
+        first = self.trial_seeds.stop
+        return range(first, first + self.design.finals)
+
     def corners(self, level: str) -> list[dict[str, Any]]:
         """Return points that between them have every choice and both ends of every range."""
         spaces = self.spaces(level)
@@ -132,11 +142,12 @@ class Study(_Table):
         return tomli_w.dumps({key: value for key, value in tables.items() if value != {}})
 
 
+SHIPPED = resources.files("mlplab.study") / "shipped"
+
+
 def names() -> list[str]:
     """Return the names of the shipped studies."""
-    folder = resources.files("mlplab.study") / "shipped"
-    entries = (entry.name for entry in folder.iterdir())
-    return sorted(name.removesuffix(".toml") for name in entries if name.endswith(".toml"))
+    return recipes.names(SHIPPED)
 
 
 def text(name_or_path: str) -> str:
@@ -145,20 +156,7 @@ def text(name_or_path: str) -> str:
     Raises:
         RecipeError: if there is neither such a name nor such a file.
     """
-    if not name_or_path.endswith(".toml"):
-        if name_or_path not in names():
-            raise RecipeError(
-                f"no study is called '{name_or_path}'{nearest(name_or_path, names())}"
-                f" There are {', '.join(names())}; one of your own is a path that ends in .toml."
-            )
-        folder = resources.files("mlplab.study") / "shipped"
-        return (folder / f"{name_or_path}.toml").read_text("utf-8")
-    try:
-        return files.text(Path(name_or_path), LARGEST)
-    except OSError as error:
-        raise RecipeError(f"cannot read the study {name_or_path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise RecipeError(f"the study {name_or_path} is not UTF-8 text") from None
+    return recipes.text(name_or_path, "study", SHIPPED)
 
 
 def load(

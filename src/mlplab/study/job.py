@@ -10,7 +10,7 @@ from mlplab.config import Recipe
 from mlplab.errors import DataError, RecipeError, RunError, StorageError
 from mlplab.runs import execute, facts, lock, population, resume, store, tidy
 from mlplab.runs.prepare import complete
-from mlplab.runs.record import UNFINISHED
+from mlplab.runs.record import ENDED, UNFINISHED
 from mlplab.runs.run import Run
 from mlplab.training.engine import Silent
 
@@ -109,7 +109,7 @@ def _forget_parts(runs_dir: Path, names: Sequence[str]) -> None:
 
 
 def _is_over(folder: Path) -> bool:
-    return store.read_record(folder).status in ("finished", "diverged")
+    return store.read_record(folder).status in ENDED
 
 
 def _together(
@@ -132,7 +132,7 @@ def _has_ended(options: facts.Options, variant: Recipe, name: str, watcher: Watc
         record = store.read_record(folder)
         wanted = complete(variant, options.trust)
         same = (record.config_id, record.seed) == (recipes.config_id(wanted), wanted.seed)
-        if same and _is_over(folder):
+        if same and record.status in ENDED:
             return True
         if same and record.status in UNFINISHED:
             resume.resume(Run(folder), options, watcher)

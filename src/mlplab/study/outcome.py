@@ -10,13 +10,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mlplab import files
 from mlplab.errors import RunError
+from mlplab.report.study import FACTS
 from mlplab.runs import environment, store
 from mlplab.runs.facts import now
 from mlplab.runs.record import Record
 from mlplab.study.design import Study
 from mlplab.study.trials import Trials, decoded
-
-FACTS = "study.json"
 
 
 def run_records(runs_dir: Path, names: Sequence[str]) -> list[Record]:
@@ -99,7 +98,6 @@ def write_facts(
 
 def _trial_facts(study: Study, level: str, trial: FrozenTrial) -> dict[str, Any]:
     asked = {key: trial.params[key] for key in study.spaces(level) if key in trial.params}
-    seeds = range(study.design.seed, study.design.seed + study.design.replicates)
     attrs = trial.user_attrs
     return {
         "number": trial.number,
@@ -108,5 +106,5 @@ def _trial_facts(study: Study, level: str, trial: FrozenTrial) -> dict[str, Any]
         "outcome": attrs.get("outcome") if trial.state.is_finished() else "running",
         "reason": attrs.get("reason"),
         "attempts": attrs.get("attempts", 0),
-        "runs": [f"{level}-t{trial.number:02d}-s{seed}" for seed in seeds],
+        "runs": [f"{level}-t{trial.number:02d}-s{seed}" for seed in study.trial_seeds],
     }

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,16 +105,16 @@ class Trials:
         """Return the trials of these numbers, of every level, that have no result yet."""
         found = []
         for level in self._levels:
+            known = self.all(level)
             for number in range(numbers.start, min(numbers.stop, self.total(level))):
-                trial = self._ask(level, number)
+                trial = self._ask(level, number, known)
                 if trial is not None:
                     found.append(trial)
         # One of each level after another, so that levels get along together.
         return sorted(found, key=lambda trial: trial.number)
 
-    def _ask(self, level: str, number: int) -> Trial | None:
+    def _ask(self, level: str, number: int, known: Sequence[FrozenTrial]) -> Trial | None:
         study, spaces = self._levels[level], self.study.spaces(level)
-        known = self.all(level)
         if number < len(known) and known[number].state != TrialState.WAITING:
             if known[number].state.is_finished():
                 return None
