@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mlplab.errors import UserError
 from mlplab.runs import store
 
 cluster_utils = pytest.importorskip("ray.cluster_utils")
@@ -31,6 +32,16 @@ optimizer.learning_rate = { low = 1e-3, high = 1e-1, log = true }
 
 def facts(folder: Path) -> Any:
     return json.loads((folder / "study.json").read_text())["levels"]["all"]
+
+
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:6379", "192.0.2.1:99999", "no.host.:1"])
+def test_an_address_without_a_cluster_is_refused_at_once(address: str) -> None:
+    from mlplab.study.cluster import cluster
+
+    began = time.monotonic()
+    with pytest.raises(UserError, match="address|no Ray cluster"), cluster(address, 1, 1, print):
+        pass
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.timeout(240)

@@ -32,7 +32,9 @@ def study(
     ] = "local",
     address: Annotated[
         str | None,
-        typer.Option(help="Of the Ray cluster; one is started here if none is given."),
+        typer.Option(
+            help="Of the Ray cluster: HOST:PORT or auto; one is started here if none is given."
+        ),
     ] = None,
     workers: Annotated[
         int | None,

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ except ImportError:
     raise UserError("--engine ray needs Ray: pip install 'mlplab[ray]'") from None
 
 RETRIES = 3  # of a task whose node or worker was lost, by Ray itself
+KNOCK_S = 5.0  # wait for an answer of an address; Ray itself waits for minutes
 
 
 class Cluster:
@@ -64,7 +66,8 @@ def cluster(
     """Yield a cluster, and leave it with the block; one that was begun here is ended.
 
     Args:
-        address: of the cluster; ``None`` starts one on this machine, on loopback.
+        address: of the cluster, as ``host:port``, or ``auto`` for the one that this machine is a
+            node of; ``None`` starts one on this machine, on loopback.
         workers: cores of the one that is started.
         needed: bytes of memory that a task takes.
         note: hears of what the user should know.
@@ -80,6 +83,8 @@ def cluster(
             "include_dashboard": False,
             "_node_ip_address": "127.0.0.1",
         }
+    elif address != "auto":
+        _knock(address)
     try:
         with warnings.catch_warnings():
             # JAX, loaded here, warns of the processes that Ray starts; these do not go on with it.
@@ -100,6 +105,23 @@ def cluster(
         yield Cluster(needed)
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise a :class:`UserError` if nobody listens at an address, or Ray could not use it."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise UserError(
+            f"--address {address}: a Ray cluster's address is HOST:PORT, as `ray start --head`"
+            " prints it, or auto for the cluster that this machine is a node of"
+        )
+    if host in ("localhost", "::1", "[::1]") or host.startswith("127."):
+        # Ray replaces such an address by the machine's own, where a cluster on loopback is not.
+        raise UserError(f"--address {address}: write auto for a cluster on this machine")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"there is no Ray cluster at {address}: {error}") from None
 
 
 def _carry_out(job: dict[str, Any], there: dict[str, dict[str, bytes]]) -> dict[str, Any]:
