@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from mlplab.config import Recipe
-from mlplab.models import mlp
+from mlplab.models import parts
 from mlplab.optim import signatures
 from mlplab.optim.optimizers import OPTIMIZERS
 from mlplab.optim.schedules import SCHEDULES
@@ -54,8 +54,8 @@ KINDS = {
     "null": '`"none"`',
 }
 WORDS = {
-    "model.activation": mlp._ACTIVATIONS,
-    "model.initialiser": mlp._INITIALISERS,
+    "model.activation": parts.ACTIVATIONS,
+    "model.initialiser": parts.INITIALISERS,
     "loss.name": list(LOSSES),
 }
 

@@ -13,7 +13,18 @@ ROOT = Path(mlplab.__file__).parent
 
 # A module may import from its own layer's package and from those before it.
 LAYERS = [
-    {"errors", "plain", "files", "memory", "config", "recipes", "statistics", "differences"}
+    {
+        "errors",
+        "plain",
+        "files",
+        "memory",
+        "tables",
+        "families",
+        "config",
+        "recipes",
+        "statistics",
+        "differences",
+    }
     | {"runs.record", "runs.lock", "runs.store"},
     {"data", "models", "optim", "figures"},
     {"training"},
@@ -27,6 +38,8 @@ COLD = [
     "differences",
     "study.design",
     "study.points",
+    "tables",
+    "families",
     "config",
     "recipes",
     "statistics",

@@ -1,70 +1,17 @@
 """What an experiment is: the tables of a recipe, with their types, limits and defaults.
 
 This module loads neither Keras nor JAX. The parameters of an optimizer, schedule or callback are
-therefore only collected here (:class:`Named`); ``mlplab.optim`` and ``mlplab.training.callbacks``
-check them against Keras's own signatures before anything is trained.
-
-TOML has no null: the word ``"none"`` stands for it, in recipes that are read and that are written.
+therefore only collected here (:class:`mlplab.tables.Named`); ``mlplab.optim`` and
+``mlplab.training.callbacks`` check them against Keras's own signatures before anything is trained.
+The networks' tables are in :mod:`mlplab.families`.
 """
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
-
-def _none_word(value: Any) -> Any:
-    return None if isinstance(value, str) and value.lower() == "none" else value
-
-
-def _none_written(value: Any) -> Any:
-    return "none" if value is None else value
-
-
-# The annotation of every setting that may be absent: "none" in TOML, None in Python.
-Absent = (BeforeValidator(_none_word), PlainSerializer(_none_written))
-
-CUSTOM = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-"""``module:name``: code of the user's own, loaded only with ``--trust``."""
-
-
-class Table(BaseModel):
-    """A table of a recipe: unknown keys and wrong types are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Named(BaseModel):
-    """A name and its parameters, for what Keras (or the user's own code) defines.
-
-    Attributes:
-        name: Keras's name, in any capitalisation, or ``module:name``.
-
-    Every further key is a parameter; ``params`` has them as a dict, ``"none"`` read as ``None``.
-    """
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
-    name: str
-
-    @property
-    def params(self) -> dict[str, Any]:
-        return {key: _none_word(value) for key, value in (self.model_extra or {}).items()}
-
-    @property
-    def is_custom(self) -> bool:
-        return CUSTOM.match(self.name) is not None
-
-    def with_params(self, params: dict[str, Any]) -> "Named":
-        """Return a copy with these parameters alone; ``None`` is written as ``"none"``."""
-        return Named(name=self.name, **{key: _none_written(value) for key, value in params.items()})
+from mlplab.families import FAMILIES, MLP, CustomModel, Family
+from mlplab.tables import CUSTOM, Absent, Named, Penalty, Table
 
 
 class Data(Table):
@@ -96,45 +43,6 @@ class Data(Table):
         if (self.name == "folder") != (self.path is not None):
             raise ValueError("data.path is needed with data.name = 'folder', and only there")
         return self
-
-
-Width = Annotated[int, Field(ge=1, le=1_000_000)]
-Penalty = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class MLP(Table):
-    """``[model]`` with ``name = "mlp"``: dense layers on the flattened image."""
-
-    name: Literal["mlp"] = Field("mlp", description="the family of networks")
-    hidden: list[Width] = Field(
-        [1024, 1024, 1024, 1024], max_length=1000, description="units of each hidden layer"
-    )
-    activation: str = Field("relu", description="an activation of Keras")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of units dropped after each layer")
-    pool: int = Field(
-        1, ge=1, le=1024, description="side in pixels of the squares that are averaged to one"
-    )
-    whitening: Annotated[Width | None, *Absent] = Field(
-        None, description="principal components that the first layer sees in place of the pixels"
-    )
-    whitening_epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        1.0, description="added to each component's variance, in units of the mean variance"
-    )
-    normalisation: Literal["none", "batch", "layer"] = Field(
-        "none", description="between the product and the activation"
-    )
-    initialiser: str = Field("glorot_uniform", description="an initializer of Keras")
-    l1: Penalty = Field(0.0, description="L1 penalty on the kernels")
-    l2: Penalty = Field(0.0, description="L2 penalty on the kernels")
-
-
-class CustomModel(Named):
-    """``[model]`` with ``name = "module:function"``: the function builds a ``keras.Model``."""
-
-    name: str = Field(description="the function; all other keys are its parameters")
-
-
-MODELS: dict[str, type[Table]] = {"mlp": MLP}
 
 
 class Augment(Table):
@@ -244,7 +152,7 @@ class Recipe(Table):
         description="decides the split, initial weights, order, dropout and augmentation",
     )
     data: Data = Data()
-    model: MLP | CustomModel = MLP()
+    model: Family | CustomModel = MLP()
     optimizer: Named = Named(name="adam")
     schedule: Annotated[Named | None, *Absent] = None
     augment: Augment = Augment()
@@ -252,7 +160,7 @@ class Recipe(Table):
     average: Annotated[Average | None, *Absent] = None
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
-    callbacks: dict[str, Named] = {}
+    callbacks: dict[str, Named] = Field({})
 
     @field_validator("model", mode="before")
     @classmethod
@@ -263,6 +171,6 @@ class Recipe(Table):
         name = value.get("name", "mlp")
         if isinstance(name, str) and CUSTOM.match(name):
             return CustomModel(**value)
-        if name not in MODELS:
+        if name not in FAMILIES:
             raise ValueError(f"unknown model '{name}'")
-        return MODELS[name].model_validate(value)
+        return FAMILIES[name].model_validate(value)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from mlplab import models
-from mlplab.config import CustomModel
 from mlplab.errors import RecipeError
+from mlplab.families import CustomModel
 from mlplab.models.custom import load_object
 from mlplab.models.inputs import scaling_layer
 

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 
 from mlplab import models
-from mlplab.config import MLP
 from mlplab.errors import RecipeError
-from mlplab.models import mlp, saving, whitening
+from mlplab.families import MLP
+from mlplab.models import saving, whitening
 from mlplab.models.filters import first_filters
 from mlplab.models.inputs import scaling_layer
 from mlplab.models.pooling import AveragePooling2D
@@ -32,7 +32,7 @@ def components(model: keras.Model, pictures: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("pool", [1, 2])
 def test_components_are_uncorrelated_and_of_like_variance(pool):
     model = build(whitening=12, pool=pool)
-    whitening.fit(model, images(), epsilon=1e-6)
+    whitening.fit(model, images(), MLP(whitening=12, whitening_epsilon=1e-6))
     seen = components(model, images())
     np.testing.assert_allclose(seen.mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(np.cov(seen.T), np.eye(12), atol=0.02)
@@ -40,7 +40,7 @@ def test_components_are_uncorrelated_and_of_like_variance(pool):
 
 def test_epsilon_keeps_small_components_small():
     model = build(whitening=72)
-    whitening.fit(model, images(), epsilon=1.0)
+    whitening.fit(model, images(), MLP(whitening=72))
     deviations = components(model, images()).std(axis=0)
     assert (np.diff(deviations) < 1e-4).all()
     assert deviations[0] > 0.9
@@ -49,7 +49,7 @@ def test_epsilon_keeps_small_components_small():
 
 def test_whitening_is_not_trained_and_is_saved_in_layers_of_keras(tmp_path):
     model = build(whitening=12, pool=2)
-    whitening.fit(model, images(), epsilon=1.0)
+    whitening.fit(model, images(), MLP(whitening=12))
     assert {v.path.split("/")[0] for v in model.trainable_variables} == {"dense_1", "output"}
     model.compile(loss="sparse_categorical_crossentropy")
     saving.save(saving.to_keras(model), tmp_path / "model.keras")
@@ -61,7 +61,7 @@ def test_whitening_is_not_trained_and_is_saved_in_layers_of_keras(tmp_path):
 
 def test_filters_are_seen_through_the_whitening():
     model = build(whitening=12, pool=2)
-    whitening.fit(model, images(), epsilon=1.0)
+    whitening.fit(model, images(), MLP(whitening=12))
     kernel, shape = first_filters(model)
     assert shape == (2, 3, 3)
     first = np.asarray(model.get_layer("whitening").kernel) @ model.get_layer("dense_1").kernel
@@ -79,12 +79,6 @@ def test_pooling_is_kerass(pool):
     x = np.random.default_rng(0).normal(size=(5, 7, 8, 3)).astype(np.float32)
     ours, theirs = AveragePooling2D(pool)(x), keras.layers.AveragePooling2D(pool)(x)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
-
-
-@pytest.mark.parametrize("options", [{"pool": 2}, {"pool": 3, "whitening": 4}, {"whitening": 7}])
-def test_parameters_are_counted_with_the_whitening(options):
-    counted = mlp.parameter_count(MLP(hidden=[5], **options), SHAPE, 3)
-    assert counted == build(**options).count_params()
 
 
 @pytest.mark.parametrize(

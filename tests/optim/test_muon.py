@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from mlplab.config import Named
 from mlplab.optim import optimizers
 from mlplab.optim.muon import Muon
+from mlplab.tables import Named
 
 
 @pytest.mark.parametrize("shape", [(30, 50), (50, 30), (40, 40)])

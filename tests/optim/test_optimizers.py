@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlplab import recipes
-from mlplab.config import Average, Named
+from mlplab.config import Average
 from mlplab.errors import RecipeError
 from mlplab.optim import optimizers
+from mlplab.tables import Named
 
 EVERY = sorted(optimizers.OPTIMIZERS)
 BASE_KNOBS = {

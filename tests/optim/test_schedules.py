@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlplab.config import Named
 from mlplab.errors import RecipeError
 from mlplab.optim import schedules
+from mlplab.tables import Named
 
 NEEDED = {
     "ExponentialDecay": {"decay_rate": 0.5},

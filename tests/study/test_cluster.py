@@ -39,7 +39,7 @@ def test_an_address_without_a_cluster_is_refused_at_once(address: str) -> None:
     from mlplab.study.cluster import cluster
 
     began = time.monotonic()
-    with pytest.raises(UserError, match="address|no Ray cluster"), cluster(address, 1, 1, print):
+    with pytest.raises(UserError, match=r"address|no Ray cluster"), cluster(address, 1, 1, print):
         pass
     assert time.monotonic() - began < 10
 

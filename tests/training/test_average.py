@@ -10,9 +10,10 @@ import pytest
 
 import mlplab
 from mlplab import data
-from mlplab.config import Average, Named
+from mlplab.config import Average
 from mlplab.optim import optimizers
 from mlplab.runs.run import Run
+from mlplab.tables import Named
 from mlplab.training.engine import Fit, Plan, fit
 from mlplab.training.steps import Arrays
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mlplab import recipes
-from mlplab.config import Named
 from mlplab.errors import RecipeError
+from mlplab.tables import Named
 from mlplab.training.callbacks import CALLBACKS, Context, build, check_together, complete
 
 DEFAULTS = {"LearningRateScheduler": {"table": [[1, 0.1], [3, 0.01]]}}

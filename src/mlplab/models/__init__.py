@@ -2,33 +2,51 @@
 
 from collections.abc import Callable
 
+import jax
 import keras
 
-from mlplab import config
-from mlplab.models import custom, inputs, mlp
+from mlplab.families import CustomModel, Family
+from mlplab.models import (
+    cnn,
+    custom,
+    inputs,
+    linear_bottleneck,
+    mixer,
+    mlp,
+    parts,
+    residual_mlp,
+    s_fc,
+    structured_init,
+)
 from mlplab.models.dense import Precision
 
-__all__ = ["MODELS", "build", "custom", "inputs", "mlp"]
+__all__ = ["MODELS", "build", "custom", "inputs", "outline"]
 
-MODELS: dict[str, Callable[..., keras.Model]] = {"mlp": mlp.build}
+MODELS: dict[str, Callable[..., keras.Model]] = {
+    "mlp": mlp.build,
+    "residual-mlp": residual_mlp.build,
+    "linear-bottleneck": linear_bottleneck.build,
+    "s-fc": s_fc.build,
+    "structured-init": structured_init.build,
+    "cnn": cnn.build,
+    "mixer": mixer.build,
+}
 
 
-def complete(
-    settings: config.MLP | config.CustomModel, trust: bool
-) -> config.MLP | config.CustomModel:
+def complete(settings: Family | CustomModel, trust: bool) -> Family | CustomModel:
     """Return the settings with Keras's own spellings; find code of the user's own.
 
     Raises:
         RecipeError: for a name that does not exist, or code that is not trusted or not there.
     """
-    if isinstance(settings, config.CustomModel):
+    if isinstance(settings, CustomModel):
         custom.load_object(settings.name, trust)
         return settings
-    return mlp.complete(settings)
+    return parts.complete(settings)
 
 
 def build(
-    settings: config.MLP | config.CustomModel,
+    settings: Family | CustomModel,
     input_shape: tuple[int, int, int],
     classes: int,
     scaling: keras.layers.Layer,
@@ -53,6 +71,15 @@ def build(
     Raises:
         RecipeError: if the settings do not make such a network.
     """
-    if isinstance(settings, config.CustomModel):
+    if isinstance(settings, CustomModel):
         return custom.build(settings, input_shape, classes, scaling, seed, trust)
+    settings = parts.complete(settings)
     return MODELS[settings.name](settings, input_shape, classes, scaling, seed, precision)
+
+
+def outline(settings: Family, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """Return the network of a recipe without its weights: its variables have shapes alone."""
+    made: list[keras.Model] = []
+    scaling = inputs.scaling_layer("symmetric")
+    jax.eval_shape(lambda: made.append(build(settings, input_shape, classes, scaling, 0)))
+    return made[0]

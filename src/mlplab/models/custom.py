@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from mlplab import config
 from mlplab.errors import RecipeError, nearest
+from mlplab.families import CustomModel
 
 
 def load_object(name: str, trust: bool) -> Callable[..., Any]:
@@ -47,7 +47,7 @@ def load_object(name: str, trust: bool) -> Callable[..., Any]:
 
 
 def build(
-    settings: config.CustomModel,
+    settings: CustomModel,
     input_shape: tuple[int, int, int],
     classes: int,
     scaling: keras.layers.Layer,
@@ -98,7 +98,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _arguments(
-    function: Callable[..., Any], settings: config.CustomModel, ours: dict[str, Any]
+    function: Callable[..., Any], settings: CustomModel, ours: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the keyword arguments for the user's function."""
     try:

@@ -35,8 +35,10 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]
         return {**super().get_config(), "precision": self.precision}
 
     def call(self, inputs: jax.Array, training: bool | None = None) -> jax.Array:
-        """Return activation(inputs · kernel + bias), float32 [n, units]."""
-        outputs = product(inputs, self.kernel.value, self.precision)
+        """Return activation(inputs · kernel + bias), float32 [n, ..., units]."""
+        rows = inputs.reshape(-1, inputs.shape[-1])
+        outputs = product(rows, self.kernel.value, self.precision)
+        outputs = outputs.reshape(*inputs.shape[:-1], self.units)
         if self.bias is not None:
             outputs = outputs + self.bias.value
         return outputs if self.activation is None else self.activation(outputs)

@@ -14,6 +14,7 @@ import keras
 from mlplab import memory
 from mlplab.errors import MlplabError, RunError
 from mlplab.files import storage
+from mlplab.models.convolution import Conv2D
 from mlplab.models.dense import Dense
 from mlplab.models.dropout import Dropout
 from mlplab.models.pooling import AveragePooling2D
@@ -21,6 +22,7 @@ from mlplab.models.pooling import AveragePooling2D
 # Our layers compute what these of Keras do, faster.
 PLAIN: dict[type, Any] = {
     AveragePooling2D: keras.layers.AveragePooling2D,
+    Conv2D: keras.layers.Conv2D,
     Dense: keras.layers.Dense,
     Dropout: keras.layers.Dropout,
 }
@@ -144,7 +146,7 @@ def _check_size(outline: keras.Model, weights: int) -> None:
 def of_keras(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Return a copy of a layer, Keras's own one in place of ours."""
     config = layer.get_config()
-    if isinstance(layer, Dense):
+    if isinstance(layer, Dense | Conv2D):
         del config["precision"]
     return PLAIN.get(type(layer), type(layer)).from_config(config)
 

@@ -12,25 +12,27 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from mlplab.families import FlatNetwork
+
 Layers = tuple[keras.layers.Layer, ...]
 
 LAYER = "whitening"
 IMAGES = 10_000  # enough for a covariance whose last components are dropped or damped
 
 
-def fit(model: keras.Model, images: NDArray[np.uint8], epsilon: float) -> None:
+def fit(model: keras.Model, images: NDArray[np.uint8], settings: FlatNetwork) -> None:
     """Set the layer ``whitening`` of a network to the principal components of some images.
 
     With mean μ, eigenvalues λ (falling) and eigenvectors v of the covariance of what the layer is
     given, component k is ``vₖ·(x - μ) / sqrt(λₖ + epsilon · mean λ)``. Small components are mostly
-    noise: epsilon keeps them small.
+    noise: ``whitening_epsilon`` keeps them small. In the form "zca" the components are turned back,
+    ``Σ vₖ · component k``: still images, of pixels that are uncorrelated with each other.
 
     Args:
-        model: of :func:`mlplab.models.mlp.build`, with a ``whitening`` of at most as many units as
-            inputs.
+        model: of a family of dense layers, with a ``whitening``.
         images: uint8 [n, height, width, channels], those of the training split alone; up to
             ``IMAGES`` of them are used, evenly spaced.
-        epsilon: in units of the mean variance.
+        settings: of the model.
     """
     layer = model.get_layer(LAYER)
     chosen = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)
@@ -45,11 +47,15 @@ def fit(model: keras.Model, images: NDArray[np.uint8], epsilon: float) -> None:
 
     found = _components(before(jnp.asarray(images[chosen])))
     mean, variances, vectors = map(np.asarray, found)
-    damped = np.maximum(variances, 0) + epsilon * (variances.mean() or 1)  # all images alike: 0
-    kernel = (vectors / np.sqrt(damped))[:, : -layer.units - 1 : -1]
+    kept = settings.whitening or 0
+    # Where all images are alike the mean is 0.
+    damped = np.maximum(variances, 0) + settings.whitening_epsilon * (variances.mean() or 1)
+    kernel = (vectors / np.sqrt(damped))[:, : -kept - 1 : -1]
     # An eigenvector's sign is arbitrary: its largest entry is made positive, on every machine.
     largest = np.take_along_axis(kernel, abs(kernel).argmax(axis=0)[None], axis=0)
     kernel = kernel * np.sign(largest)
+    if settings.whitening_form == "zca":
+        kernel = (vectors / np.sqrt(damped))[:, -kept:] @ vectors[:, -kept:].T
     layer.set_weights([kernel.astype(np.float32), (-mean @ kernel).astype(np.float32)])
 
 

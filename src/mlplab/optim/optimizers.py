@@ -1,4 +1,4 @@
-"""Keras's optimizers, by their own names and with all their own parameters.
+"""Keras's optimizers, by their own names and with all their own parameters; and β-LASSO.
 
 ``MultiOptimizer`` and ``LossScaleOptimizer`` are left out: they wrap other optimizers and have no
 settings that a table of a recipe could hold. (For the second, ``loss_scale_factor`` is a parameter
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import jax
 import keras
 
-from mlplab.config import Average, Named
+from mlplab.config import Average
 from mlplab.errors import RecipeError
 from mlplab.optim import muon, signatures
+from mlplab.optim.beta_lasso import BetaLasso
+from mlplab.tables import Named
 
 if TYPE_CHECKING:
     from keras.optimizers.schedules import LearningRateSchedule
@@ -34,6 +36,7 @@ OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
     "Lamb": keras.optimizers.Lamb,
     "Muon": keras.optimizers.Muon,
     "ScheduleFreeAdamW": keras.optimizers.ScheduleFreeAdamW,
+    "BetaLasso": BetaLasso,
 }
 
 AVERAGING = ("use_ema", "ema_momentum", "ema_overwrite_frequency")  # parameters of every optimizer

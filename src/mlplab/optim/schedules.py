@@ -10,10 +10,10 @@ from typing import Any
 
 import keras
 
-from mlplab.config import Named
 from mlplab.errors import RecipeError
 from mlplab.optim import signatures
 from mlplab.optim.warmup import WarmupCosine, WarmupLinear
+from mlplab.tables import Named
 
 SCHEDULES: dict[str, type[keras.optimizers.schedules.LearningRateSchedule]] = {
     "CosineDecay": keras.optimizers.schedules.CosineDecay,

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from mlplab import config, files
+from mlplab import config, families, files
 from mlplab.errors import RecipeError, nearest
 
 Tables = dict[str, Any]
@@ -199,7 +199,7 @@ def _explain(error: ValidationError, tables: Tables) -> str:
     if first["type"] == "value_error":
         if path == ["model"]:
             wrong = str(_at(tables, ["model", "name"]))
-            return f"model.name: {message}{nearest(wrong, config.MODELS)}"
+            return f"model.name: {message}{nearest(wrong, families.FAMILIES)}"
         return message if path == ["data"] else f"{where}: {message}"
     if first["type"] in ("model_type", "dict_type") and isinstance(first["input"], str):
         return f"'{where}' is a table; to name what it is, write {where}.name={first['input']}"
@@ -208,9 +208,13 @@ def _explain(error: ValidationError, tables: Tables) -> str:
     return f"{where} = {shown} is wrong: {message[0].lower()}{message[1:]}"
 
 
+def _model_name(tables: Tables) -> str:
+    return str(tables.get("model", {}).get("name", "mlp"))
+
+
 def _known_keys(path: Sequence[str], tables: Tables) -> list[str]:
     if list(path) == ["model"]:
-        family = config.MODELS.get(str(tables.get("model", {}).get("name", "mlp")), config.MLP)
+        family = families.FAMILIES.get(_model_name(tables), families.MLP)
         return list(family.model_fields)
     model: type[BaseModel] = config.Recipe
     for key in path:

@@ -1,16 +1,18 @@
 """What a training will need of memory and disk, before anything of it is allocated."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jax
+import keras
 
-from mlplab import memory
-from mlplab.config import MLP, Recipe
+from mlplab import memory, models
+from mlplab.config import Recipe
 from mlplab.data import Dataset
 from mlplab.errors import RecipeError, StorageError
-from mlplab.models import mlp
+from mlplab.families import CustomModel
 from mlplab.runs.record import Record
 
 if TYPE_CHECKING:  # which checks the memory before it makes an experiment
@@ -21,12 +23,24 @@ PROGRAM = 500_000_000  # Python, JAX, Keras and their compiled programs
 FILES = 2**25  # bytes of events, figures and the report
 VALIDATION = 1000  # images a step of validation
 
+LARGEST = 2**31
+"""Parameters."""
+
 # Numbers that an optimizer keeps for each weight; others keep two.
-SLOTS = {"SGD": 1, "RMSprop": 3, "Adagrad": 1, "Lion": 1, "Muon": 3, "Adadelta": 2, "Adafactor": 2}
+SLOTS = {
+    "BetaLasso": 0,
+    "SGD": 1,
+    "RMSprop": 3,
+    "Adagrad": 1,
+    "Lion": 1,
+    "Muon": 3,
+    "Adadelta": 2,
+    "Adafactor": 2,
+}
 
 
 def check(recipe: Recipe, dataset: Dataset) -> None:
-    """Refuse a training of an ``mlp`` that does not fit into the machine or its device.
+    """Refuse a training that does not fit into the machine or its device, if we know the network.
 
     Args:
         recipe: complete.
@@ -35,7 +49,7 @@ def check(recipe: Recipe, dataset: Dataset) -> None:
     Raises:
         RecipeError: with the numbers, and what to change.
     """
-    if not isinstance(recipe.model, MLP):
+    if isinstance(recipe.model, CustomModel):
         return
     parts = needed(recipe, dataset)
     advice = (
@@ -77,17 +91,27 @@ def needed(recipe: Recipe, dataset: Dataset) -> dict[str, int]:
     the optimizer's numbers lie there once, all but the gradients a second time as they were when
     the epoch began, and the weights once more where a callback keeps the best.
     """
-    assert isinstance(recipe.model, MLP)
+    assert not isinstance(recipe.model, CustomModel)
     images = dataset.train.images
     classes = len(dataset.class_names)
-    parameters = mlp.parameter_count(recipe.model, images.shape[1:], classes)
+    network = models.outline(recipe.model, images.shape[1:], classes)
+    parameters = network.count_params()
+    if parameters > LARGEST:
+        raise RecipeError(
+            f"[model] makes a network of {parameters:,} parameters; up to {LARGEST:,} are possible."
+            " Use fewer or narrower layers."
+        )
     slots = SLOTS.get(recipe.optimizer.name, 2) + (recipe.average is not None)
     slots += sum(bool(recipe.optimizer.params.get(key)) for key in ("amsgrad", "use_ema"))
     best = any(
         settings.params.get("restore_best_weights") for settings in recipe.callbacks.values()
     )
     copies = 2 * (1 + slots) + 1 + best
-    numbers = images[0].size + classes + sum(recipe.model.hidden)
+    numbers = images[0].size + sum(
+        math.prod(layer.output.shape[1:])
+        for layer in network.layers
+        if isinstance(layer, keras.layers.Dense | keras.layers.Conv2D)
+    )
     # Forward, backward, and one more for what is between two operations.
     batch = 3 * min(recipe.training.batch_size, len(images)) + 2 * min(VALIDATION, len(images))
     return {

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlplab import files, recipes
-from mlplab.config import MLP, Recipe
+from mlplab.config import Recipe
 from mlplab.errors import RecipeError
 from mlplab.runs import lock, store
 from mlplab.runs.execute import check, default_name
@@ -131,9 +131,6 @@ def _halves(published: Arrays, experiment: Experiment) -> tuple[Arrays, Arrays]:
 
 
 def _widths(experiment: Experiment) -> list[int]:
-    settings = experiment.recipe.model
-    if isinstance(settings, MLP):
-        return settings.hidden or [0]
     matrices = [v.shape[-1] for v in experiment.model.trainable_variables if len(v.shape) > 1]
     return matrices[:-1] or [0]
 

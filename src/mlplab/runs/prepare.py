@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import data, models
-from mlplab.config import MLP, CustomModel, Recipe
+from mlplab.config import Recipe
 from mlplab.data import Dataset, Splits
 from mlplab.data.statistics import channel_statistics
 from mlplab.errors import RecipeError
+from mlplab.families import CustomModel, FlatNetwork
 from mlplab.models import whitening
 from mlplab.models.inputs import scaling_layer
 from mlplab.optim import optimizers, schedules
@@ -150,8 +151,8 @@ def prepare(
         trust,
         recipe.training.precision,
     )
-    if isinstance(recipe.model, MLP) and recipe.model.whitening is not None:
-        whitening.fit(model, train.images, recipe.model.whitening_epsilon)
+    if isinstance(recipe.model, FlatNetwork) and recipe.model.whitening is not None:
+        whitening.fit(model, train.images, recipe.model)
     loss = losses.build(recipe.loss, recipe.augment.mixes)
     rate = None
     if recipe.schedule is not None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from mlplab import data, files, recipes
-from mlplab.config import MLP
 from mlplab.errors import RecipeError, RunError
+from mlplab.families import CustomModel
 from mlplab.runs import budget, lock, store
 from mlplab.runs.prepare import complete
 from mlplab.runs.record import ENDED
@@ -92,7 +92,7 @@ def prepare(study: Study, settings: Settings) -> Ground:
             if key not in known:
                 known = {key: data.load(recipe.data, settings.data_dir, lambda text: None)}
                 ids.add(known[key].data_id)
-            if isinstance(recipe.model, MLP):
+            if not isinstance(recipe.model, CustomModel):
                 most = max(most, sum(budget.needed(recipe, known[key]).values()))
     base = recipes.parse(recipes.text(study.base), f"the recipe {study.base}")
     return Ground(json.loads(json.dumps(base, default=str)), sorted(ids), most or budget.PROGRAM)

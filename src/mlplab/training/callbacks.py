@@ -10,10 +10,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab.config import Named, Recipe
+from mlplab.config import Recipe
 from mlplab.errors import RecipeError, nearest
 from mlplab.models.custom import load_object
 from mlplab.optim import signatures
+from mlplab.tables import Named
 from mlplab.training.constants import RATES
 from mlplab.training.tensorboard import TensorBoard
 

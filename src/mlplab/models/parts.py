@@ -1,0 +1,164 @@
+"""What the families of networks are put together from."""
+
+import inspect
+from typing import Any
+
+import keras
+import numpy as np
+
+from mlplab.errors import RecipeError, nearest
+from mlplab.families import Family, FlatNetwork, Network
+from mlplab.models.dense import Dense, Precision
+from mlplab.models.dropout import Dropout
+from mlplab.models.pooling import AveragePooling2D
+
+Shape = tuple[int, int, int]
+"""Height, width and channels of an image."""
+
+# glu halves the width of its layer; threshold has no defaults.
+ACTIVATIONS = [
+    name
+    for name, value in vars(keras.activations).items()
+    if inspect.isfunction(value)
+    and name not in ("get", "serialize", "deserialize", "glu", "threshold")
+]
+INITIALISERS = [
+    name
+    for name, value in vars(keras.initializers).items()
+    if inspect.isclass(value) and name.islower() and name != "stft"
+]
+
+# What a seed is for, so that no two of a network's random streams are the same.
+_KERNEL, _DROPOUT = 0, 1
+
+
+def complete(settings: Family) -> Family:
+    """Return the settings with Keras's own spelling of the activation and the initialiser.
+
+    Raises:
+        RecipeError: for one that does not exist.
+    """
+    return settings.model_copy(
+        update={
+            "activation": _named(settings.activation, ACTIVATIONS, "model.activation"),
+            "initialiser": _named(settings.initialiser, INITIALISERS, "model.initialiser"),
+        }
+    )
+
+
+def _named(name: str, known: list[str], where: str) -> str:
+    """Return Keras's own spelling of a name in any capitalisation, with or without underscores."""
+    for candidate in known:
+        if candidate.replace("_", "") == name.lower().replace("_", ""):
+            return candidate
+    raise RecipeError(f"{where} = '{name}' is not known{nearest(name, known)}")
+
+
+def stream(seed: int, *place: int) -> int:
+    """Return the seed of one random stream of the network.
+
+    Keras would otherwise draw from its global generator, and a layer's weights would depend on what
+    was built before. Hashing (layer, purpose) into the seed makes streams independent of each other
+    and of the network's depth.
+    """
+    word = np.random.SeedSequence(seed, spawn_key=place).generate_state(1)[0]
+    return int(word >> 1)  # 31 bits: positive in whatever integers the backend keeps seeds
+
+
+def images(input_shape: Shape) -> keras.KerasTensor:
+    """Return the network's input: raw uint8 images [n, height, width, channels]."""
+    return keras.Input(input_shape, dtype="uint8", name="images")
+
+
+def initialiser(settings: Network, seed: int, number: int) -> keras.initializers.Initializer:
+    """Return the initialiser of the kernel of layer ``number``."""
+    cls = getattr(keras.initializers, settings.initialiser)
+    seeded = "seed" in inspect.signature(cls).parameters
+    return cls(seed=stream(seed, number, _KERNEL)) if seeded else cls()
+
+
+def dense(settings: Network, seed: int, number: int, units: int, **options: Any) -> Dense:
+    """Return a dense layer whose initial weights are those of layer ``number``."""
+    return Dense(units, kernel_initializer=initialiser(settings, seed, number), **options)
+
+
+def normalisation(form: str, name: str) -> keras.layers.Layer:
+    """Return a layer of normalisation, "batch" or "layer"."""
+    if form == "batch":
+        return keras.layers.BatchNormalization(name=name)
+    return keras.layers.LayerNormalization(name=name)
+
+
+def hidden(
+    x: keras.KerasTensor,
+    settings: Network,
+    seed: int,
+    number: int,
+    layer: keras.layers.Layer,
+    form: str,
+) -> keras.KerasTensor:
+    """Append hidden layer ``number`` (from 1), with what belongs to it, to the tensor ``x``.
+
+    Args:
+        x: to append to.
+        settings: complete.
+        seed: the recipe's.
+        number: of the layer.
+        layer: the product, dense or a convolution, without activation.
+        form: of the normalisation between product and activation; "none" for none.
+    """
+    if form == "none":
+        layer.activation = keras.activations.get(settings.activation)
+        x = layer(x)
+    else:
+        x = normalisation(form, f"normalisation_{number}")(layer(x))
+        x = keras.layers.Activation(settings.activation, name=f"activation_{number}")(x)
+    return dropout(x, settings, seed, number)
+
+
+def dropout(x: keras.KerasTensor, settings: Network, seed: int, number: int) -> keras.KerasTensor:
+    """Append the dropout of layer ``number``, if there is any."""
+    if not settings.dropout:
+        return x
+    name = f"dropout_{number}"
+    return Dropout(settings.dropout, seed=stream(seed, number, _DROPOUT), name=name)(x)
+
+
+def output(
+    x: keras.KerasTensor, settings: Network, seed: int, number: int, classes: int, **options: Any
+) -> keras.KerasTensor:
+    """Append the layer of the classes: softmax, and float32, as it decides the probabilities."""
+    options |= {"activation": "softmax", "name": "output"}
+    return dense(settings, seed, number, classes, **options)(x)
+
+
+def flattened(
+    x: keras.KerasTensor, settings: FlatNetwork, scaling: keras.layers.Layer, precision: Precision
+) -> keras.KerasTensor:
+    """Append scaling, pooling, flattening and whitening.
+
+    Raises:
+        RecipeError: for a pooling or whitening that the images are too small for.
+    """
+    height, width, channels = x.shape[1:]
+    if settings.pool > min(height, width):
+        raise RecipeError(
+            f"model.pool = {settings.pool} is larger than the images, {height}×{width} pixels"
+        )
+    # What does not fill a square is left out.
+    inputs = (height // settings.pool) * (width // settings.pool) * channels
+    if settings.whitening is not None and settings.whitening > inputs:
+        raise RecipeError(
+            f"model.whitening = {settings.whitening} components of {inputs} inputs: at most"
+            f" {inputs}"
+        )
+    x = scaling(x)
+    if settings.pool > 1:
+        x = AveragePooling2D(settings.pool, name="pool")(x)
+    x = keras.layers.Flatten(name="flatten")(x)
+    if settings.whitening is None:
+        return x
+    units = settings.whitening if settings.whitening_form == "pca" else inputs
+    # Set before training: drawing weights for it would only take time.
+    frozen = {"kernel_initializer": "zeros", "trainable": False, "name": "whitening"}
+    return Dense(units, precision, **frozen)(x)
