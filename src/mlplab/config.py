@@ -93,6 +93,25 @@ class Loss(Table):
     )
 
 
+class Teacher(Table):
+    """``[teacher]``: finished runs whose answers are learnt from, beside the labels."""
+
+    runs: list[str] = Field(
+        min_length=1, max_length=100, description="names of runs, or paths of their folders"
+    )
+    weight: float = Field(1.0, ge=0, le=1, description="of the teachers; the rest is the labels'")
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        1.0, description="that both sides' logits are divided by before they are compared"
+    )
+    views: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="epochs of augmented images that are answered once and shown in turns; 0: each"
+        " image is answered when it is shown",
+    )
+
+
 class Average(Table):
     """``[average]``: an average of the weights, which is evaluated and saved in their place."""
 
@@ -108,11 +127,24 @@ class Training(Table):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="of the factors of dense products; everything else is float32"
     )
+    resizing: list[Annotated[list[int], Field(min_length=2, max_length=2)]] = Field(
+        [],
+        max_length=100,
+        description="stages of the first epochs at a lower resolution, each [epochs, side of the"
+        " squares of pixels that are averaged]",
+    )
     on_divergence: Literal["stop", "rewind"] = Field(
         "stop",
         description="when the loss is no longer finite: end with the last good weights, or begin"
         " the epoch anew with half the learning rate, three times at most",
     )
+
+    @field_validator("resizing")
+    @classmethod
+    def _stages(cls, stages: list[list[int]]) -> list[list[int]]:
+        if any(epochs < 1 or side < 2 for epochs, side in stages):
+            raise ValueError("each stage is [epochs, side], with 1 epoch and a side of 2 at least")
+        return stages
 
 
 SplitName = Literal["train", "validation", "test"]
@@ -158,6 +190,7 @@ class Recipe(Table):
     augment: Augment = Augment()
     loss: Loss = Loss()
     average: Annotated[Average | None, *Absent] = None
+    teacher: Annotated[Teacher | None, *Absent] = None
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     callbacks: dict[str, Named] = Field({})

@@ -36,11 +36,11 @@ def facts(folder: Path) -> Any:
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:6379", "192.0.2.1:99999", "no.host.:1"])
 def test_an_address_without_a_cluster_is_refused_at_once(address: str) -> None:
-    from mlplab.study.cluster import cluster
+    from mlplab.study import executors
 
     began = time.monotonic()
-    with pytest.raises(UserError, match=r"address|no Ray cluster"), cluster(address, 1, 1, print):
-        pass
+    with pytest.raises(UserError, match=r"address|no Ray cluster"):
+        executors.check("ray", address)
     assert time.monotonic() - began < 10
 
 

@@ -174,7 +174,8 @@ def test_what_is_missing_is_said(small: Path, tmp_path: Path) -> None:
     tables["levels"]["adam"]["trials"][0] |= {"outcome": "failed", "reason": "<b>disk</b>"}
     (folder / "study.json").write_text(json.dumps(tables))
     found = results.load(folder)
-    assert found.comparison is None
+    assert found.comparison is not None
+    assert not found.comparison.pairings
     assert found.missing == [
         "adam: 1 of 3 trials failed, the first because: <b>disk</b>",
         "sgd: no final runs, so nothing is said of its test accuracy",

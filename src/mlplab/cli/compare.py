@@ -40,18 +40,22 @@ def compare(
 ) -> None:
     """Compare runs or groups of replicates: is one better, and is that luck?
 
-    The others are compared with the first, seed by seed.
+    The others are compared with the first, seed by seed; in a study, with its reference.
 
     Example: mlplab compare adam sgd
     """
-    from mlplab.report import comparison, tables
+    from mlplab.report import comparison, study, tables
     from mlplab.report.sides import find_sides
 
     configurations = find_sides(runs_dir, sides)
     if len(configurations) < 2:
         raise RunError("name two or more to compare; `mlplab runs` lists the runs")
     share = comparison.MARGIN if margin is None else margin / 100
-    found = comparison.compare(configurations, on, share)
+    reference = None
+    if len(sides) == 1:  # a study, which has a reference of its own
+        own = study.load(runs_dir / sides[0]).comparison
+        reference = own.reference if own else None
+    found = comparison.compare(configurations, on, share, reference)
     if as_json:
         print_json(found.to_json())
     elif markdown:

@@ -52,4 +52,9 @@ def lr_find(
         )
     else:
         out.print(f"try  optimizer.learning_rate={found.suggestion:g}")
+        if found.still_falling:
+            note(
+                "the loss was still falling at the highest rate: the range is too low to tell; give"
+                " a larger --high"
+            )
     out.print(f"picture  {picture}", markup=False)

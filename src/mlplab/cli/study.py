@@ -73,13 +73,18 @@ def study(
         trust=trust,
         command=shlex.join(_command(name, overrides or [], quick, trust)),
     )
+    executors.check(engine, address)
     ground = conduct.prepare(chosen, settings)
     conduct.begin(chosen, folder, ground)
     with (
         executors.opened(engine, address, workers, ground.needed, folder, note) as executor,
         watching(quiet or as_json, chosen.maximise) as watcher,
     ):
-        facts = conduct.conduct(chosen, settings, executor, watcher)
+        try:
+            facts = conduct.conduct(chosen, settings, executor, watcher)
+        except KeyboardInterrupt:
+            note("nothing is lost: the same command goes on where the study was stopped")
+            raise
     if as_json:
         print_json(facts)
         return

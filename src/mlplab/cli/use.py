@@ -70,6 +70,12 @@ def predict(
     run: RunName,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Write there, for each image, which pixels the answer rests on."
+        ),
+    ] = None,
     runs_dir: RunsDir = Path("runs"),
     trust: Trust = False,
     as_json: AsJson = False,
@@ -82,7 +88,7 @@ def predict(
 
     from mlplab.runs import reuse
 
-    predictions = reuse.predict(found, images, trust)
+    predictions = reuse.predict(found, images, trust, explain)
     if as_json:
         print_json([asdict(prediction) for prediction in predictions])
     for prediction in predictions:
@@ -92,5 +98,7 @@ def predict(
             best = zip(prediction.classes[:top], prediction.probabilities[:top], strict=True)
             words = ", ".join(f"{name} {show.percent(share)}" for name, share in best)
             out.print(f"{escape(prediction.path)}: {escape(words)}")
+            if prediction.explained:
+                out.print(f"  rests on  {prediction.explained}", markup=False)
     if any(prediction.error for prediction in predictions):
         raise typer.Exit(2)

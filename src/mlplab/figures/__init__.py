@@ -3,6 +3,7 @@
 from mlplab.figures.charts import chart
 from mlplab.figures.curves import calibration, curves
 from mlplab.figures.images import augmented_grid, confident_mistakes, sample_grid, weights
+from mlplab.figures.learnt import receptive_fields, saliency, sensitivity
 from mlplab.figures.matrices import confusion_matrix, per_class_accuracy
 from mlplab.figures.rates import range_test
 from mlplab.figures.style import save
@@ -16,7 +17,10 @@ __all__ = [
     "curves",
     "per_class_accuracy",
     "range_test",
+    "receptive_fields",
+    "saliency",
     "sample_grid",
     "save",
+    "sensitivity",
     "weights",
 ]

@@ -34,6 +34,12 @@ class Conv2D(keras.layers.Conv2D):  # type: ignore[misc]
         super().__init__(filters, kernel_size, **{"padding": "same", **options})
         self.precision = precision
 
+    @staticmethod
+    def stands_for(layer: keras.layers.Conv2D) -> bool:
+        """Say whether this class computes what a layer of Keras's does."""
+        plain = layer.padding == "same" and layer.groups == 1 and set(layer.dilation_rate) == {1}
+        return plain and len(set(layer.strides)) == 1 and len(set(layer.kernel_size)) == 1
+
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that would make the same layer."""
         return {**super().get_config(), "precision": self.precision}

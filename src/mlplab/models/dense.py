@@ -24,11 +24,16 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]
         units: as Keras's.
         precision: of the products' factors.
         **options: as Keras's.
+
+    Attributes:
+        coarse: height, width and channels of the flattened image that the layer sees, and the side
+            of squares that it is to see the mean of; ``None`` to see it as it is.
     """
 
     def __init__(self, units: int, precision: Precision = "float32", **options: Any) -> None:
         super().__init__(units, **options)
         self.precision = precision
+        self.coarse: tuple[int, int, int, int] | None = None
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that would make the same layer."""
@@ -36,12 +41,35 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]
 
     def call(self, inputs: jax.Array, training: bool | None = None) -> jax.Array:
         """Return activation(inputs · kernel + bias), float32 [n, ..., units]."""
-        rows = inputs.reshape(-1, inputs.shape[-1])
-        outputs = product(rows, self.kernel.value, self.precision)
+        rows, kernel = inputs.reshape(-1, inputs.shape[-1]), self.kernel.value
+        if self.coarse is not None:
+            rows, kernel = coarsened(rows, kernel, *self.coarse)
+        outputs = product(rows, kernel, self.precision)
         outputs = outputs.reshape(*inputs.shape[:-1], self.units)
         if self.bias is not None:
             outputs = outputs + self.bias.value
         return outputs if self.activation is None else self.activation(outputs)
+
+
+def coarsened(
+    x: jax.Array, kernel: jax.Array, height: int, width: int, channels: int, side: int
+) -> tuple[jax.Array, jax.Array]:
+    """Return the means of an image's squares, and the sums of the weights for their pixels.
+
+    Their product is that of the kernel with an image in which each pixel is its square's mean.
+
+    Args:
+        x: float32 [n, height * width * channels].
+        kernel: float32 [height * width * channels, units].
+        height: of the image.
+        width: of the image.
+        channels: of the image.
+        side: of the squares, which divides height and width.
+    """
+    squares = (height // side, side, width // side, side, channels)
+    means = x.reshape(-1, *squares).mean(axis=(2, 4))
+    sums = kernel.reshape(*squares, -1).sum(axis=(1, 3))
+    return means.reshape(len(x), -1), sums.reshape(-1, kernel.shape[-1])
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))

@@ -2,11 +2,10 @@
 
 from math import prod
 
+import jax
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
-Filters = tuple[NDArray[np.float32], tuple[int, int, int]]
+Filters = tuple[jax.Array, tuple[int, int, int]]
 
 
 def first_filters(model: keras.Model) -> Filters | None:
@@ -20,12 +19,12 @@ def first_filters(model: keras.Model) -> Filters | None:
         ``None`` where the first trained layer is not dense or does not see a flattened image.
     """
     shape: tuple[int, int, int] | None = None
-    before: NDArray[np.float32] | None = None
+    before: jax.Array | None = None
     for layer in model.layers:
         if isinstance(layer, keras.layers.Flatten) and len(layer.input.shape) == 4:
             shape = tuple(layer.input.shape[1:])
         elif isinstance(layer, keras.layers.Dense):
-            kernel = np.asarray(layer.kernel)
+            kernel = layer.kernel.value
             if before is not None:
                 kernel = before @ kernel
             if layer.trainable:

@@ -15,7 +15,7 @@ from mlplab import memory
 from mlplab.errors import MlplabError, RunError
 from mlplab.files import storage
 from mlplab.models.convolution import Conv2D
-from mlplab.models.dense import Dense
+from mlplab.models.dense import Dense, Precision
 from mlplab.models.dropout import Dropout
 from mlplab.models.pooling import AveragePooling2D
 
@@ -149,6 +149,24 @@ def of_keras(layer: keras.layers.Layer) -> keras.layers.Layer:
     if isinstance(layer, Dense | Conv2D):
         del config["precision"]
     return PLAIN.get(type(layer), type(layer)).from_config(config)
+
+
+def to_fast(model: keras.Model, precision: Precision) -> keras.Model:
+    """Return a network of :func:`load` in our own layers, where it has such that ours stand for."""
+
+    def fast(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        if type(layer) is keras.layers.Dense:
+            return Dense.from_config({**config, "precision": precision})
+        if type(layer) is keras.layers.Conv2D and Conv2D.stands_for(layer):
+            return Conv2D.from_config({**config, "precision": precision})
+        return layer.__class__.from_config(config)
+
+    if type(model) is not keras.Model and type(model).__name__ != "Functional":
+        return model  # the user's own, which may do anything
+    copy = keras.models.clone_model(model, clone_function=fast)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def summary(model: keras.Model) -> str:

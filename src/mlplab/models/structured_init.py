@@ -17,6 +17,7 @@ from mlplab.families import CNN, StructuredInit
 from mlplab.models import cnn, parts
 from mlplab.models.convolution import convolved
 from mlplab.models.dense import Dense, Precision
+from mlplab.models.inputs import scaling_layer
 
 Weights = list[NDArray[Any]]
 ROWS = 512  # of a dense kernel, made at once
@@ -64,13 +65,7 @@ def twin(settings: StructuredInit) -> CNN:
 
 
 def write_out(
-    model: keras.Model,
-    source: keras.Model | None,
-    settings: StructuredInit,
-    input_shape: parts.Shape,
-    classes: int,
-    scaling: keras.layers.Layer,
-    seed: int,
+    model: keras.Model, source: keras.Model | None, settings: StructuredInit, seed: int
 ) -> None:
     """Set the weights of :func:`build`'s network to compute what a cnn does.
 
@@ -78,17 +73,21 @@ def write_out(
         model: of :func:`build`.
         source: the cnn, or ``None`` for one with the initial weights of ``seed``.
         settings: of both.
-        input_shape: height, width and channels of an image.
-        classes: number of classes.
-        scaling: a layer like the model's, of no further use.
         seed: the recipe's.
 
     Raises:
         RecipeError: if the cnn is not the one that the settings describe.
     """
-    known = cnn.build(twin(settings), input_shape, classes, scaling, seed)
+    classes = model.output.shape[-1]
+    known = cnn.build(
+        twin(settings), model.input.shape[1:], classes, scaling_layer("symmetric"), seed
+    )
     source = source or known
-    shapes = [[variable.shape for variable in network.variables] for network in (source, known)]
+    # The statistics that images are scaled by belong to their split.
+    shapes = [
+        [v.shape for layer in network.layers if layer.name != "scaling" for v in layer.variables]
+        for network in (source, known)
+    ]
     if shapes[0] != shapes[1]:
         raise RecipeError(
             "model.init_from: that run's network is not the cnn that this recipe describes; its"

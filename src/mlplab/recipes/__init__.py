@@ -46,8 +46,9 @@ def text(name_or_path: str, kind: str = "recipe", folder: Traversable = SHIPPED)
     if not name_or_path.endswith(".toml"):
         known = names(folder)
         if name_or_path not in known:
+            near = nearest(name_or_path, known)
             raise RecipeError(
-                f"no {kind} is called '{name_or_path}'{nearest(name_or_path, known)}"
+                f"no {kind} is called '{name_or_path}'{near}{'' if near.endswith('?') else '.'}"
                 f" A {kind} of your own is given as a path that ends in .toml."
             )
         return folder.joinpath(f"{name_or_path}.toml").read_text("utf-8")
@@ -118,8 +119,8 @@ def override(tables: Tables, pairs: Sequence[tuple[Sequence[str], Any]]) -> Tabl
     """Return the recipe's tables with the pairs of path and value set.
 
     Setting ``<table>.name`` drops the other keys that the recipe had in that table, whatever the
-    order of the pairs: they belonged to what was named before. Setting a callback, the schedule or
-    the average to ``"none"`` removes it.
+    order of the pairs: they belonged to what was named before. Setting a callback, the schedule,
+    the average or the teacher to ``"none"`` removes it.
     """
     result: Tables = json.loads(json.dumps(tables, default=str))
     for path, _ in pairs:
@@ -135,7 +136,9 @@ def override(tables: Tables, pairs: Sequence[tuple[Sequence[str], Any]]) -> Tabl
 
 
 def _removable(path: Sequence[str]) -> bool:
-    return list(path) in (["schedule"], ["average"]) or (len(path) == 2 and path[0] == "callbacks")
+    return list(path) in (["schedule"], ["average"], ["teacher"]) or (
+        len(path) == 2 and path[0] == "callbacks"
+    )
 
 
 def _at(tables: Tables, path: Sequence[str]) -> Any:

@@ -36,7 +36,7 @@ def charts(results: Results) -> list[Chart]:
             "sensitivity",
             "Accuracy against learning rate",
             "Each point is a trial. A level whose points stay high over decades forgives a poor"
-            " choice; trials that diverged have no point.",
+            " choice; trials that diverged or were pruned have no point.",
             ("learning rate", metric),
             [_by_rate(level) for level in results.levels],
             kind="points",
@@ -55,7 +55,9 @@ def charts(results: Results) -> list[Chart]:
         _chart(
             "pareto",
             "Accuracy and time",
-            "Means of the final runs. Nothing lies both above and to the left of the best.",
+            "Medians of the final runs: seconds of training, without compiling; of runs that were"
+            " trained together, each one's share. Nothing lies both above and to the left of the"
+            " best.",
             ("seconds of training", "validation accuracy"),
             _costs(results),
             kind="points",

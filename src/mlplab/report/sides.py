@@ -57,9 +57,12 @@ class Side:
 
 
 def training_seconds(record: Record) -> float:
-    """Return the seconds of a run's training: of a population, its share of them."""
+    """Return the seconds of a run's training without compiling: of a population, its share.
+
+    What compiling takes depends on what was compiled before, not on the configuration.
+    """
     members = record.population.members if record.population else 1
-    return record.seconds.train / members
+    return max(0.0, record.seconds.train - record.seconds.compile) / members
 
 
 def trained_images(record: Record) -> int:
@@ -106,18 +109,20 @@ def find_sides(runs_dir: Path, queries: Sequence[str]) -> list[Side]:
     return sides
 
 
-def _records(runs_dir: Path) -> list[tuple[Path, Record]]:
+def _records(runs_dir: Path, strict: bool = False) -> list[tuple[Path, Record]]:
     known = []
     for folder in store.folders(runs_dir):
         try:
             known.append((folder, store.read_record(folder)))
         except RunError:
+            if strict:  # or a seed would be missing without a word
+                raise
             continue  # `mlplab runs` names it
     return known
 
 
 def _levels(folder: Path) -> list[Side]:
-    runs = _records(folder / "finals")
+    runs = _records(folder / "finals", strict=True)
     levels = list(dict.fromkeys(record.group or "" for _, record in runs))
     if not levels:
         raise RunError(f"{folder.name} is a study without final runs: there is nothing to compare")
@@ -130,7 +135,9 @@ def _levels(folder: Path) -> list[Side]:
 def _side(runs_dir: Path, known: list[tuple[Path, Record]], query: str) -> Side:
     study, _, level = query.partition("/")
     if level and store.is_study(runs_dir / study):
-        runs = _records(runs_dir / study / "finals")
+        runs = _records(runs_dir / study / "finals", strict=True)
+        if not any(record.group == level for _, record in runs):
+            raise RunError(f"{query}: the study has no final runs of a level of that name")
         return side(level, [(folder, record) for folder, record in runs if record.group == level])
     for fits in (
         lambda folder, record: record.name == query,

@@ -19,6 +19,8 @@ from mlplab.runs.record import Record
 
 FACTS = "study.json"
 LARGEST = 2**28
+FEWEST_TRIED = 4
+"""Values under which the best one is an end too often."""
 
 TRIAL_HEADINGS = ("level", "trials", "finished", "pruned", "diverged", "failed", "best", "at")
 
@@ -56,7 +58,7 @@ class Results:
         folder: of the study.
         facts: ``study.json``.
         levels: in the order of the study.
-        comparison: of the final runs, or ``None`` where fewer than two levels have some.
+        comparison: of the final runs, or ``None`` where there are none.
         data_id: of the data set, empty where nothing has been run.
         opened: how often the test split was opened, in words; empty where it was not.
         missing: what was not shown, in words.
@@ -86,8 +88,8 @@ def load(folder: Path, margin: float = MARGIN) -> Results:
         return _read(folder, json.loads(files.text(path, LARGEST)), margin)
     except OSError as error:
         raise RunError(
-            f"{folder} has no {FACTS} yet: {error.strerror}. `mlplab study` writes it when the"
-            " trials have ended"
+            f"{folder} has no {FACTS} yet: {error.strerror}. The command that began the study goes"
+            " on where it was, and writes it when the trials have ended"
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         detail = f"{type(error).__name__}: {error}"
@@ -103,10 +105,11 @@ def _read(folder: Path, facts: dict[str, Any], margin: float) -> Results:
     reference = facts["study"].get("reference")
     sides = _sides(levels)
     comparison = None
-    if len(sides) > 1:
+    if sides:
         names = [found.name for found in sides]
         second = reference if reference in names else _best_tried(levels, names, facts)
         comparison = compare(sides, None, margin, second)
+        comparison.notes.extend(_tuned(levels))
     data_id = next(iter(finals.values())).data_id if finals else ""
     opened = words.openings(store.ledger(folder.parent, data_id)) if data_id else ""
     return Results(folder, facts, levels, comparison, data_id, opened, _missing(facts, levels))
@@ -118,7 +121,7 @@ def _finals(folder: Path) -> dict[Path, Record]:
         try:
             found[run] = store.read_record(run)
         except RunError:
-            continue  # `mlplab runs check` names it
+            continue  # :func:`_missing` counts it
     return found
 
 
@@ -143,6 +146,30 @@ def _best_tried(levels: Sequence[Level], names: Sequence[str], facts: Mapping[st
     return max(names, key=lambda name: tried.get(name, -math.inf))
 
 
+def _tuned(levels: Sequence[Level]) -> list[str]:
+    """Say what the search may have missed, of which no interval knows."""
+    most = max(level.facts["total"] for level in levels)
+    if most < 2:
+        return []
+    said = [
+        f"each level is judged at the best of its trials, {most} at most: another search might have"
+        " found it other settings, which no interval here contains"
+    ]
+    for level in levels:
+        done = [t["point"] for t in level.facts["trials"] if t["outcome"] == "finished"]
+        for key, value in (level.best or {"point": {}})["point"].items():
+            tried = {point.get(key) for point in done}
+            if len(tried) < FEWEST_TRIED or not all(map(words.is_number, tried)):
+                continue
+            end = {min(tried): "lowest", max(tried): "highest"}.get(value)
+            if end:
+                said.append(
+                    f"{level.name}: its best trial has the {end} {key} that was tried, {value:.4g}:"
+                    " beyond it may be better ones"
+                )
+    return said
+
+
 def _missing(facts: Mapping[str, Any], levels: Sequence[Level]) -> list[str]:
     """Say what was not shown: trials that are left, lost ones, levels without final runs."""
     said = []
@@ -162,6 +189,9 @@ def _missing(facts: Mapping[str, Any], levels: Sequence[Level]) -> list[str]:
         lost = [record for record in level.finals.values() if record.status == "diverged"]
         if lost:
             said.append(f"{level.name}: {len(lost)} of {len(level.finals)} final runs diverged")
+        lacking = facts["study"]["design"]["finals"] - len(level.finals)
+        if level.finals and lacking > 0 and facts["status"] == "finished":
+            said.append(f"{level.name}: {lacking} final runs are missing or damaged")
         if not level.finals and facts["study"]["design"]["finals"]:
             said.append(f"{level.name}: no final runs, so nothing is said of its test accuracy")
     return said

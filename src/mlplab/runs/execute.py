@@ -50,7 +50,9 @@ def run(recipe: Recipe, options: Options, watcher: Watcher | None = None) -> Run
     shared = devices.choose(options.devices)
     keep_compiled(watcher.on_note)
     _release()
-    experiment = prepare(recipe, options.data_dir, options.trust, watcher.on_note)
+    experiment = prepare(
+        recipe, options.data_dir, options.trust, watcher.on_note, runs_dir=options.runs_dir
+    )
     _trained.add(experiment.model)
     folder = store.create(options.runs_dir, options.name or default_name(options, recipe))
     with lock.writing(folder):

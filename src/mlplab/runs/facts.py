@@ -77,6 +77,7 @@ def first_record(experiment: Experiment, options: Options, name: str) -> Record:
         started=now(),
         options={key: getattr(options, key) for key in KEPT},
         model_summary=saving.summary(model),
+        sources=experiment.sources,
     )
 
 

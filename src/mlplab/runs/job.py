@@ -22,7 +22,7 @@ from mlplab.runs.facts import Options, first_record, now
 from mlplab.runs.prepare import Experiment
 from mlplab.runs.publish import publish
 from mlplab.runs.record import ENDED, Population, Record, Seconds, Status
-from mlplab.training import callbacks, tensorboard
+from mlplab.training import callbacks, fields, tensorboard
 from mlplab.training.augment import Augmentation
 from mlplab.training.checkpoint import Keeper
 from mlplab.training.diagnostics import Probe
@@ -143,10 +143,13 @@ class Job:
             seed=recipe.seed,
             class_weights=weights,
             augment=Augmentation(recipe.augment, recipe.seed),
+            resizing=recipe.training.resizing,
+            teacher=experiment.teacher,
             callbacks=self.callbacks,
             watcher=_Journal(self),
             should_stop=should_stop,
             on_divergence=recipe.training.on_divergence,
+            look=fields.locality,
             keeper=keeper,
             resumed=self.resumed,
         )
@@ -195,6 +198,8 @@ class Job:
                 self._splits_to_open(status),
                 experiment.recipe.evaluation,
             )
+            if whole:
+                record.learnt = judge.learnt(model, experiment.splits, experiment.selects_on_test)
         record.ledger = store.ledger(self.options.runs_dir, record.data_id)
         if whole:
             judge.draw(
@@ -205,6 +210,7 @@ class Job:
                 experiment.splits,
                 predictions,
                 record.class_names,
+                record.learnt,
             )
             self._tensorboard(predictions, status)
         reason = None

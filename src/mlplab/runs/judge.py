@@ -14,7 +14,7 @@ from mlplab.data import Splits
 from mlplab.models.filters import first_filters
 from mlplab.runs import store
 from mlplab.statistics import confusion
-from mlplab.training import evaluate
+from mlplab.training import evaluate, fields, sensitivity
 
 Predictions = dict[str, NDArray[np.float32]]
 
@@ -62,6 +62,26 @@ def judge(
     return metrics, predictions
 
 
+def learnt(model: keras.Model, splits: Splits, closed: bool) -> dict[str, Any]:
+    """Return what a network has learnt, as its record has it.
+
+    Args:
+        model: raw uint8 images to probabilities.
+        splits: the data.
+        closed: whether validation is the test split, which is not looked at for this.
+    """
+    name = "train" if closed else "validation"
+    split = getattr(splits, name)
+    chosen = sample(len(split), sensitivity.IMAGES)
+    found = sensitivity.sensitivity(model, split.images[chosen], split.labels[chosen])
+    result: dict[str, Any] = {"sensitivity": {"split": name, **found}}
+    seen = fields.of_model(model)
+    if seen is not None:
+        units, empty = len(seen.spread), int(np.isnan(np.asarray(seen.spread)).sum())
+        result["fields"] = {"units": units, "empty": empty, **fields.locality(model)}
+    return result
+
+
 def draw(
     folder: Path,
     model: keras.Model,
@@ -70,6 +90,7 @@ def draw(
     splits: Splits,
     predictions: Predictions,
     class_names: Sequence[str],
+    known: dict[str, Any],
 ) -> None:
     """Write the run's figures: those of the last split that was measured, test if it was."""
     target = folder / "figures"
@@ -84,7 +105,14 @@ def draw(
         figures.save(figures.curves(history, best_epoch or None), target / "curves.png")
     filters = first_filters(model)
     if filters is not None:
-        figures.save(figures.weights(*filters), target / "weights.png")
+        kernel, shape = np.asarray(filters[0]), filters[1]
+        figures.save(figures.weights(kernel, shape), target / "weights.png")
+        seen = fields.fields(filters[0], shape)
+        history = {key: [row.get(key) for row in rows] for key in ("local_share", "field_spread")}
+        maps = figures.receptive_fields(np.asarray(seen.energy), np.asarray(seen.spread), history)
+        figures.save(maps, target / "receptive_fields.png")
+    if "sensitivity" in known:
+        figures.save(figures.sensitivity(known["sensitivity"]), target / "sensitivity.png")
     if not predictions:
         return
     name = next(s for s in ("test", "validation", "train") if s in predictions)

@@ -90,7 +90,9 @@ def _prepared(completed: Sequence[Recipe], options: Options, watcher: Watcher) -
     experiments: list[Experiment] = []
     for recipe in completed:
         dataset = experiments[0].dataset if experiments else None
-        experiment = prepare(recipe, options.data_dir, options.trust, watcher.on_note, dataset)
+        experiment = prepare(
+            recipe, options.data_dir, options.trust, watcher.on_note, dataset, options.runs_dir
+        )
         experiment.forget_splits()
         experiments.append(experiment)
     return experiments
@@ -139,6 +141,16 @@ def _check(completed: Sequence[Recipe], trust: bool) -> None:
     """Refuse members that one program cannot train as each of them would be trained alone."""
     if not completed:
         raise RecipeError("a population needs members: give at least one recipe")
+    if completed[0].teacher is not None:
+        raise RecipeError(
+            "[teacher]: the members of a population have different training images, whose answers"
+            " one program cannot share; train them one by one, without --population"
+        )
+    if completed[0].training.resizing:
+        raise RecipeError(
+            "training.resizing is not for populations: leave it out, or train one by one, without"
+            " --population"
+        )
     first = _form(completed[0])
     for recipe in completed[1:]:
         changed = recipes.differences(first, _form(recipe))

@@ -17,12 +17,15 @@ from mlplab.config import Recipe
 from mlplab.data import Dataset, Splits
 from mlplab.data.statistics import channel_statistics
 from mlplab.errors import RecipeError
-from mlplab.families import CustomModel, FlatNetwork
-from mlplab.models import whitening
+from mlplab.families import CustomModel, FlatNetwork, StructuredInit
+from mlplab.models import structured_init, whitening
 from mlplab.models.inputs import scaling_layer
 from mlplab.optim import optimizers, schedules
-from mlplab.runs import budget
-from mlplab.training import augment, callbacks, evaluate, losses
+from mlplab.runs import budget, sources
+from mlplab.runs.record import Source
+from mlplab.runs.split import split
+from mlplab.training import augment, callbacks, distillation, evaluate, losses, resizing
+from mlplab.training.teacher import Teacher
 
 
 def complete(recipe: Recipe, trust: bool = False) -> Recipe:
@@ -43,7 +46,12 @@ def complete(recipe: Recipe, trust: bool = False) -> Recipe:
     listening = {
         key: callbacks.complete(key, named, trust) for key, named in recipe.callbacks.items()
     }
-    losses.build(recipe.loss, recipe.augment.mixes)
+    losses.build(recipe.loss, recipe.augment.mixes, recipe.teacher)
+    if recipe.teacher is not None and recipe.teacher.views and recipe.augment.mixes:
+        raise RecipeError(
+            "teacher.views: images that are mixed with those of their batch cannot be answered"
+            " beforehand; set teacher.views to 0, or augment.mixup and augment.cutmix"
+        )
     if isinstance(recipe.model, CustomModel) and recipe.training.precision != "float32":
         raise RecipeError(
             f"training.precision = '{recipe.training.precision}' is for mlplab's own networks; one"
@@ -73,6 +81,8 @@ class Experiment:
         loss: what it minimises.
         class_weights: float32 [classes], or ``None``.
         seconds: from the loaded data to the compiled network, a whitening included.
+        teacher: whose answers are learnt from, or ``None``.
+        sources: runs that it starts from.
     """
 
     recipe: Recipe
@@ -81,6 +91,8 @@ class Experiment:
     loss: keras.losses.Loss
     class_weights: NDArray[np.float32] | None
     seconds: float
+    teacher: Teacher | None
+    sources: list[Source]
 
     @cached_property
     def splits(self) -> Splits:
@@ -107,6 +119,7 @@ def prepare(
     trust: bool,
     warn: Callable[[str], None],
     dataset: Dataset | None = None,
+    runs_dir: Path = Path("runs"),
 ) -> Experiment:
     """Load the data and make the network, every random choice decided by the recipe's seed.
 
@@ -119,6 +132,7 @@ def prepare(
         trust: whether code of the user's own may be loaded.
         warn: hears of files that cannot be read.
         dataset: the recipe's, where it was loaded before.
+        runs_dir: where the runs are that the recipe names.
 
     Raises:
         RecipeError: if the recipe does not make a network that fits the data.
@@ -138,22 +152,26 @@ def prepare(
     keras.utils.set_random_seed(recipe.seed)
     train, classes = splits.train, len(dataset.class_names)
     augment.check(recipe.augment, train.images.shape[1:])
+    resizing.check(recipe, train.images.shape[1:])
     evaluate.check(recipe.evaluation, train.images.shape[1:])
     standard = recipe.data.scaling == "standard"
     moments = channel_statistics(train.images) if standard else (None, None)
-    scaling = scaling_layer(recipe.data.scaling, *moments)
+    opened = sources.open_all(recipe, runs_dir, dataset, splits, trust, warn)
     model = models.build(
         recipe.model,
         train.images.shape[1:],
         classes,
-        scaling,
+        scaling_layer(recipe.data.scaling, *moments),
         recipe.seed,
         trust,
         recipe.training.precision,
     )
     if isinstance(recipe.model, FlatNetwork) and recipe.model.whitening is not None:
         whitening.fit(model, train.images, recipe.model)
-    loss = losses.build(recipe.loss, recipe.augment.mixes)
+    if isinstance(recipe.model, StructuredInit):
+        started = [network for network, source in opened if source.role == "init_from"]
+        structured_init.write_out(model, started[0] if started else None, recipe.model, recipe.seed)
+    loss = losses.build(recipe.loss, recipe.augment.mixes, recipe.teacher)
     rate = None
     if recipe.schedule is not None:
         peak = recipe.optimizer.params["learning_rate"]
@@ -166,18 +184,22 @@ def prepare(
         precision=recipe.training.precision,
         average=recipe.average,
     )
-    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+    accuracy = "accuracy" if recipe.teacher is None else distillation.accuracy()
+    model.compile(optimizer=optimizer, loss=loss, metrics=[accuracy])
     weights = _class_weights(recipe, train.labels, classes)
     seconds = time.perf_counter() - begun
-    experiment = Experiment(recipe, dataset, model, loss, weights, seconds)
+    experiment = Experiment(
+        recipe,
+        dataset,
+        model,
+        loss,
+        weights,
+        seconds,
+        sources.teacher(recipe, opened),
+        [source for _, source in opened],
+    )
     vars(experiment)["splits"] = splits  # what would be computed anew
     return experiment
-
-
-def split(dataset: Dataset, recipe: Recipe) -> Splits:
-    """Split a data set as a recipe and its seed say."""
-    settings = recipe.data
-    return data.split(dataset, settings.validation, recipe.seed, settings.share)
 
 
 def _class_weights(

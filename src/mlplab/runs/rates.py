@@ -20,13 +20,13 @@ def find(
     trust: bool,
     note: Callable[[str], None],
 ) -> RangeTest:
-    """Raise the learning rate of a recipe from ``low`` to ``high``; its schedule is left out.
+    """Raise the learning rate of a recipe from ``low`` to ``high``, without schedule and teachers.
 
     Raises:
         UserError: for what the user can mend.
     """
     keep_compiled(note)
-    plain = recipe.model_copy(update={"schedule": None, "callbacks": {}})
+    plain = recipe.model_copy(update={"schedule": None, "callbacks": {}, "teacher": None})
     experiment = prepare(plain, data_dir, trust, note)
     return range_test(
         experiment.model,

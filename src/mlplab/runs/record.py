@@ -49,6 +49,37 @@ class Population(BaseModel):
     mode: Literal["map", "vmap"]
 
 
+class Source(BaseModel):
+    """A run that another run started from.
+
+    Attributes:
+        role: ``teacher``, or the key of the recipe that names it.
+        network: the name of its family.
+        digest: SHA-256 of its network's file.
+        seconds: that its training took.
+        accuracy: by split.
+        validation_seen: images of the other run's validation split that it was trained on.
+        sources: what it started from itself.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    role: str
+    run: str
+    recipe: str
+    config_id: str
+    seed: int
+    network: str
+    digest: str
+    data_id: str
+    parameters: int
+    flops_per_example: int
+    seconds: float
+    accuracy: dict[str, float]
+    selected_on: str
+    validation_seen: int
+    sources: list["Source"] = []
+
+
 class Record(BaseModel):
     """What a run is and what it reached.
 
@@ -66,6 +97,9 @@ class Record(BaseModel):
         test_openings: how often this run looked at the test split.
         ledger: openings of this test set, and configurations that opened it, in the runs folder.
         diagnostics: by layer, gradient norm, ratio of update to weight and share of dead units.
+        learnt: what the network has learnt: ``sensitivity`` (accuracy on moved and noisy images of
+            the split that it names), and ``fields`` of its first layer, if that is dense: how many
+            ``units``, how many ``empty``, ``local_share`` and ``field_spread`` of the others.
         files: SHA-256 of each file of the run, by its path in the folder.
         reason: why the run failed or diverged.
         rewinds: epochs that were begun anew with half the learning rate because they diverged:
@@ -73,6 +107,7 @@ class Record(BaseModel):
         resumed: how often the run was taken up again after an interruption.
         options: what it was given beside its recipe, for taking it up again.
         population: how it was trained together with others, or ``None`` for a run alone.
+        sources: runs that it started from: teachers, or where its initial weights are from.
     """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -102,6 +137,7 @@ class Record(BaseModel):
     resumed: int = 0
     options: dict[str, Any] = {}
     population: Population | None = None
+    sources: list[Source] = []
     seconds: Seconds = Seconds()
     peak_memory_bytes: int = 0
     device: dict[str, Any] = {}
@@ -111,6 +147,7 @@ class Record(BaseModel):
     started: str = ""
     ended: str = ""
     diagnostics: dict[str, Any] = {}
+    learnt: dict[str, Any] = {}
     findings: list[dict[str, Any]] = []
     model_summary: str = ""
     files: dict[str, str] = {}

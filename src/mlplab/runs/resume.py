@@ -53,8 +53,11 @@ def resume(run: Run, options: Options, watcher: Watcher | None = None) -> Run:
         _check_versions(saved["run"]["versions"] if saved else record.versions, run.name)
         shared = devices.choose(options.devices)
         keep_compiled(watcher.on_note)
-        experiment = prepare(recipe, options.data_dir, options.trust, watcher.on_note)
+        experiment = prepare(
+            recipe, options.data_dir, options.trust, watcher.on_note, runs_dir=options.runs_dir
+        )
         _check_data(experiment, record)
+        _check_sources(experiment, record)
         _compare_devices(record, len(shared), watcher)
         job = Job(experiment, options, watcher, run.folder, begun, record=record)
         job.go_back(saved)
@@ -153,6 +156,15 @@ def _check_data(experiment: Experiment, record: Record) -> None:
             f"the data set {record.data} found here is not the one that {record.name} was begun"
             " with (another content); point --data-dir at that one"
         )
+
+
+def _check_sources(experiment: Experiment, record: Record) -> None:
+    for now, then in zip(experiment.sources, record.sources, strict=True):
+        if now.digest != then.digest:
+            raise RunError(
+                f"the run {then.run} that {record.name} was begun with has another network now; put"
+                " that one back, or train anew"
+            )
 
 
 def _compare_devices(record: Record, count: int, watcher: Watcher) -> None:

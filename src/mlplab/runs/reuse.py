@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from mlplab import data, files
+from mlplab import data, figures, files
 from mlplab.data.images import read_image
 from mlplab.errors import DataError, RunError
 from mlplab.runs import judge, lock, store
-from mlplab.runs.prepare import split as split_as
 from mlplab.runs.publish import publish_again
 from mlplab.runs.record import Record
 from mlplab.runs.run import Run
+from mlplab.runs.split import split as split_as
 from mlplab.training import evaluate as evaluation
+from mlplab.training.saliency import saliency
 
 
 def evaluate(
@@ -101,19 +102,33 @@ class Prediction:
         classes: names, the most probable first.
         probabilities: of these classes.
         error: why the file could not be read; then there are no classes.
+        explained: the file of the picture that shows which pixels the answer rests on.
     """
 
     path: str
     classes: tuple[str, ...] = ()
     probabilities: tuple[float, ...] = ()
     error: str | None = None
+    explained: str | None = None
 
 
-def predict(run: Run, paths: Sequence[Path], trust: bool = False) -> list[Prediction]:
+def predict(
+    run: Run, paths: Sequence[Path], trust: bool = False, explain: Path | None = None
+) -> list[Prediction]:
     """Classify image files of any size and format that Pillow reads.
 
     Pictures are fitted to the network's input as those of a ``folder`` data set are. A file that
     cannot be read gets an ``error`` and does not keep the others from being classified.
+
+    Args:
+        run: that was trained.
+        paths: of the pictures.
+        trust: whether code of the user's own may be loaded.
+        explain: a folder for pictures of what each answer rests on.
+
+    Raises:
+        RunError: if the run has no network, or one that cannot be explained.
+        StorageError: if the folder cannot be written.
     """
     record = run.record
     _check_own(run, record, "model.keras")
@@ -128,11 +143,21 @@ def predict(run: Run, paths: Sequence[Path], trust: bool = False) -> list[Predic
             continue
         probabilities = evaluation.probabilities(model, image[None])[0]
         order = np.argsort(-probabilities, kind="stable")
+        classes = tuple(record.class_names[i] for i in order)
+        explained = None
+        if explain is not None:
+            said = f"{classes[0]}, {100 * probabilities[order[0]]:.0f} %"
+            figure = figures.saliency(image, saliency(model, image), said)
+            explained = explain / f"{len(results) + 1:03d}-{path.stem}.png"
+            with files.storage(str(explain)):
+                explain.mkdir(parents=True, exist_ok=True)
+                figures.save(figure, explained)
         results.append(
             Prediction(
                 str(path),
-                tuple(record.class_names[i] for i in order),
+                classes,
                 tuple(float(probabilities[i]) for i in order),
+                explained=str(explained) if explained else None,
             )
         )
     return results

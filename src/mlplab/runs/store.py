@@ -205,6 +205,11 @@ def find(runs_dir: Path, query: str, unfinished: bool = False) -> Path:
         return Path(query)
     if NAME.fullmatch(query) and (runs_dir / query / "record.json").is_file():
         return runs_dir / query
+    if NAME.fullmatch(query) and is_study(runs_dir / query):
+        raise RunError(
+            f"{query} is a study, not a run: `mlplab report` and `mlplab compare` take it, and the"
+            " command that began it goes on with it"
+        )
     known = folders(runs_dir)
     if not known:
         raise RunError(f"there are no runs in {runs_dir}; train one, or name its place: --runs-dir")
@@ -228,17 +233,17 @@ def is_study(folder: Path) -> bool:
     return (folder / STUDY).is_file()
 
 
-def _home(runs_dir: Path) -> Path:
+def home(runs_dir: Path) -> Path:
     """Return the runs folder that a study's runs belong to: there lies their ledger."""
     return runs_dir.parents[1] if is_study(runs_dir.parent) else runs_dir
 
 
 def open_test(runs_dir: Path, record: Record, openings: int = 1) -> dict[str, int]:
     """Enter openings of the test split in the ledger of the runs folder and return its count."""
-    home = _home(runs_dir.absolute())
-    path = home / LEDGER
+    place = home(runs_dir.absolute())
+    path = place / LEDGER
     try:
-        with files.storage(str(path)), FileLock(home / ".ledger.lock", timeout=30):
+        with files.storage(str(path)), FileLock(place / ".ledger.lock", timeout=30):
             row = {
                 "data_id": record.data_id,
                 "config_id": record.config_id,
@@ -255,7 +260,7 @@ def ledger(runs_dir: Path, data_id: str) -> dict[str, int]:
     """Return how often a data set's test split was opened, and by how many configurations."""
     rows = [
         row
-        for row in files.read_lines(_home(runs_dir.absolute()) / LEDGER)
+        for row in files.read_lines(home(runs_dir.absolute()) / LEDGER)
         if row.get("data_id") == data_id
     ]
     return {

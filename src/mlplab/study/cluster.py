@@ -83,8 +83,6 @@ def cluster(
             "include_dashboard": False,
             "_node_ip_address": "127.0.0.1",
         }
-    elif address != "auto":
-        _knock(address)
     try:
         with warnings.catch_warnings():
             # JAX, loaded here, warns of the processes that Ray starts; these do not go on with it.
@@ -107,8 +105,11 @@ def cluster(
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
+def knock(address: str | None) -> None:
     """Raise a :class:`UserError` if nobody listens at an address, or Ray could not use it."""
+    if address in (None, "auto"):
+        return
+    assert address is not None
     host, _, port = address.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise UserError(

@@ -1,12 +1,14 @@
 """A study from its begin, or from where it was stopped, to its end."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from mlplab import data, files, recipes
+from mlplab.config import Recipe
 from mlplab.errors import RecipeError, RunError
 from mlplab.families import CustomModel
 from mlplab.runs import budget, lock, store
@@ -82,7 +84,7 @@ def prepare(study: Study, settings: Settings) -> Ground:
     ids: set[str] = set()
     for level in study.names:
         for point in study.corners(level):
-            recipe = complete(study.recipe_of(level, point, 0), settings.trust)
+            recipe = _completed(study, level, point, settings.trust)
             if recipe.data.validation == "test":
                 raise RecipeError(
                     "a study chooses on validation, and this recipe validates on the test split:"
@@ -98,6 +100,13 @@ def prepare(study: Study, settings: Settings) -> Ground:
     return Ground(json.loads(json.dumps(base, default=str)), sorted(ids), most or budget.PROGRAM)
 
 
+def _completed(study: Study, level: str, point: dict[str, Any], trust: bool) -> Recipe:
+    try:
+        return complete(study.recipe_of(level, point, 0), trust)
+    except RecipeError as error:
+        raise RecipeError(f"level {level}: {error}") from None
+
+
 def begin(study: Study, folder: Path, ground: Ground) -> None:
     """Make the study's folder, or find it as it was left.
 
@@ -111,18 +120,31 @@ def begin(study: Study, folder: Path, ground: Ground) -> None:
     if path.exists():
         there = design.read(files.text(path, design.LARGEST), str(path))
         changed = recipes.differences(there.model_dump(), study.model_dump())
-        if changed:
+        if not _extends(study, there, changed):
             raise RunError(
                 f"{folder} holds another study: it differs in {', '.join(changed[:5])}. Give this"
                 " one a --name of its own, or remove that folder"
             )
+        if "design.trials" in changed and store.folders(folder / "finals"):
+            raise RunError(
+                f"the final runs of {folder.name} have opened the test split; trials after that"
+                " would be chosen with it in sight. Give the larger study a --name of its own"
+            )
         _check_ground(folder, ground)
+        files.write_text(path, study.to_toml())
         return
     if any(entry.name != ".lock" for entry in folder.iterdir()):
         raise RunError(f"{folder} is there and holds no study; give this one another --name")
     facts = {"base": ground.base, "data": ground.data}
     files.write_text(folder / GROUND, json.dumps(facts, indent=1) + "\n")
     files.write_text(path, study.to_toml())
+
+
+def _extends(study: Study, there: Study, changed: Sequence[str]) -> bool:
+    """Say whether a study differs from one that was begun by more trials or final runs alone."""
+    now, then = study.design, there.design
+    grown = now.trials >= then.trials and now.finals >= then.finals
+    return grown and set(changed) <= {"design.trials", "design.finals"}
 
 
 def _check_ground(folder: Path, ground: Ground) -> None:
@@ -231,7 +253,10 @@ class _Round(Listener):
         handle, value = self.trials[job.key].handle, row.get(f"val_{self.study.metric}")
         if not job.asks or value is None:
             return True
-        handle.report(value, int(row["epoch"]))
+        with warnings.catch_warnings():
+            # Taken up again, a trial tells its first epochs a second time, which Optuna ignores.
+            warnings.simplefilter("ignore", UserWarning)
+            handle.report(value, int(row["epoch"]))
         last = int(row["epoch"]) == job.recipes[0]["training"]["epochs"]
         if not last and handle.should_prune():
             self.pruned.add(job.key)

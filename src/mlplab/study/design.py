@@ -192,8 +192,7 @@ def check(tables: Tables) -> Study:
     try:
         study = Study.model_validate(tables)
         for level in study.names:
-            for point in study.corners(level):
-                study.recipe_of(level, point, study.design.seed)
+            _check_recipes(study, level)
             _check_images(study, level)
             _check_grid(study, level)
         if study.design.pruner != "none" and study.design.replicates > 1:
@@ -218,6 +217,14 @@ def check(tables: Tables) -> Study:
 
 def _known(loc: tuple[Any, ...]) -> list[str]:
     return list((Design if loc[0] == "design" else Study).model_fields)
+
+
+def _check_recipes(study: Study, level: str) -> None:
+    try:
+        for point in study.corners(level):
+            study.recipe_of(level, point, study.design.seed)
+    except RecipeError as error:
+        raise RecipeError(f"level {level}: {error}" if study.levels else str(error)) from None
 
 
 def _check_grid(study: Study, level: str) -> None:

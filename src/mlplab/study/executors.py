@@ -42,6 +42,18 @@ def opened(
             yield local
 
 
+def check(engine: Literal["local", "ray"], address: str | None) -> None:
+    """Refuse a cluster that is not there, before anything is written.
+
+    Raises:
+        UserError: if Ray is not installed, or nobody listens at the address.
+    """
+    if engine == "ray":
+        from mlplab.study.cluster import knock  # Ray is an extra
+
+        knock(address)
+
+
 def fitting(needed: int) -> int:
     """Return how many runs this machine carries at once: one a core, if the memory is enough."""
     affinity = hasattr(os, "sched_getaffinity")

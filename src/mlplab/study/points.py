@@ -1,7 +1,6 @@
 """Where a level is tried: points of its spaces, all known beforehand."""
 
 import itertools
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,10 +24,11 @@ def points(study: Study, level: str) -> list[Point]:
     design = study.design
     if design.kind == "grid":
         return _grid(spaces)
-    # Each level has a sequence of its own, so that no two share their luck.
-    random = np.random.default_rng([design.seed, zlib.crc32(level.encode())])
     if not spaces:
-        return [{} for _ in range(design.trials)]
+        return [{}]  # trained again it would give the same
+    # One sequence for all: where levels search the same, they are tried at the same points, so that
+    # none is better for having drawn the better learning rate.
+    random = np.random.default_rng(design.seed)
     if design.kind == "random":
         shares = random.random((design.trials, len(spaces)))
     else:

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mlplab.errors import RecipeError
 
 Tables = dict[str, Any]
 
@@ -61,7 +63,11 @@ def searched(tables: Tables, path: tuple[str, ...] = ()) -> dict[str, Space]:
     """Return what is searched, by ``table.key``."""
     found: dict[str, Space] = {}
     for key, value in tables.items():
-        space = space_of(value)
+        try:
+            space = space_of(value)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise RecipeError(f"{'.'.join((*path, key))}: {message}") from None
         if space is not None:
             found[".".join((*path, key))] = space
         elif isinstance(value, dict):

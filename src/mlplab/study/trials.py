@@ -93,7 +93,9 @@ class Trials:
     def total(self, level: str) -> int:
         """Return how many trials a level has when the study has ended."""
         design = self.study.design
-        return len(self._points[level]) if design.kind == "grid" else design.trials
+        if design.kind == "bayesian" and self.study.spaces(level):
+            return design.trials
+        return len(self._points[level])
 
     def rounds(self) -> list[range]:
         """Return the trials' numbers by round: those of one may be run at the same time."""
@@ -123,8 +125,9 @@ class Trials:
             if number >= len(known) and self.study.design.kind != "bayesian":
                 fixed = self._points[level][number]
                 study.enqueue_trial({key: _encoded(spaces[key], fixed[key]) for key in fixed})
-            # Of the search, the level and the number: the same whoever asks, and whenever.
-            seed = [self.study.design.seed, zlib.crc32(level.encode()), number]
+            # Of the search and the number: the same whoever asks, and whenever; and for all levels,
+            # so that those that search the same begin at the same points.
+            seed = [self.study.design.seed, number]
             study.sampler = optuna.samplers.TPESampler(
                 seed=zlib.crc32(json.dumps(seed).encode()), constant_liar=True
             )

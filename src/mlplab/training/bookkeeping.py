@@ -135,7 +135,7 @@ class Bookkeeping:
         if self.result.ending == "interrupted":
             self.over = True
             return
-        self.logs |= self._validate() | {"learning_rate": self.rate}
+        self.logs |= self._validate() | {"learning_rate": self.rate} | self.plan.look(self.model)
         if not all(map(math.isfinite, self.logs.values())):
             self.result.ending = "diverged"
             if self._rewind():

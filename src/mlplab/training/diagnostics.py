@@ -33,12 +33,14 @@ class LayerStatistics:
             1e-3 is healthy; 0 while gradients are being accumulated; None where all are zero.
         dead_share: share of its ReLU units (of a convolution, channels) that no image of the probe
             activates, dropout switched off; None for other layers.
+        zero_share: share of its kernel's weights that are exactly 0; None without a kernel.
     """
 
     layer: str
     gradient_norm: float | None
     update_ratio: float | None
     dead_share: float | None
+    zero_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,10 @@ class Probe:
         state = [[variable.value for variable in group] for group in self._variables()]
         gradients, numbers = self._measure(state, self._batch)
         numbers = jax.device_get(numbers)
-        norms, ratios, dead = numbers["gradient"], numbers["ratio"], numbers["dead"]
+        kinds = [numbers[key] for key in ("gradient", "ratio", "dead", "zero")]
+        norms, _, dead, _ = kinds
         layers = tuple(
-            LayerStatistics(name, *(_finite(values.get(name)) for values in (norms, ratios, dead)))
+            LayerStatistics(name, *(_finite(values.get(name)) for values in kinds))
             for name in self._trained
             if name in norms or name in dead
         )
@@ -144,6 +147,11 @@ class Probe:
             "gradient": norms,
             "ratio": ratios,
             "dead": self._dead_shares(trainable, non_trainable, batch[0]),
+            "zero": {
+                name: _zero_share([trainable[i] for i in kernels])
+                for name, places in self._trained.items()
+                if (kernels := [i for i in places if trainable[i].ndim > 1])
+            },
         }
 
     def _updates(self, state: Any, gradients: Any, weights: Any) -> list[jax.Array]:
@@ -195,6 +203,11 @@ def _norm(arrays: Iterable[jax.Array]) -> jax.Array:
 def _squares(arrays: Iterable[jax.Array]) -> Iterator[jax.Array]:
     for array in arrays:
         yield jnp.sum(jnp.square(array.astype(jnp.float32)))
+
+
+def _zero_share(arrays: Sequence[jax.Array]) -> jax.Array:
+    zeros = sum(((array == 0).sum() for array in arrays), start=jnp.zeros((), jnp.int32))
+    return zeros / sum(array.size for array in arrays)
 
 
 def _finite(value: Any) -> float | None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mlplab.training.bookkeeping import Bookkeeping, on_batches
 from mlplab.training.devices import Sharding
 from mlplab.training.plan import Ending, Fit, Plan, Row, Silent, Watcher
+from mlplab.training.resizing import square_of
 from mlplab.training.steps import State, Stepper, batches, own, put_state, take_state
 
 __all__ = ["Ending", "Fit", "Plan", "Row", "Silent", "Watcher", "fit"]
@@ -50,7 +51,10 @@ def fit(model: keras.Model, plan: Plan) -> Fit:
     if sharding is not None:
         _note_undivided(plan, sharding)
         plan = placed(plan, sharding)
-    trainer = Stepper(model, "train", plan.class_weights, plan.augment, sharding)
+    if plan.teacher is not None:
+        note = plan.watcher.on_note
+        plan.teacher.prepare(plan.train, plan.augment, plan.should_stop, note)
+    trainer = Stepper(model, "train", plan.class_weights, plan.augment, sharding, plan.teacher)
     tester = Stepper(model, "test", sharding=sharding)
     steps = Steps(model, plan, trainer)
     books = Bookkeeping(model, plan, tester)
@@ -114,7 +118,9 @@ class Steps:
         parts = batches(order(self.plan, epoch), self.plan.batch_size)
         total, begun = sum(map(len, parts)), time.perf_counter()
         compiled = self.trainer.compile_seconds
-        self.told = own(self.model, self.plan.augment, self.plan.class_weights)
+        plan = self.plan
+        self.square = square_of(plan.resizing, epoch)
+        self.told = own(self.model, plan.augment, plan.class_weights, plan.teacher)
         state = take_state(self.model, "train")
         for part, start, stop in self._ranges(parts, done):
             if self.batch_by_batch:
@@ -150,7 +156,9 @@ class Steps:
     ) -> tuple[State, Row]:
         """Run a range of steps and wait for it."""
         begun, compiled = time.perf_counter(), self.trainer.compile_seconds
-        state, last = self.trainer.run(state, self.plan.train, part, start, stop, epoch, self.told)
+        state, last = self.trainer.run(
+            state, self.plan.train, part, start, stop, epoch, self.told, self.square
+        )
         logs = {key: float(value) for key, value in last.items()}
         seconds = time.perf_counter() - begun - (self.trainer.compile_seconds - compiled)
         self.pace.seconds = seconds / (stop - start)

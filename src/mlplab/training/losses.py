@@ -6,9 +6,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab.config import Loss
+from mlplab.config import Loss, Teacher
 from mlplab.errors import RecipeError
 from mlplab.optim import signatures
+from mlplab.training.distillation import Distillation
 
 LOSSES: dict[str, type[keras.losses.Loss]] = {
     "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
@@ -18,6 +19,7 @@ LOSSES: dict[str, type[keras.losses.Loss]] = {
     "mean_squared_error": keras.losses.MeanSquaredError,
     "categorical_hinge": keras.losses.CategoricalHinge,
 }
+CROSSENTROPY = ("sparse_categorical_crossentropy", "categorical_crossentropy")
 UNMIXED = ("categorical_hinge",)  # compares the right class with the best wrong one
 SMOOTHING = ("categorical_crossentropy", "categorical_focal_crossentropy")
 
@@ -33,19 +35,28 @@ def complete(settings: Loss) -> Loss:
     return settings.model_copy(update={"name": name})
 
 
-def build(settings: Loss, mixed: bool = False) -> keras.losses.Loss:
+def build(settings: Loss, mixed: bool = False, teacher: Teacher | None = None) -> keras.losses.Loss:
     """Return the Keras loss over probabilities.
 
     Args:
         settings: of the recipe.
         mixed: whether a label may be spread over two classes (mixup, cutmix).
+        teacher: of the recipe.
 
     Raises:
-        RecipeError: for an unknown loss, label smoothing where the loss has none, or mixed labels
-            where the loss knows of one class only.
+        RecipeError: for an unknown loss, label smoothing where the loss has none, mixed labels
+            where the loss knows of one class only, or a teacher beside another loss than
+            cross-entropy.
     """
     settings = complete(settings)
     loss = LOSSES[settings.name]
+    if teacher is not None:
+        if settings.name not in CROSSENTROPY:
+            raise RecipeError(
+                f"[teacher]: answers are learnt by cross-entropy, not by {settings.name}; leave"
+                " loss.name out"
+            )
+        return Distillation(teacher.temperature, teacher.weight, settings.label_smoothing)
     if mixed and settings.name in UNMIXED:
         raise RecipeError(
             f"augment.mixup and augment.cutmix mix labels, which {settings.name} cannot compare;"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mlplab.training.augment import Augmentation
 from mlplab.training.checkpoint import Keeper
 from mlplab.training.steps import Arrays
+from mlplab.training.teacher import Teacher
 
 Ending = Literal["epochs", "callback", "interrupted", "diverged"]
 Row = dict[str, float]
@@ -78,12 +79,16 @@ class Plan:
         shuffle: ``False`` keeps the split's own order in every epoch.
         class_weights: float32 [classes], the weight of an example in the loss by its class.
         augment: changes the batches of training, inside the compiled step.
+        resizing: stages of the first epochs at a lower resolution: how many, at which side of the
+            squares of pixels that are averaged.
+        teacher: answers what is shown; the model's loss wants these answers.
         callbacks: Keras callbacks.
         watcher: hears of progress.
         devices: two or more share each batch; otherwise JAX's default device has it.
         should_stop: asked several times a second; ``True`` ends training after that chunk.
         on_divergence: ``rewind`` begins an epoch whose loss is not finite anew with half the
             learning rate, three times at most.
+        look: measures the model after each epoch's validation, for further keys of its row.
         keeper: writes checkpoints.
         resumed: the ``training`` of a checkpoint, to go on from.
     """
@@ -96,10 +101,13 @@ class Plan:
     shuffle: bool = True
     class_weights: NDArray[np.float32] | None = None
     augment: Augmentation | None = None
+    resizing: Sequence[Sequence[int]] = ()
+    teacher: Teacher | None = None
     callbacks: Sequence[keras.callbacks.Callback] = ()
     watcher: Watcher = field(default_factory=Silent)
     devices: Sequence[jax.Device] = ()
     should_stop: Callable[[], bool] = lambda: False
     on_divergence: Literal["stop", "rewind"] = "stop"
+    look: Callable[[keras.Model], Row] = lambda model: {}
     keeper: Keeper | None = None
     resumed: dict[str, Any] | None = None

@@ -37,6 +37,11 @@ class RangeTest(NamedTuple):
     smoothed: NDArray[np.float64]
     suggestion: float | None
 
+    @property
+    def still_falling(self) -> bool:
+        """Whether the loss was lowest at the end, so that no rate was too high."""
+        return int(np.nanargmin(self.smoothed)) >= len(self.smoothed) - 2
+
 
 def range_test(
     model: keras.Model,

@@ -8,7 +8,7 @@ out for hundreds of steps. The state is donated: the optimizer writes in place.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,11 @@ from mlplab.training import constants
 from mlplab.training.augment import Augmentation
 from mlplab.training.compilation import compiled
 from mlplab.training.devices import Sharding
+from mlplab.training.resizing import resized
 from mlplab.training.update import in_one_pass
+
+if TYPE_CHECKING:  # which is made of what is here
+    from mlplab.training.teacher import Teacher
 
 State = tuple[list[jax.Array], ...]
 Logs = dict[str, jax.Array]
@@ -54,22 +58,26 @@ class Own(NamedTuple):
         constants: of the model, in the order of :mod:`mlplab.training.constants`.
         seed: uint32, of the augmentation.
         class_weights: float32 [classes], the weight of an example in the loss by its class.
+        teacher: its values.
     """
 
     constants: list[jax.Array]
     seed: jax.Array
     class_weights: jax.Array | None
+    teacher: Any = None
 
 
 def own(
     model: keras.Model,
     augment: Augmentation | None = None,
     class_weights: NDArray[np.float32] | None = None,
+    teacher: "Teacher | None" = None,
 ) -> Own:
     """Return what a run's program is told beside its state and its data."""
     seed = jnp.asarray(0 if augment is None else augment.seed, jnp.uint32)
     weights = None if class_weights is None else jnp.asarray(class_weights, jnp.float32)
-    return Own(constants.values(model), seed, weights)
+    told = None if teacher is None else teacher.values
+    return Own(constants.values(model), seed, weights, told)
 
 
 def variables(model: keras.Model, mode: Mode) -> list[list[Any]]:
@@ -115,6 +123,7 @@ class Stepper:
         class_weights: float32 [classes], the weight of an example in the loss by its class.
         augment: decides what the model is shown in place of a batch.
         sharding: of several devices, which then share each batch.
+        teacher: answers what the model is shown.
     """
 
     model: keras.Model
@@ -122,6 +131,7 @@ class Stepper:
     class_weights: NDArray[np.float32] | None = None
     augment: Augmentation | None = None
     sharding: Sharding | None = None
+    teacher: "Teacher | None" = None
     compile_seconds: float = 0.0
     _compiled: dict[tuple[int, ...], Callable[..., tuple[State, Logs]]] = field(
         default_factory=dict
@@ -136,6 +146,7 @@ class Stepper:
         stop: int,
         epoch: int = 0,
         told: Own | None = None,
+        square: int = 1,
     ) -> tuple[State, Logs]:
         """Run steps ``start`` to ``stop`` and return the new state and the last step's logs.
 
@@ -147,17 +158,19 @@ class Stepper:
             stop: the row after the last.
             epoch: from 0, for the augmentation.
             told: of another model of the same form, whose state this is.
+            square: side of the squares of pixels that the first dense layer sees the mean of.
         """
         if told is None:
-            told = own(self.model, self.augment, self.class_weights)
+            told = own(self.model, self.augment, self.class_weights, self.teacher)
         numbers = (jnp.int32(start), jnp.int32(stop), jnp.int32(epoch))
         arguments: tuple[Any, ...] = (state, data, told, jnp.asarray(order), *numbers)
         if self.sharding is not None:
             arguments = self.sharding.replicate(arguments)
         # The shapes decide the program; numbers are traced, so that any steps and epoch fit it.
-        key = (*data.x.shape, len(data), *order.shape)
+        key = (*data.x.shape, len(data), *order.shape, square)
         if key not in self._compiled:
-            self._compiled[key] = self._compile(arguments)
+            with resized(self.model, square):
+                self._compiled[key] = self._compile(arguments)
         return self._compiled[key](*arguments)
 
     def _compile(self, arguments: tuple[Any, ...]) -> Callable[..., tuple[State, Logs]]:
@@ -197,18 +210,22 @@ class Stepper:
     ) -> tuple[State, Logs]:
         step = self.model.train_step if self.mode == "train" else self.model.test_step
         augment = self.augment and replace(self.augment, seed=told.seed)
+        shown = epoch if self.teacher is None else self.teacher.epoch_shown(epoch)
         # Made before the loop, so that it is made once.
-        table = None if augment is None else augment.table(epoch, len(data))
+        table = None if augment is None else augment.table(shown, len(data))
 
         def one(index: jax.Array, state: State) -> tuple[Logs, State]:
             rows = order[index]
             places = rows if data.rows is None else data.rows[rows]
             batch = [a.at[places].get(mode="promise_in_bounds") for a in (data.x, data.y)]
             if augment is not None:
-                batch = list(augment(batch[0], batch[1], rows, epoch, table))
+                batch = list(augment(batch[0], batch[1], rows, shown, table))
             if told.class_weights is not None:
                 weights, y = told.class_weights, batch[1]
                 batch.append(weights[y] if y.ndim == 1 else y @ weights)
+            if self.teacher is not None:
+                answers = self.teacher.answers(told.teacher, batch[0], rows, epoch)
+                batch[1] = jnp.concatenate([batch[1], answers], axis=-1)
             if self.sharding is not None:
                 batch = self.sharding.share(batch)
             logs, state = step(state, tuple(batch))

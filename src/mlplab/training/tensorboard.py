@@ -39,8 +39,9 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
     Under Keras's names: ``epoch_<metric>`` for train and validation, ``epoch_learning_rate``, and
     ``<weight's path>/histogram``. Besides: ``<weight's path>/gradient`` (histogram),
     ``gradient_norm/<layer>``, ``update_ratio/<layer>`` and ``relu_dead_share/<layer>``, as
-    :class:`~mlplab.training.diagnostics.Statistics` defines them; a picture of sample images; the
-    recipe. The step is the epoch, counted from 0.
+    :class:`~mlplab.training.diagnostics.Statistics` defines them; ``zero_share/<layer>``, of
+    weights that are exactly 0; a picture of sample images; the recipe. The step is the epoch,
+    counted from 0.
 
     Args:
         folder: ``<run>/tensorboard``.
@@ -236,6 +237,7 @@ def _layer_scalars(statistics: Statistics) -> dict[str, float]:
         values[f"gradient_norm/{layer.layer}"] = layer.gradient_norm
         values[f"update_ratio/{layer.layer}"] = layer.update_ratio
         values[f"relu_dead_share/{layer.layer}"] = layer.dead_share
+        values[f"zero_share/{layer.layer}"] = layer.zero_share
     return {tag: value for tag, value in values.items() if value is not None}
 
 

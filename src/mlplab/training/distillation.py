@@ -1,0 +1,65 @@
+"""The loss of a network that learns from teachers: their answers beside the labels."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+
+EPSILON = 1e-7  # least probability whose logarithm is taken, as in Keras's own losses
+
+
+class Distillation(keras.losses.Loss):  # type: ignore[misc]
+    """The mean of what labels and teachers ask for (Hinton, Vinyals & Dean 2015).
+
+    ``(1 - weight) · crossentropy(labels, p) + weight · T² · KL(softmax(a/T) ‖ softmax(log(p)/T))``
+    for probabilities p, teachers' answers a (logarithms of probabilities) and a temperature T. T²
+    keeps the gradient's size the same for every temperature.
+
+    Labels without answers, as validation has them, give the cross-entropy alone.
+
+    Args:
+        temperature: T.
+        weight: of the teachers.
+        label_smoothing: of the labels.
+    """
+
+    def __init__(self, temperature: float, weight: float, label_smoothing: float = 0.0) -> None:
+        super().__init__(name="distillation")
+        self.temperature, self.weight = temperature, weight
+        self.label_smoothing = label_smoothing
+
+    def call(self, y_true: jax.Array, y_pred: jax.Array) -> jax.Array:
+        """Return the loss of each image, float32 [n].
+
+        Args:
+            y_true: one-hot labels [n, classes], or these and the answers, [n, 2 · classes].
+            y_pred: probabilities [n, classes].
+        """
+        classes = y_pred.shape[-1]
+        labels = y_true[:, :classes]
+        from_labels: jax.Array = keras.losses.categorical_crossentropy(
+            labels, y_pred, label_smoothing=self.label_smoothing
+        )
+        if y_true.shape[-1] == classes:
+            return from_labels
+        told = jax.nn.log_softmax(y_true[:, classes:] / self.temperature)
+        said = jax.nn.log_softmax(logarithms(y_pred) / self.temperature)
+        apart = (jnp.exp(told) * (told - said)).sum(axis=-1)
+        from_teachers: jax.Array = self.temperature**2 * apart
+        return (1 - self.weight) * from_labels + self.weight * from_teachers
+
+
+def logarithms(probabilities: jax.Array) -> jax.Array:
+    """Return logarithms that are finite."""
+    return jnp.log(jnp.clip(probabilities, EPSILON, 1.0))
+
+
+def accuracy() -> keras.metrics.Metric:
+    """Return the metric ``accuracy``, which compares with the labels, whatever teachers say."""
+
+    def right(y_true: jax.Array, y_pred: jax.Array) -> Any:
+        labels = y_true[:, : y_pred.shape[-1]]
+        return (labels.argmax(axis=-1) == y_pred.argmax(axis=-1)).astype(jnp.float32)
+
+    return keras.metrics.MeanMetricWrapper(right, name="accuracy")

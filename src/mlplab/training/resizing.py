@@ -1,0 +1,70 @@
+"""Progressive resizing: the first epochs at a lower resolution, for less work.
+
+A dense layer that is shown an image whose squares of pixels are averaged needs only the sums of its
+weights over these squares: a fourth of the work for squares of two pixels, with the weights of the
+whole resolution, which go on from there.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import keras
+
+from mlplab.config import Recipe
+from mlplab.errors import RecipeError
+from mlplab.families import FlatNetwork
+from mlplab.models.dense import Dense
+
+
+def check(recipe: Recipe, image_shape: tuple[int, ...]) -> None:
+    """Refuse resolutions that the recipe's network or images do not have.
+
+    Raises:
+        RecipeError: saying what to change.
+    """
+    stages = recipe.training.resizing
+    if not stages:
+        return
+    model = recipe.model
+    if not isinstance(model, FlatNetwork) or model.whitening is not None:
+        raise RecipeError(
+            "training.resizing is for dense networks on the flattened image without a whitening;"
+            " leave it out"
+        )
+    sides = [length // model.pool for length in image_shape[:2]]
+    for _, square in stages:
+        if any(side % square for side in sides):
+            raise RecipeError(
+                f"training.resizing: squares of {square} pixels do not tile images of"
+                f" {sides[0]}×{sides[1]}"
+            )
+
+
+def square_of(stages: Sequence[Sequence[int]], epoch: int) -> int:
+    """Return the side of the squares that an epoch, from 0, averages; 1 for the whole resolution.
+
+    Args:
+        stages: of the recipe: how many epochs, at which side.
+        epoch: from 0.
+    """
+    for epochs, square in stages:
+        if epoch < epochs:
+            return square
+        epoch -= epochs
+    return 1
+
+
+@contextmanager
+def resized(model: keras.Model, square: int) -> Iterator[None]:
+    """Let the first dense layer, while it is traced in the block, see averaged squares."""
+    if square == 1:
+        yield
+        return
+    flatten = model.get_layer("flatten")
+    after = model.layers[model.layers.index(flatten) + 1 :]
+    first = next(layer for layer in after if isinstance(layer, Dense))
+    first.coarse = (*flatten.input.shape[1:], square)
+    try:
+        yield
+    finally:
+        first.coarse = None

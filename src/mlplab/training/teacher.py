@@ -1,0 +1,118 @@
+"""Teachers: trained networks whose answers a network learns from."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from mlplab.training.augment import Augmentation
+from mlplab.training.distillation import logarithms
+from mlplab.training.steps import Arrays
+
+BATCH = 1000  # images that are answered at once, when answers are computed beforehand
+
+Values = Any
+"""What a compiled step is told of the teachers: their weights, or their answers."""
+
+
+class Teacher:
+    """Gives the mean of its networks' logits, to which logarithms of probabilities are equal.
+
+    (But for a number that is the same for all classes of an image, which no softmax sees.)
+
+    Args:
+        networks: that take raw uint8 images and give probabilities.
+        views: so many epochs of augmentation are answered once, before training, and shown again
+            and again in turns; 0 answers each view when it is shown.
+    """
+
+    def __init__(self, networks: Sequence[keras.Model], views: int) -> None:
+        self.networks = list(networks)
+        self.views = views
+        self.values: Values = [_weights(network) for network in self.networks]
+        self.seconds = 0.0
+
+    def epoch_shown(self, epoch: Any) -> Any:
+        """Return the epoch whose augmentation an epoch shows."""
+        return epoch % self.views if self.views else epoch
+
+    def answers(self, values: Values, images: jax.Array, rows: jax.Array, epoch: Any) -> jax.Array:
+        """Return logarithms of probabilities, float32 [batch, classes]; to be traced.
+
+        Args:
+            values: of a teacher like this one.
+            images: uint8 [batch, height, width, channels], as the student sees them.
+            rows: int32 [batch], their positions in their split.
+            epoch: from 0.
+        """
+        if self.views:
+            table: jax.Array = values[self.epoch_shown(epoch), rows]
+            return table
+        return self._live(values, images)
+
+    def _live(self, values: Values, images: jax.Array) -> jax.Array:
+        total: jax.Array = jnp.zeros(())
+        for network, (trainable, other) in zip(self.networks, values, strict=True):
+            outputs, _ = network.stateless_call(trainable, other, images, training=False)
+            total = total + logarithms(outputs)
+        return total / len(self.networks)
+
+    def prepare(
+        self,
+        data: Arrays,
+        augment: Augmentation | None,
+        should_stop: Callable[[], bool],
+        note: Callable[[str], None],
+    ) -> None:
+        """Answer the views, where that is to be done beforehand.
+
+        Args:
+            data: the training split.
+            augment: of the training.
+            should_stop: asked between batches.
+            note: told what takes the time.
+
+        Raises:
+            KeyboardInterrupt: if it was asked to stop.
+        """
+        if not self.views:
+            return
+        begun, count = time.perf_counter(), len(data)
+        note(f"the teacher answers {self.views} views of {count:,} images")
+        rows = np.arange(count, dtype=np.int32)
+        answer = jax.jit(self._view, static_argnames=("augment",))
+        found = []
+        for epoch in range(self.views):
+            parts = []
+            for start in range(0, count, BATCH):
+                if should_stop():
+                    raise KeyboardInterrupt
+                chosen = rows[start : start + BATCH]
+                parts.append(answer(self.values, data, chosen, jnp.int32(epoch), augment=augment))
+            found.append(jnp.concatenate(parts))
+        self.values = jnp.stack(found).block_until_ready()
+        self.seconds = time.perf_counter() - begun
+
+    def _view(
+        self,
+        values: Values,
+        data: Arrays,
+        rows: jax.Array,
+        epoch: jax.Array,
+        augment: Augmentation | None,
+    ) -> jax.Array:
+        places = rows if data.rows is None else data.rows[rows]
+        images, labels = data.x[places], data.y[places]
+        if augment is not None:
+            images, _ = augment(images, labels, rows, epoch)
+        return self._live(values, images)
+
+
+def _weights(network: keras.Model) -> tuple[list[jax.Array], list[jax.Array]]:
+    groups = (network.trainable_variables, network.non_trainable_variables)
+    trainable, other = ([variable.value for variable in group] for group in groups)
+    return trainable, other
