@@ -38,6 +38,17 @@ def test_components_are_uncorrelated_and_of_like_variance(pool):
     np.testing.assert_allclose(np.cov(seen.T), np.eye(12), atol=0.02)
 
 
+def test_zca_whitens_pixels_and_keeps_them_in_their_places():
+    model = build(whitening=72, whitening_form="zca", whitening_epsilon=1e-3)
+    settings = MLP(whitening=72, whitening_form="zca", whitening_epsilon=1e-3)
+    whitening.fit(model, images(), settings)
+    kernel = np.asarray(model.get_layer("whitening").kernel)
+    np.testing.assert_allclose(kernel, kernel.T, atol=1e-4)
+    assert (np.argmax(kernel, axis=0) == np.arange(72)).mean() > 0.9
+    seen = np.cov(components(model, images()).T)
+    assert abs(seen - np.diag(np.diag(seen))).max() < 0.2
+
+
 def test_epsilon_keeps_small_components_small():
     model = build(whitening=72)
     whitening.fit(model, images(), MLP(whitening=72))

@@ -1,0 +1,324 @@
+"""The best MLPs: train them all, and the table of their records.
+
+    python -m benchmarks.mlps train cpu          # two cores: a final run takes 10 minutes at most
+    python -m benchmarks.mlps train gpu          # one large GPU
+    python -m benchmarks.mlps table              # docs/results/mlps.md, from the records
+
+What has ended is not trained again, and what was interrupted is gone on with, so that a command may
+be stopped at any time: ``--seconds 560`` stops by itself, and the same command goes on. Records,
+curves and recipes are copied into docs/results/mlps/, from where ``table`` makes the page.
+"""
+
+import argparse
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mlplab import recipes
+from mlplab.config import Recipe
+from mlplab.report import comparison, verdicts
+from mlplab.report.sides import side
+from mlplab.runs import store
+from mlplab.runs.record import Record
+
+ROOT = Path(__file__).parents[1]
+COPIES = ROOT / "docs" / "results" / "mlps"
+KEPT = ("record.json", "metrics.jsonl", "recipe.toml")
+PICTURES = ("receptive_fields.png",)
+
+
+class Entry(NamedTuple):
+    """Runs of one configuration.
+
+    Attributes:
+        name: of the group.
+        recipe: of which recipe.
+        seeds: that it is run on.
+        overrides: of the recipe; ``{seed}`` stands for the run's seed.
+    """
+
+    name: str
+    recipe: str
+    seeds: tuple[int, ...] = (0, 1, 2)
+    overrides: tuple[str, ...] = ()
+
+
+PLANS = {
+    "cpu": [
+        Entry("mlp-budget", "mlp-budget"),
+        Entry("cnn-small", "cnn-small", (0,)),
+        Entry("mlp-taught", "mlp-taught", overrides=('teacher.runs=["cnn-small-s0"]',)),
+        Entry("cnn-narrow", "cnn-narrow"),
+        Entry(
+            "structured-init", "structured-init", overrides=("model.init_from=cnn-narrow-s{seed}",)
+        ),
+        Entry("s-fc-small", "s-fc-small", (0,)),
+        Entry(
+            "s-fc-small-sgd",
+            "s-fc-small",
+            (0,),
+            ("optimizer.name=sgd", "optimizer.learning_rate=0.1", "optimizer.momentum=0.9"),
+        ),
+    ],
+    "gpu": [
+        Entry("s-fc", "s-fc", (0,)),
+        Entry(
+            "s-fc-sgd",
+            "s-fc",
+            (0,),
+            ("optimizer.name=sgd", "optimizer.learning_rate=0.1", "optimizer.momentum=0.9"),
+        ),
+        Entry("cnn-wide", "cnn-wide", (0,)),
+        Entry("s-fc-taught", "s-fc-taught", (0,), ('teacher.runs=["cnn-wide-s0"]',)),
+        Entry("cnn-broad", "cnn-broad", (0,)),
+        Entry("structured-broad", "structured-broad", (0,), ("model.init_from=cnn-broad-s0",)),
+    ],
+}
+# Paired differences that the page states: the first is compared with the second, on a split.
+PAIRS = [
+    ("mlp-taught", "mlp-budget", "test"),
+    ("structured-init", "cnn-narrow", "test"),
+    ("s-fc-small", "s-fc-small-sgd", "validation"),
+]
+CLASSES = {
+    "1": "Class 1: plain MLPs, random initial weights, CIFAR-10's 50,000 training images alone",
+    "2, convolutional teacher": "Class 2: the same with a convolutional teacher",
+    "2, MLP teacher": "Class 2: the same with an MLP as teacher",
+    "3": "Class 3: plain MLPs with structured initial weights",
+    "4": "Class 4: other networks from scratch, for comparison and as teachers",
+}
+PUBLISHED = {
+    "1": [
+        ("S-FC with β-LASSO, 256M parameters, 4,000 epochs (Neyshabur 2020)", "85.19"),
+        ("S-FC with SGD, 4,000 epochs (Neyshabur 2020)", "78.6"),
+        ("linear bottlenecks, autoencoder pretraining, deformations (Lin et al. 2015)", "78.6"),
+        ("B-MLP, 5,000 epochs (Bachmann et al. 2023)", "75.4"),
+        ("S-FC with SGD, 400 epochs (Neyshabur 2020)", "72.8"),
+        ("the published report, chosen on test", "54.4"),
+    ],
+    "2, convolutional teacher": [
+        ("distilled from 16 CNNs, 31.6M parameters (Urban et al. 2017)", "74.3")
+    ],
+}
+PLAIN = ("mlp", "residual-mlp", "linear-bottleneck", "s-fc")
+
+
+def main() -> None:
+    """Train, or write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    training = commands.add_parser("train")
+    training.add_argument("plan", choices=PLANS)
+    training.add_argument("--seconds", type=float, help="stop after so many")
+    training.add_argument("--only", nargs="*", help="names of entries")
+    for command in (training, commands.add_parser("table")):
+        command.add_argument("--runs-dir", type=Path, default=Path("runs-mlps"))
+    arguments = parser.parse_args()
+    if arguments.command == "train":
+        chosen = [e for e in PLANS[arguments.plan] if arguments.only in (None, [])
+                  or e.name in arguments.only]  # fmt: skip
+        train(chosen, arguments.runs_dir, arguments.seconds)
+    for folder in store.folders(arguments.runs_dir):
+        copy(folder)
+    COPIES.with_suffix(".md").write_text(table())
+
+
+def train(entries: Sequence[Entry], runs_dir: Path, seconds: float | None) -> None:
+    """Train what has not ended, one run after another, for at most so many seconds."""
+    end = time.monotonic() + (seconds or float("inf"))
+    for entry in entries:
+        for seed in entry.seeds:
+            name = f"{entry.name}-s{seed}"
+            folder = runs_dir / name
+            if folder.exists() and store.read_record(folder).status == "finished":
+                continue
+            if time.monotonic() > end:
+                return
+            settings = [item.format(seed=seed) for item in entry.overrides]
+            command = [sys.executable, "-m", "mlplab", "train", entry.recipe, *settings]
+            command += ["--seed", str(seed), "--name", name, "--group", entry.name]
+            command += ["--runs-dir", str(runs_dir), "--resume", "auto", "--quiet"]
+            run(command, end)
+
+
+def run(command: Sequence[str], end: float) -> None:
+    """Run a command, and interrupt it when the time is over: it keeps a checkpoint then."""
+    process = subprocess.Popen(command)
+    left = end - time.monotonic()
+    try:
+        process.wait(None if left == float("inf") else left)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
+
+
+def copy(folder: Path) -> None:
+    """Keep what the table is made of, of a run that has finished."""
+    if store.read_record(folder).status != "finished":
+        return
+    target = COPIES / folder.name
+    target.mkdir(parents=True, exist_ok=True)
+    for name in KEPT:
+        shutil.copyfile(folder / name, target / name)
+    for name in PICTURES:
+        if (folder / "figures" / name).exists() and folder.name.startswith("s-fc"):
+            shutil.copyfile(folder / "figures" / name, target / name)
+
+
+def class_of(record: Record) -> str:
+    """Return the class of a record's network, as the protocol of records has them."""
+    recipe = recipe_of(record)
+    family = recipe.model.name
+    teachers = [source for source in record.sources if source.role == "teacher"]
+    if family in PLAIN and teachers:
+        plain = all(teacher.network in PLAIN for teacher in teachers)
+        return "2, MLP teacher" if plain else "2, convolutional teacher"
+    if family in PLAIN:
+        return "1"
+    return "3" if family == "structured-init" else "4"
+
+
+def recipe_of(record: Record) -> Recipe:
+    """Return the complete recipe of a copied record."""
+    return recipes.load(str(COPIES / record.name / "recipe.toml"))
+
+
+def table() -> str:
+    """Return the page."""
+    records = [store.read_record(folder) for folder in store.folders(COPIES)]
+    groups: dict[str, dict[str, list[Record]]] = {key: {} for key in CLASSES}
+    for record in sorted(records, key=lambda r: r.seed):
+        groups[class_of(record)].setdefault(record.group or record.name, []).append(record)
+    lines = [
+        "# The best MLPs",
+        "",
+        "Written by `python -m benchmarks.mlps table` from the records in [mlps/](mlps/);"
+        " `python -m benchmarks.mlps train cpu` (or `gpu`) trains them. Accuracies on test are of"
+        " the images as they are and, where a recipe asks for it, of their views (test-time"
+        " augmentation, TTA); ± is the standard deviation over seeds, and a single seed is named."
+        " Every choice was made on validation; each run opened the test split once.",
+    ]
+    for key, title in CLASSES.items():
+        if groups[key] or key in PUBLISHED:
+            lines += ["", f"## {title}", "", *rows(groups[key], PUBLISHED.get(key, []))]
+    return "\n".join([*lines, *pairs(), *details(records)]) + "\n"
+
+
+def rows(groups: dict[str, list[Record]], published: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a class's table: ours, the best first, then the published."""
+    lines = [
+        "| who | test % | with TTA | validation % | seeds | parameters | MFLOP an image | epochs"
+        " | training | machine |",
+        "| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    best_first = sorted(groups.items(), key=lambda item: -mean(item[1], "validation"))
+    for name, found in best_first:
+        one = found[0]
+        seeds = "one seed alone" if len(found) == 1 else str(len(found))
+        seconds = statistics.median(record.seconds.train for record in found)
+        device = one.device
+        where = device["name"] if device["kind"] != "cpu" else f"{device['threads']} CPU cores"
+        lines.append(
+            f"| [{name}](mlps/{one.name}/recipe.toml) | {figure(found, 'test')}"
+            f" | {figure(found, 'test', tta=True)} | {figure(found, 'validation')} | {seeds}"
+            f" | {one.parameters:,} | {one.flops_per_example / 1e6:.1f} | {one.epochs}"
+            f" | {seconds:.0f} s | {where} |"
+        )
+    for name, accuracy in published:
+        lines.append(f"| {name} | {accuracy} | | | | | | | | published |")
+    return lines
+
+
+def values(found: Sequence[Record], split: str, tta: bool = False) -> list[float]:
+    """Return accuracies in percent, of the runs that have them."""
+    metrics = [record.metrics.get(split, {}) for record in found]
+    chosen = [each.get("tta", {}) if tta else each for each in metrics]
+    return [100 * each["accuracy"] for each in chosen if "accuracy" in each]
+
+
+def mean(found: Sequence[Record], split: str) -> float:
+    """Return the mean accuracy in percent."""
+    return statistics.fmean(values(found, split))
+
+
+def figure(found: Sequence[Record], split: str, tta: bool = False) -> str:
+    """Return mean ± standard deviation over seeds."""
+    known = values(found, split, tta)
+    if not known:
+        return "–"
+    if len(known) == 1:
+        return f"{known[0]:.2f}"
+    return f"{statistics.fmean(known):.2f} ± {statistics.stdev(known):.2f}"
+
+
+def pairs() -> list[str]:
+    """Return what was compared seed by seed."""
+    folders = store.folders(COPIES)
+    known = [(folder, store.read_record(folder)) for folder in folders]
+    lines = []
+    for first, second, split in PAIRS:
+        sides = [
+            [(folder, record) for folder, record in known if record.group == name]
+            for name in (second, first)
+        ]
+        if not all(sides):
+            continue
+        found = comparison.compare([side(second, sides[0]), side(first, sides[1])], split)
+        (pairing,) = found.pairings
+        each = ", ".join(f"{100 * value:+.2f}" for value in pairing.values.values())
+        between = (
+            f", 95 % interval {100 * pairing.low:.2f} to {100 * pairing.high:.2f}"
+            if pairing.low is not None and pairing.high is not None
+            else ""
+        )
+        lines.append(
+            f"- `{first}` – `{second}` on {split}: **{verdicts.points(pairing.mean)}** (seed by"
+            f" seed {each}{between})"
+        )
+    return ["", "## Differences, seed by seed", "", *lines] if lines else []
+
+
+def details(records: Sequence[Record]) -> list[str]:
+    """Return how each was trained: augmentation, precision, sources."""
+    lines = ["", "## How they were trained", ""]
+    seen: set[str] = set()
+    for record in records:
+        name = record.group or record.name
+        if name in seen:
+            continue
+        seen.add(name)
+        recipe = recipe_of(record)
+        augment = recipes.differences(
+            type(recipe.augment)().model_dump(), recipe.augment.model_dump()
+        )
+        changes = ", ".join(f"{key} {getattr(recipe.augment, key)}" for key in augment) or "none"
+        optimizer = recipe.optimizer
+        told = ". ".join(
+            f"{source.role.replace('_', ' ')}: {source.network} `{source.run}`,"
+            f" {100 * source.accuracy['validation']:.1f} % on validation, trained in"
+            f" {source.seconds:.0f} s"
+            for source in record.sources
+        )
+        lines.append(
+            f"- **{name}**: {recipe.model.name}, {optimizer.name}"
+            f" {optimizer.params['learning_rate']:g}, batch {recipe.training.batch_size},"
+            f" {recipe.training.precision}, augmentation: {changes}. `{record.command}`"
+            + (f". {told[0].upper()}{told[1:]}" if told else "")
+        )
+        picture = COPIES / record.name / PICTURES[0]
+        if picture.exists():
+            lines += ["", f"  ![Receptive fields of {name}](mlps/{record.name}/{picture.name})", ""]
+    return lines
+
+
+if __name__ == "__main__":
+    main()

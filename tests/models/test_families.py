@@ -1,0 +1,171 @@
+"""What holds for every family of networks."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import mlplab
+from mlplab import families, models
+from mlplab.errors import RecipeError
+from mlplab.models import parts, saving, structured_init
+from mlplab.models.convolution import convolved
+from mlplab.models.inputs import scaling_layer
+from mlplab.runs import execute
+from mlplab.runs.facts import Options
+from mlplab.runs.run import Run
+
+SHAPE = (8, 8, 3)
+NARROW: dict[str, dict[str, object]] = {
+    "mlp": {"hidden": [12, 8], "normalisation": "batch", "dropout": 0.1},
+    "residual-mlp": {"width": 12, "blocks": 2, "expansion": 2, "dropout": 0.1},
+    "linear-bottleneck": {"hidden": [16, 16], "bottleneck": 6, "whitening": 20},
+    "s-fc": {"channels": 1},
+    "structured-init": {"channels": [4, 6], "depth": 2, "hidden": [8]},
+    "cnn": {"channels": [4, 6], "depth": 2, "hidden": [8]},
+    "mixer": {"patch": 4, "width": 12, "blocks": 2, "token_units": 6, "channel_units": 16},
+}
+
+
+def settings(name: str) -> families.Family:
+    chosen = families.FAMILIES[name].model_validate({"name": name, **NARROW[name]})
+    return parts.complete(chosen)
+
+
+def build(name: str, seed: int = 0) -> keras.Model:
+    scaling = scaling_layer("symmetric")
+    model = models.build(settings(name), SHAPE, 3, scaling, seed)
+    if name == "structured-init":
+        structured_init.write_out(model, None, settings(name), seed)
+    return model
+
+
+def pictures(n: int = 6) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, *SHAPE), np.uint8)
+
+
+def train(folder: Path, model: dict[str, object], name: str | None = None) -> Run:
+    """Train one epoch on 8×8 digits."""
+    chosen = mlplab.recipe(
+        "quickstart", model=model, training={"epochs": 1}, callbacks={"tensorboard": "none"}
+    )
+    return execute.run(chosen, Options(runs_dir=folder, name=name, keep="model"))
+
+
+def test_every_family_is_tried_here() -> None:
+    assert set(NARROW) == set(families.FAMILIES) == set(models.MODELS)
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_a_family_trains_is_saved_and_predicts_again(name: str, tmp_path: Path) -> None:
+    """The whole way of a run: build, step, save, load, predict."""
+    run = train(tmp_path, {"name": name, **NARROW[name]})
+    assert run.record.status == "finished"
+    assert run.record.parameters == run.model().count_params()
+    images = np.zeros((2, 8, 8, 1), np.uint8)
+    said = run.model().predict(images, verbose=0)
+    assert said.shape == (2, 10)
+    np.testing.assert_allclose(said.sum(axis=1), 1, rtol=1e-5)
+    names = {type(layer).__module__.partition(".")[0] for layer in run.model().layers}
+    assert names == {"keras"}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_a_family_has_the_same_weights_for_the_same_seed_alone(name: str) -> None:
+    one, again, other = build(name), build(name), build(name, seed=1)
+    for mine, its in zip(one.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, its)
+    differ = [
+        not np.array_equal(a, b)
+        for a, b in zip(one.get_weights(), other.get_weights(), strict=True)
+        if a.ndim > 1 and a.any()
+    ]
+    assert differ
+    assert all(differ)
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_an_outline_counts_what_is_built(name: str) -> None:
+    assert models.outline(settings(name), SHAPE, 3).count_params() == build(name).count_params()
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_a_family_is_exported_to_onnx(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("jax2onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = saving.to_keras(build(name))
+    expected = np.asarray(model(pictures()))
+    path = tmp_path / "network.onnx"
+    model.export(path, format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    kinds = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
+    (found,) = session.run(None, {given.name: pictures().astype(kinds[given.type])})
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_the_published_s_fc_has_its_width() -> None:
+    outline = models.outline(families.SFC(), (32, 32, 3), 10)
+    assert [outline.get_layer(f"dense_{k}").units for k in (1, 2)] == [38_400, 3_600]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("channels", [3, 20])
+@pytest.mark.parametrize("side", [2, 3, 5])
+def test_a_convolution_is_keras_own(stride: int, channels: int, side: int) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(2, 7, 6, channels)).astype(np.float32)
+    kernel = random.normal(size=(side, side, channels, 4)).astype(np.float32)
+    expected = keras.ops.conv(x, kernel, strides=stride, padding="same")
+    found = convolved(keras.ops.convert_to_tensor(x), keras.ops.array(kernel), stride, "float32")
+    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), atol=1e-4)
+
+
+def test_a_network_of_structured_weights_computes_what_its_cnn_does() -> None:
+    chosen = settings("structured-init")
+    assert isinstance(chosen, families.StructuredInit)
+    source = models.build(structured_init.twin(chosen), SHAPE, 3, scaling_layer("symmetric"), 0)
+    random = np.random.default_rng(0)
+    for variable in source.variables:  # trained, with statistics of its own
+        variable.assign(variable + 0.2 * random.random(variable.shape))
+    dense = models.build(chosen, SHAPE, 3, scaling_layer("symmetric"), 5)
+    structured_init.write_out(dense, source, chosen, 5)
+    images = pictures(50)
+    np.testing.assert_allclose(np.asarray(dense(images)), np.asarray(source(images)), atol=1e-5)
+    assert not any(isinstance(layer, keras.layers.Conv2D) for layer in dense.layers)
+
+
+def test_a_cnn_of_another_form_is_not_written_out() -> None:
+    chosen = settings("structured-init")
+    assert isinstance(chosen, families.StructuredInit)
+    other = models.build(families.CNN(channels=[5]), SHAPE, 3, scaling_layer("symmetric"), 0)
+    with pytest.raises(RecipeError, match="not the cnn that this recipe describes"):
+        structured_init.write_out(build("structured-init"), other, chosen, 0)
+
+
+def test_patches_have_to_tile_the_image() -> None:
+    with pytest.raises(RecipeError, match="squares of that side do not tile images of 8×8"):
+        models.build(families.Mixer(patch=3), SHAPE, 3, scaling_layer("symmetric"), 0)
+
+
+def test_a_network_of_our_layers_and_of_keras_own_agree_after_loading(tmp_path: Path) -> None:
+    model = build("cnn")
+    path = tmp_path / "m.keras"
+    saving.save(saving.to_keras(model), path)
+    loaded = saving.load(path)
+    fast = saving.to_fast(loaded, "float32")
+    assert any(type(layer).__module__.startswith("mlplab") for layer in fast.layers)
+    np.testing.assert_allclose(
+        np.asarray(fast(pictures())), np.asarray(loaded(pictures())), atol=1e-5
+    )
+
+
+def test_a_run_is_written_out_from_another(tmp_path: Path) -> None:
+    small = {"channels": [4], "hidden": [8]}
+    train(tmp_path, {"name": "cnn", **small}, name="c")
+    written = {"name": "structured-init", "init_from": "c", **small}
+    (source,) = train(tmp_path, written, name="d").record.sources
+    assert (source.role, source.run, source.network) == ("init_from", "c", "cnn")
+    with pytest.raises(RecipeError, match="there is no run nobody"):
+        train(tmp_path, written | {"init_from": "nobody"})

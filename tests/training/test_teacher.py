@@ -1,0 +1,135 @@
+"""Networks that learn from others' answers."""
+
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+
+import mlplab
+from mlplab.errors import RecipeError, RunError
+from mlplab.runs import execute
+from mlplab.runs.facts import Options
+from mlplab.runs.run import Run
+from mlplab.training.distillation import Distillation
+
+LABELS = np.eye(3, dtype=np.float32)[[0, 2]]
+SAID = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], np.float32)
+TOLD = np.log(np.array([[0.5, 0.4, 0.1], [0.2, 0.2, 0.6]], np.float32))
+
+
+def softened(logits: np.ndarray, temperature: float) -> np.ndarray:
+    raised = np.exp(logits / temperature)
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_the_loss_is_that_of_hinton_vinyals_and_dean(temperature: float) -> None:
+    loss = Distillation(temperature, weight=0.75)
+    found = loss.call(jnp.concatenate([LABELS, TOLD], axis=1), jnp.asarray(SAID))
+    told, said = softened(TOLD, temperature), softened(np.log(SAID), temperature)
+    apart = (told * np.log(told / said)).sum(axis=1)
+    from_labels = -np.log((LABELS * SAID).sum(axis=1))
+    expected = 0.25 * from_labels + 0.75 * temperature**2 * apart
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_without_answers_it_is_the_crossentropy() -> None:
+    found = Distillation(2.0, weight=1.0)(LABELS, SAID)
+    expected = keras.losses.CategoricalCrossentropy()(LABELS, SAID)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def train(folder: Path, name: str, seed: int = 0, **tables: Any) -> Run:
+    epochs = {"training": {"epochs": 6}} | tables
+    chosen = mlplab.recipe("quickstart", callbacks={"tensorboard": "none"}, seed=seed, **epochs)
+    return execute.run(chosen, Options(runs_dir=folder, name=name, keep="model"))
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("taught")
+    train(folder, "teacher", model={"hidden": [64]})
+    return folder
+
+
+def agreement(one: Run, other: Run) -> float:
+    said = [run.predictions("test")["probabilities"].argmax(axis=1) for run in (one, other)]
+    return float((said[0] == said[1]).mean())
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_a_network_learns_what_its_teacher_says(taught: Path, views: int) -> None:
+    teacher = mlplab.load_run("teacher", runs_dir=taught)
+    student = train(
+        taught,
+        f"student-{views}",
+        model={"hidden": [32]},
+        teacher={"runs": ["teacher"], "views": views, "temperature": 2.0},
+        training={"epochs": 12},
+    )
+    assert agreement(student, teacher) > 0.8
+    (source,) = student.record.sources
+    assert (source.role, source.run, source.validation_seen) == ("teacher", "teacher", 0)
+    assert source.digest == teacher.record.files["model.keras"]
+
+
+def test_no_label_is_looked_at_with_the_teachers_weight_at_one(taught: Path) -> None:
+    loss = Distillation(1.0, weight=1.0)
+    wrong = np.roll(LABELS, 1, axis=1)
+    rows = [jnp.concatenate([labels, TOLD], axis=1) for labels in (LABELS, wrong)]
+    np.testing.assert_array_equal(*(loss.call(row, jnp.asarray(SAID)) for row in rows))
+
+
+def test_a_teacher_that_has_seen_validation_images_is_noted(taught: Path) -> None:
+    student = train(taught, "other-seed", seed=1, teacher={"runs": ["teacher"]})
+    assert student.record.sources[0].validation_seen > 100
+
+
+def test_answers_known_beforehand_are_those_that_would_be_given(taught: Path) -> None:
+    """With as many views as epochs, nothing but the time of answering differs."""
+    told = {"runs": ["teacher"], "weight": 0.5}
+    runs = [
+        train(taught, f"views-{views}", teacher=told | {"views": views}, augment={"shift": 1})
+        for views in (0, 6)
+    ]
+    accuracies = [[row["loss"] for row in run.history] for run in runs]
+    np.testing.assert_allclose(*accuracies, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"teacher": {"runs": ["nobody"]}}, "teacher.runs: there is no run nobody"),
+        (
+            {"teacher": {"runs": ["teacher"], "views": 2}, "augment": {"mixup": 0.2}},
+            "set teacher.views to 0",
+        ),
+        (
+            {"teacher": {"runs": ["teacher"]}, "loss": {"name": "mean_squared_error"}},
+            "not by mean_squared_error",
+        ),
+    ],
+)
+def test_what_cannot_be_learnt_from_is_refused(
+    taught: Path, tables: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        train(taught, "refused", **tables)
+    assert not (taught / "refused").exists()
+
+
+def test_populations_have_no_teacher(taught: Path) -> None:
+    chosen = mlplab.recipe("quickstart", teacher={"runs": ["teacher"]})
+    with pytest.raises(RecipeError, match="without --population"):
+        mlplab.train_population([chosen], runs_dir=taught)
+
+
+def test_a_teacher_that_was_replaced_is_not_believed(taught: Path) -> None:
+    train(taught, "forged")
+    other = taught / "teacher" / "model.keras"
+    (taught / "forged" / "model.keras").write_bytes(other.read_bytes())
+    with pytest.raises(RunError, match="not the one that was recorded"):
+        train(taught, "misled", teacher={"runs": ["forged"]})
