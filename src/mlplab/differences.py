@@ -176,8 +176,10 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> Disagreement:
     return Disagreement(first, second, len(one), p)
 
 
-def over_images(first_right: ArrayLike, second_right: ArrayLike) -> tuple[float, float] | None:
-    """Return a 95 % interval of the difference in accuracy for new seeds and new images.
+def over_images(
+    first_right: ArrayLike, second_right: ArrayLike, confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """Return an interval of the difference in accuracy for new seeds and new images.
 
     Seeds and images are crossed random effects: the variance of the mean is the seeds' over their
     number and the images' over theirs. The quantile is that of the seeds' n - 1 degrees of freedom
@@ -188,6 +190,7 @@ def over_images(first_right: ArrayLike, second_right: ArrayLike) -> tuple[float,
         first_right: bool [n, images], whether the first configuration's network of each seed has
             each image right.
         second_right: bool [n, images], likewise.
+        confidence: probability that such an interval covers the true difference.
 
     Returns:
         Lower and upper end, or ``None`` for fewer than 3 seeds.
@@ -201,7 +204,7 @@ def over_images(first_right: ArrayLike, second_right: ArrayLike) -> tuple[float,
     variance = of_seeds + of_images
     if variance == 0:
         return None
-    half = float(stdtrit(n - 1, 0.975)) * math.sqrt(variance)
+    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * math.sqrt(variance)
     mean = float(difference.mean())
     return mean - half, mean + half
 

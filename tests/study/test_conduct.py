@@ -385,3 +385,32 @@ def test_what_cannot_be_run_is_told_at_once(words: list[str], said: str, here: P
     assert done.exit_code == 2
     assert said in done.stderr
     assert not (here / "runs").exists()
+
+
+def test_a_study_grows_by_final_runs_and_not_by_trials_after_them(
+    small: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(small, tmp_path / "runs" / "small")
+    before = table(small)
+    more = written(tmp_path, design={"trials": 3, "finals": 4})
+    assert run(more, runs=tmp_path / "runs").returncode == 0
+    after = table(tmp_path / "runs" / "small")
+    assert set(before) < set(after)
+    assert len(after) == len(before) + 2
+    again = written(tmp_path, design={"trials": 4, "finals": 4})
+    refused = run(again, runs=tmp_path / "runs")
+    assert refused.returncode == 2
+    assert "have opened the test split" in refused.stderr
+    assert table(tmp_path / "runs" / "small") == after
+
+
+def test_a_study_of_no_levels_says_how_good_its_best_is(tmp_path: Path) -> None:
+    alone = {"optimizer": {"learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}}}
+    design = {"trials": 4, "finals": 3}
+    done = run(written(tmp_path, levels={}, vary=alone, design=design), runs=tmp_path / "runs")
+    assert done.returncode == 0, done.stderr
+    found = results.load(tmp_path / "runs" / "small")
+    assert found.comparison is not None
+    mean = found.comparison.entries[0].accuracy["test"]["mean"]
+    assert f"{100 * mean:.2f} ±" in done.stdout
+    assert "judged at the best of its trials" in done.stderr + done.stdout

@@ -169,3 +169,23 @@ def test_every_value_that_could_be_tried_is_checked_first(vary: Any, words: str)
 def test_a_pruner_takes_one_run_a_trial() -> None:
     with pytest.raises(RecipeError, match="one run of a trial"):
         study(design={"pruner": "median", "replicates": 2})
+
+
+@pytest.mark.parametrize("kind", ["random", "quasirandom"])
+def test_levels_that_search_the_same_are_tried_at_the_same_points(kind: str) -> None:
+    study = design.check(
+        {
+            "base": "quickstart",
+            "vary": {"optimizer": {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}}},
+            "levels": {"a": {"model": {"dropout": 0.0}}, "b": {"model": {"dropout": 0.5}}},
+            "design": {"kind": kind, "trials": 5},
+        }
+    )
+    assert points(study, "a") == points(study, "b")
+    more = study.model_copy(update={"design": study.design.model_copy(update={"trials": 8})})
+    assert points(more, "a")[:5] == points(study, "a")
+
+
+def test_a_level_with_nothing_to_search_is_tried_once() -> None:
+    study = design.check({"base": "quickstart", "levels": {"a": {"model": {"dropout": 0.1}}}})
+    assert points(study, "a") == [{}]

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from mlplab import recipe
 from mlplab.cli import app
 from mlplab.runs import rates
-from mlplab.training.rate_finder import smoothed, suggested
+from mlplab.training.rate_finder import RangeTest, smoothed, suggested
 
 RATES = np.geomspace(1e-6, 10, 100)
 
@@ -31,6 +31,14 @@ def test_the_suggestion_is_half_of_the_rate_of_the_lowest_loss() -> None:
 @pytest.mark.parametrize("losses", [np.linspace(1, 2, 100), curve(60)[:10]])
 def test_a_loss_that_does_not_fall_or_a_short_test_suggests_nothing(losses: np.ndarray) -> None:
     assert suggested(RATES[: len(losses)], losses) is None
+
+
+def test_a_range_that_ends_while_the_loss_falls_is_told() -> None:
+    rates = np.geomspace(1e-6, 1e-5, 40)
+    falling, risen = np.linspace(2.3, 2.2, 40), np.linspace(2.3, 1, 40)
+    risen[30:] = 5
+    found = [RangeTest(rates, each, smoothed(each), None) for each in (falling, risen)]
+    assert [each.still_falling for each in found] == [True, False]
 
 
 def test_smoothing_has_no_bias_at_its_begin() -> None:

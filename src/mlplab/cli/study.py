@@ -178,6 +178,8 @@ def show_study(folder: Path, runs_dir: Path) -> None:
     if found.comparison is not None:
         out.print()
         show.comparison(out, found.comparison, runs_dir, found.data_id)
+        for text in found.comparison.notes:
+            note(text)
     for text in found.missing:
         note(text)
     out.print(f"report  {folder / 'report.html'}", markup=False)

@@ -197,7 +197,7 @@ def _pairing(
         p=float(family.p[place]) if known else None,
         shown=bool(family.shown[place]),
         flips=differences.sign_flips(numbers) if values else None,
-        images=_over_images(first, second, split, list(values)),
+        images=_over_images(first, second, split, list(values), 1 - float(family.level[place])),
         mcnemar=alone._asdict() | {"adjusted_p": alone_p} if alone else None,
         verdict=verdict,
     )
@@ -214,7 +214,7 @@ def _mcnemar(first: Side, second: Side, split: str) -> differences.Disagreement 
 
 
 def _over_images(
-    first: Side, second: Side, split: str, seeds: Sequence[int]
+    first: Side, second: Side, split: str, seeds: Sequence[int], confidence: float
 ) -> tuple[float, float] | None:
     if len(seeds) < differences.FEWEST or split != "test":  # others are drawn anew by each seed
         return None
@@ -226,7 +226,8 @@ def _over_images(
         return None
     if not all(np.array_equal(found[0], one[0][0]) for found in (*one, *other)):
         return None
-    return differences.over_images(*([found[1] for found in rows] for rows in (one, other)))
+    rights = ([found[1] for found in rows] for rows in (one, other))
+    return differences.over_images(*rights, confidence)
 
 
 def _notes(sides: Sequence[Side], split: str) -> list[str]:
