@@ -25,7 +25,7 @@ from mlplab.config import Recipe
 from mlplab.report import comparison, verdicts
 from mlplab.report.sides import side
 from mlplab.runs import store
-from mlplab.runs.record import Record
+from mlplab.runs.record import Record, Source
 
 ROOT = Path(__file__).parents[1]
 COPIES = ROOT / "docs" / "results" / "mlps"
@@ -156,9 +156,12 @@ def run(command: Sequence[str], end: float) -> None:
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)
         process.wait()
+        return
     except KeyboardInterrupt:
         process.wait()
         raise
+    if process.returncode:
+        raise SystemExit(process.returncode)
 
 
 def copy(folder: Path) -> None:
@@ -180,11 +183,16 @@ def class_of(record: Record) -> str:
     family = recipe.model.name
     teachers = [source for source in record.sources if source.role == "teacher"]
     if family in PLAIN and teachers:
-        plain = all(teacher.network in PLAIN for teacher in teachers)
+        plain = all(source.network in PLAIN for source in behind(teachers))
         return "2, MLP teacher" if plain else "2, convolutional teacher"
     if family in PLAIN:
         return "1"
     return "3" if family == "structured-init" else "4"
+
+
+def behind(sources: Sequence[Source]) -> list[Source]:
+    """Return sources, theirs, and so on."""
+    return [one for source in sources for one in (source, *behind(source.sources))]
 
 
 def recipe_of(record: Record) -> Recipe:
@@ -195,6 +203,9 @@ def recipe_of(record: Record) -> Recipe:
 def table() -> str:
     """Return the page."""
     records = [store.read_record(folder) for folder in store.folders(COPIES)]
+    for record in records:
+        if record.test_openings != 1 or record.selected_on != "validation":
+            raise SystemExit(f"{record.name} opened the test split more than once, or chose on it")
     groups: dict[str, dict[str, list[Record]]] = {key: {} for key in CLASSES}
     for record in sorted(records, key=lambda r: r.seed):
         groups[class_of(record)].setdefault(record.group or record.name, []).append(record)

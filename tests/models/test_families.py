@@ -45,10 +45,14 @@ def pictures(n: int = 6) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (n, *SHAPE), np.uint8)
 
 
-def train(folder: Path, model: dict[str, object], name: str | None = None) -> Run:
+def train(folder: Path, model: dict[str, object], name: str | None = None, seed: int = 0) -> Run:
     """Train one epoch on 8×8 digits."""
     chosen = mlplab.recipe(
-        "quickstart", model=model, training={"epochs": 1}, callbacks={"tensorboard": "none"}
+        "quickstart",
+        model=model,
+        training={"epochs": 1},
+        callbacks={"tensorboard": "none"},
+        seed=seed,
     )
     return execute.run(chosen, Options(runs_dir=folder, name=name, keep="model"))
 
@@ -165,7 +169,25 @@ def test_a_run_is_written_out_from_another(tmp_path: Path) -> None:
     small = {"channels": [4], "hidden": [8]}
     train(tmp_path, {"name": "cnn", **small}, name="c")
     written = {"name": "structured-init", "init_from": "c", **small}
-    (source,) = train(tmp_path, written, name="d").record.sources
+    run = train(tmp_path, written, name="d")
+    (source,) = run.record.sources
     assert (source.role, source.run, source.network) == ("init_from", "c", "cnn")
+    with pytest.raises(RecipeError, match="its activation, channels, kernel"):
+        train(tmp_path, written | {"activation": "gelu"})
     with pytest.raises(RecipeError, match="there is no run nobody"):
         train(tmp_path, written | {"init_from": "nobody"})
+
+
+def test_replicates_written_out_from_replicates_are_of_one_configuration(tmp_path: Path) -> None:
+    small = {"channels": [4], "hidden": [8]}
+    ids = set()
+    for seed in (0, 1):
+        train(tmp_path, {"name": "cnn", **small}, name=f"c{seed}", seed=seed)
+        written = {"name": "structured-init", "init_from": f"c{seed}", **small}
+        ids.add(train(tmp_path, written, seed=seed).record.config_id)
+    assert len(ids) == 1
+
+
+def test_a_network_too_deep_to_be_opened_again_is_not_trained(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="1006 layers"):
+        train(tmp_path, {"name": "residual-mlp", "width": 2, "blocks": 200, "dropout": 0.1})

@@ -21,7 +21,7 @@ from mlplab.cli.study import Progress
 from mlplab.errors import RunError, StorageError
 from mlplab.report import study as results
 from mlplab.runs import store
-from mlplab.study import conduct, design, pool
+from mlplab.study import conduct, design, ground, pool
 from mlplab.study.trials import Trials
 
 pytestmark = pytest.mark.timeout(300)
@@ -241,8 +241,8 @@ def test_what_is_no_fault_of_a_trial_stops_the_study_and_counts_for_nothing(
     data = {"name": "folder", "path": "photos", "image_size": 8}
     recipe = {**SMALL["recipe"], "data": data}
     study = design.check({**SMALL, "recipe": recipe, "design": {"trials": 1, "finals": 0}})
-    settings = conduct.Settings(folder=here / "runs" / "s")
-    conduct.begin(study, settings.folder, conduct.prepare(study, settings))
+    settings = ground.Settings(folder=here / "runs" / "s")
+    ground.begin(study, settings.folder, ground.prepare(study, settings))
     photos.rename(here / "away")
     for mended in (False, True):
         with pool.pool(1, here / "log") as workers:
@@ -405,7 +405,10 @@ def test_a_study_grows_by_final_runs_and_not_by_trials_after_them(
 
 
 def test_a_study_of_no_levels_says_how_good_its_best_is(tmp_path: Path) -> None:
-    alone = {"optimizer": {"learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}}}
+    alone: dict[str, Any] = {
+        "optimizer": {"learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}}
+    }
+    alone["model"] = {"hidden": {"choices": [[8], [8, 8]]}}
     design = {"trials": 4, "finals": 3}
     done = run(written(tmp_path, levels={}, vary=alone, design=design), runs=tmp_path / "runs")
     assert done.returncode == 0, done.stderr
@@ -414,3 +417,10 @@ def test_a_study_of_no_levels_says_how_good_its_best_is(tmp_path: Path) -> None:
     mean = found.comparison.entries[0].accuracy["test"]["mean"]
     assert f"{100 * mean:.2f} ±" in done.stdout
     assert "judged at the best of its trials" in done.stderr + done.stdout
+
+
+def test_a_study_that_names_other_runs_is_refused(tmp_path: Path) -> None:
+    taught = SMALL["recipe"] | {"teacher": {"runs": ["somebody"]}}
+    refused = run(written(tmp_path, recipe=taught), runs=tmp_path / "runs")
+    assert refused.returncode == 2
+    assert "leave [teacher]" in refused.stderr

@@ -1,5 +1,6 @@
 """Networks that learn from others' answers."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 
 import mlplab
 from mlplab.errors import RecipeError, RunError
-from mlplab.runs import execute
+from mlplab.runs import execute, resume
 from mlplab.runs.facts import Options
 from mlplab.runs.run import Run
-from mlplab.training.distillation import Distillation
+from mlplab.training.distillation import Distillation, accuracy
+from mlplab.training.plan import Silent
 
 LABELS = np.eye(3, dtype=np.float32)[[0, 2]]
 SAID = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], np.float32)
@@ -43,8 +45,8 @@ def test_without_answers_it_is_the_crossentropy() -> None:
 
 
 def train(folder: Path, name: str, seed: int = 0, **tables: Any) -> Run:
-    epochs = {"training": {"epochs": 6}} | tables
-    chosen = mlplab.recipe("quickstart", callbacks={"tensorboard": "none"}, seed=seed, **epochs)
+    quick = {"training": {"epochs": 6}, "callbacks": {"tensorboard": "none"}}
+    chosen = mlplab.recipe("quickstart", seed=seed, **(quick | tables))
     return execute.run(chosen, Options(runs_dir=folder, name=name, keep="model"))
 
 
@@ -53,6 +55,41 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("taught")
     train(folder, "teacher", model={"hidden": [64]})
     return folder
+
+
+STUBBORN = """
+import keras
+
+
+def network(input_shape, classes, scaling):
+    images = keras.Input(input_shape, dtype="uint8")
+    x = keras.layers.Flatten()(scaling(images))
+    bias = keras.initializers.Constant([0] * 3 + [9] + [0] * (classes - 4))
+    outputs = keras.layers.Dense(classes, "softmax", kernel_initializer="zeros",
+                                 bias_initializer=bias)(x)
+    return keras.Model(images, outputs)
+"""
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_what_a_teacher_says_goes_before_the_labels(
+    views: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one that sees the same class in every picture nothing else is learnt."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"stubborn{views}.py").write_text(STUBBORN)
+    chosen = mlplab.recipe(
+        "quickstart",
+        model={"name": f"stubborn{views}:network"},
+        optimizer={"name": "sgd", "learning_rate": 1e-9},
+        training={"epochs": 1},
+        callbacks={"tensorboard": "none"},
+    )
+    options = Options(runs_dir=tmp_path, name="stubborn", keep="model", trust=True)
+    execute.run(chosen, options)
+    student = train(tmp_path, "student", teacher={"runs": ["stubborn"], "views": views})
+    assert (student.predictions("test")["probabilities"].argmax(axis=1) == 3).all()
+    assert student.history[-1]["accuracy"] < 0.2  # of the labels
 
 
 def agreement(one: Run, other: Run) -> float:
@@ -76,7 +113,7 @@ def test_a_network_learns_what_its_teacher_says(taught: Path, views: int) -> Non
     assert source.digest == teacher.record.files["model.keras"]
 
 
-def test_no_label_is_looked_at_with_the_teachers_weight_at_one(taught: Path) -> None:
+def test_no_label_is_looked_at_with_the_teachers_weight_at_one() -> None:
     loss = Distillation(1.0, weight=1.0)
     wrong = np.roll(LABELS, 1, axis=1)
     rows = [jnp.concatenate([labels, TOLD], axis=1) for labels in (LABELS, wrong)]
@@ -133,3 +170,43 @@ def test_a_teacher_that_was_replaced_is_not_believed(taught: Path) -> None:
     (taught / "forged" / "model.keras").write_bytes(other.read_bytes())
     with pytest.raises(RunError, match="not the one that was recorded"):
         train(taught, "misled", teacher={"runs": ["forged"]})
+
+
+def test_a_teacher_is_found_by_the_path_of_its_folder(
+    taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(taught.parent)
+    found = train(tmp_path, "far", teacher={"runs": [f"{taught.name}/teacher"]})
+    assert found.record.sources[0].digest
+
+
+def test_a_taught_run_goes_on_where_it_was_interrupted(taught: Path) -> None:
+    """With resolutions that grow as well: both are decided by the epoch alone."""
+    tables = {
+        "teacher": {"runs": ["teacher"], "views": 2},
+        "augment": {"shift": 1},
+        "training": {"epochs": 6, "resizing": [[2, 4], [2, 2]]},
+        "callbacks": {"tensorboard": "none"},
+    }
+    whole = train(taught, "whole", **tables)
+
+    class Interrupts(Silent):
+        def on_row(self, row: dict[str, float]) -> None:
+            if row["epoch"] == 3:
+                signal.raise_signal(signal.SIGINT)
+
+    options = Options(runs_dir=taught, name="cut", keep="model", checkpoint_seconds=0)
+    cut = execute.run(mlplab.recipe("quickstart", **tables), options, Interrupts())
+    assert cut.record.status == "interrupted"
+    resume.resume(cut, options)
+    for mine, its in zip(cut.model().get_weights(), whole.model().get_weights(), strict=True):
+        assert mine.tobytes() == its.tobytes()
+
+
+def test_a_compiled_student_can_be_opened_again(tmp_path: Path) -> None:
+    images = keras.Input((2,))
+    model = keras.Model(images, keras.layers.Dense(3, activation="softmax")(images))
+    model.compile(loss=Distillation(2.0, 0.5, 0.1), metrics=[accuracy()])
+    model.save(tmp_path / "m.keras")
+    loss = keras.saving.load_model(tmp_path / "m.keras").loss
+    assert (loss.temperature, loss.weight, loss.label_smoothing) == (2.0, 0.5, 0.1)

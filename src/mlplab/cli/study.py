@@ -65,19 +65,19 @@ def study(
     chosen = design.load(name, quick, pairs)
     folder = runs_dir / store.check_name(as_name or Path(name).stem + "-quick" * quick)
 
-    from mlplab.study import conduct, executors
+    from mlplab.study import conduct, executors, ground
 
-    settings = conduct.Settings(
+    settings = ground.Settings(
         folder=folder,
         data_dir=data_dir,
         trust=trust,
         command=shlex.join(_command(name, overrides or [], quick, trust)),
     )
     executors.check(engine, address)
-    ground = conduct.prepare(chosen, settings)
-    conduct.begin(chosen, folder, ground)
+    stands_on = ground.prepare(chosen, settings)
+    ground.begin(chosen, folder, stands_on)
     with (
-        executors.opened(engine, address, workers, ground.needed, folder, note) as executor,
+        executors.opened(engine, address, workers, stands_on.needed, folder, note) as executor,
         watching(quiet or as_json, chosen.maximise) as watcher,
     ):
         try:

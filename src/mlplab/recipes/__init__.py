@@ -251,10 +251,22 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
     return [] if one == other else [path]
 
 
-def config_id(recipe: config.Recipe) -> str:
-    """Return the identity of the configuration: 12 hex digits over the recipe less its seed."""
+def config_id(recipe: config.Recipe, sources: Mapping[str, str] | None = None) -> str:
+    """Return the identity of the configuration: 12 hex digits over the recipe less its seed.
+
+    Args:
+        recipe: complete.
+        sources: identities of the runs that the recipe names, by their names. Replicates that
+            start from replicates of one configuration, each from its own, are of one as well.
+    """
     tables = to_tables(recipe)
     del tables["seed"]
+    known = sources or {}
+    if isinstance(tables.get("teacher"), dict):
+        tables["teacher"]["runs"] = [known.get(name, name) for name in tables["teacher"]["runs"]]
+    if "init_from" in tables["model"]:
+        name = tables["model"]["init_from"]
+        tables["model"]["init_from"] = known.get(name, name)
     canonical = json.dumps(tables, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

@@ -226,8 +226,8 @@ def _over_images(
         return None
     if not all(np.array_equal(found[0], one[0][0]) for found in (*one, *other)):
         return None
-    rights = ([found[1] for found in rows] for rows in (one, other))
-    return differences.over_images(*rights, confidence)
+    rights = [[found[1] for found in rows] for rows in (one, other)]
+    return differences.over_images(rights[0], rights[1], confidence)
 
 
 def _notes(sides: Sequence[Side], split: str) -> list[str]:
@@ -249,6 +249,13 @@ def _notes(sides: Sequence[Side], split: str) -> list[str]:
             f"{', '.join(optimistic)} chose the best epoch on the test split: its figures there are"
             " optimistic"
         )
+    for side in sides:
+        seen = [s for r in side.records.values() for s in r.sources if s.validation_seen != 0]
+        if seen:
+            notes.append(
+                f"{side.name}: {seen[0].run} may have been trained on its validation images, so"
+                " that its validation accuracy is flattered"
+            )
     if split == "validation":
         notes.append(
             "differences are taken on validation, where seeds share no images: pairing removes the"

@@ -4,7 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mlplab.report.history import Curves, read_curves
-from mlplab.report.judgement import calibration, dead_units, tested_on_selection, weak_class
+from mlplab.report.judgement import (
+    calibration,
+    dead_units,
+    flattered,
+    tested_on_selection,
+    weak_class,
+)
 from mlplab.report.learning import (
     divergence,
     early_stopping,
@@ -19,7 +25,7 @@ Reading = Callable[[Curves, Mapping[str, Any], Mapping[str, Any]], Finding | Non
 
 # In the order in which they are told: what spoils the run first, what merely describes it last.
 OF_CURVES: tuple[Reading, ...] = (overfitting, under_training, plateau, early_stopping)
-OF_METRICS = (tested_on_selection, dead_units, weak_class, calibration)
+OF_METRICS = (tested_on_selection, flattered, dead_units, weak_class, calibration)
 
 
 def findings(

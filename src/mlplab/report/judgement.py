@@ -34,6 +34,26 @@ def tested_on_selection(record: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def flattered(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Say that validation is no word on new images where a source was trained on them."""
+    seen = {
+        source["run"]: source["validation_seen"]
+        for source in record.get("sources") or []
+        if source["validation_seen"] != 0
+    }
+    if not seen:
+        return None
+    return {
+        "kind": "flattered-validation",
+        "text": (
+            f"{', '.join(seen)}, which this run started from, has been trained on validation images"
+            " of this run, or may have: the validation accuracy is flattered. With the same seed"
+            " and data.validation the splits are the same."
+        ),
+        "evidence": {"images": seen},
+    }
+
+
 def dead_units(record: Mapping[str, Any]) -> dict[str, Any] | None:
     """Name the layers of which more than a tenth of the units are dead."""
     layers = (record.get("diagnostics") or {}).get("layers") or []

@@ -44,6 +44,7 @@ OVERRIDE = re.compile(rf"'((?:{TABLES})\.[^']+)'|\b((?:{TABLES})\.[a-z]\w*[\w.]*
 SPLITS = {"test": "Test", "validation": "Validation", "train": "Training"}
 HEADINGS = {
     "tested-on-selection": "Chosen on the test split",
+    "flattered-validation": "Flattered validation",
     "under-training": "Under-training",
     "dead-units": "Dead units",
     "weak-class": "Weakest class",

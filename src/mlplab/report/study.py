@@ -109,7 +109,7 @@ def _read(folder: Path, facts: dict[str, Any], margin: float) -> Results:
         names = [found.name for found in sides]
         second = reference if reference in names else _best_tried(levels, names, facts)
         comparison = compare(sides, None, margin, second)
-        comparison.notes.extend(_tuned(levels))
+        comparison.notes.extend([*_tuned(levels), *_grown(facts)])
     data_id = next(iter(finals.values())).data_id if finals else ""
     opened = words.openings(store.ledger(folder.parent, data_id)) if data_id else ""
     return Results(folder, facts, levels, comparison, data_id, opened, _missing(facts, levels))
@@ -158,8 +158,8 @@ def _tuned(levels: Sequence[Level]) -> list[str]:
     for level in levels:
         done = [t["point"] for t in level.facts["trials"] if t["outcome"] == "finished"]
         for key, value in (level.best or {"point": {}})["point"].items():
-            tried = {point.get(key) for point in done}
-            if len(tried) < FEWEST_TRIED or not all(map(words.is_number, tried)):
+            tried = {point[key] for point in done if words.is_number(point.get(key))}
+            if len(tried) < FEWEST_TRIED or not words.is_number(value):
                 continue
             end = {min(tried): "lowest", max(tried): "highest"}.get(value)
             if end:
@@ -168,6 +168,16 @@ def _tuned(levels: Sequence[Level]) -> list[str]:
                     " beyond it may be better ones"
                 )
     return said
+
+
+def _grown(facts: Mapping[str, Any]) -> list[str]:
+    before = facts.get("finals_before") or []
+    if not before:
+        return []
+    return [
+        f"final runs were added when {', '.join(map(str, before))} of each level were known: who"
+        " goes on until a difference is shown finds one more often than these intervals say"
+    ]
 
 
 def _missing(facts: Mapping[str, Any], levels: Sequence[Level]) -> list[str]:

@@ -13,6 +13,7 @@ from mlplab.config import Recipe
 from mlplab.data import Dataset
 from mlplab.errors import RecipeError, StorageError
 from mlplab.families import CustomModel
+from mlplab.models import saving
 from mlplab.runs.record import Record
 
 if TYPE_CHECKING:  # which checks the memory before it makes an experiment
@@ -107,16 +108,36 @@ def needed(recipe: Recipe, dataset: Dataset) -> dict[str, int]:
         settings.params.get("restore_best_weights") for settings in recipe.callbacks.values()
     )
     copies = 2 * (1 + slots) + 1 + best
-    numbers = images[0].size + sum(
-        math.prod(layer.output.shape[1:])
-        for layer in network.layers
-        if isinstance(layer, keras.layers.Dense | keras.layers.Conv2D)
-    )
+    if len(network.layers) > saving.MOST_LAYERS:
+        raise RecipeError(
+            f"[model] makes a network of {len(network.layers)} layers; up to {saving.MOST_LAYERS}"
+            " can be opened again. Use fewer."
+        )
+    numbers = images[0].size + sum(map(_activations, network.layers))
     # Forward, backward, and one more for what is between two operations.
     batch = 3 * min(recipe.training.batch_size, len(images)) + 2 * min(VALIDATION, len(images))
     return {
         "the images": 3 * (images.nbytes + dataset.test.images.nbytes),
         f"{parameters:,} parameters with gradients and optimizer": NUMBER * copies * parameters,
         "activations": NUMBER * batch * numbers,
+        # Each view alone, and then all together.
+        "the teachers' answers": 2 * NUMBER * _views(recipe) * len(images) * classes,
         "the program": PROGRAM,
     }
+
+
+def _views(recipe: Recipe) -> int:
+    return 0 if recipe.teacher is None else min(recipe.teacher.views, recipe.training.epochs)
+
+
+def _activations(layer: keras.layers.Layer) -> int:
+    """Return how many numbers a layer makes of an image that the backward pass needs."""
+    if not isinstance(layer, keras.layers.Dense | keras.layers.Conv2D):
+        return 0
+    made: int = math.prod(layer.output.shape[1:])
+    if isinstance(layer, keras.layers.Dense):
+        return made
+    # The inputs of each place of the kernel lie side by side as well.
+    side, _ = layer.kernel_size
+    laid: int = math.prod(layer.output.shape[1:3]) * side**2 * layer.input.shape[-1]
+    return made + laid

@@ -60,7 +60,7 @@ def first_record(experiment: Experiment, options: Options, name: str) -> Record:
         group=options.group,
         recipe=options.recipe_name,
         command=options.command,
-        config_id=recipes.config_id(recipe),
+        config_id=recipes.config_id(recipe, {s.run: s.config_id for s in experiment.sources}),
         seed=recipe.seed,
         data=dataset.name,
         data_id=dataset.data_id,

@@ -157,6 +157,10 @@ def prepare(
     standard = recipe.data.scaling == "standard"
     moments = channel_statistics(train.images) if standard else (None, None)
     opened = sources.open_all(recipe, runs_dir, dataset, splits, trust, warn)
+    started = [network for network, source in opened if source.role == "init_from"]
+    if started and standard:  # what it is to compute is that network, scaling and all
+        layer = started[0].get_layer("scaling")
+        moments = np.ravel(layer.mean), np.ravel(layer.variance)
     model = models.build(
         recipe.model,
         train.images.shape[1:],
@@ -169,7 +173,6 @@ def prepare(
     if isinstance(recipe.model, FlatNetwork) and recipe.model.whitening is not None:
         whitening.fit(model, train.images, recipe.model)
     if isinstance(recipe.model, StructuredInit):
-        started = [network for network, source in opened if source.role == "init_from"]
         structured_init.write_out(model, started[0] if started else None, recipe.model, recipe.seed)
     loss = losses.build(recipe.loss, recipe.augment.mixes, recipe.teacher)
     rate = None

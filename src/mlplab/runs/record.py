@@ -58,7 +58,9 @@ class Source(BaseModel):
         digest: SHA-256 of its network's file.
         seconds: that its training took.
         accuracy: by split.
-        validation_seen: images of the other run's validation split that it was trained on.
+        run: as the recipe names it.
+        validation_seen: images of the other run's validation split that it was trained on; ``None``
+            where that is not known.
         sources: what it started from itself.
     """
 
@@ -76,7 +78,7 @@ class Source(BaseModel):
     seconds: float
     accuracy: dict[str, float]
     selected_on: str
-    validation_seen: int
+    validation_seen: int | None
     sources: list["Source"] = []
 
 
@@ -85,7 +87,7 @@ class Record(BaseModel):
 
     Attributes:
         schema_version: written as ``schema``.
-        config_id: identity of the recipe less its seed.
+        config_id: identity of the recipe less its seed, runs that it names by their own identity.
         data: name of the data set.
         data_id: hash of the decoded data set.
         parameters: number of scalars in the network, non-trainable ones included.
@@ -151,6 +153,11 @@ class Record(BaseModel):
     findings: list[dict[str, Any]] = []
     model_summary: str = ""
     files: dict[str, str] = {}
+
+    @property
+    def source_ids(self) -> dict[str, str]:
+        """Identities of the runs that the recipe names, by their names."""
+        return {source.run: source.config_id for source in self.sources}
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON-able tables, with ``schema`` for the version."""

@@ -82,7 +82,10 @@ def unfinished(recipe: Recipe, options: Options) -> Run | None:
             record = store.read_record(folder)
         except RunError:
             continue
-        same = (record.config_id, record.seed) == (recipes.config_id(wanted), wanted.seed)
+        same = (record.config_id, record.seed) == (
+            recipes.config_id(wanted, record.source_ids),
+            wanted.seed,
+        )
         if same and record.status in UNFINISHED and record.population is None:
             found.append((record.started, folder))
     return Run(max(found)[1]) if found else None
@@ -125,7 +128,10 @@ def _check_recipe(recipe: Recipe, record: Record, saved: Mapping[str, Any] | Non
     tables = recipes.to_tables(recipe)
     if saved is not None:
         changed = recipes.differences(saved["run"]["recipe"], tables)
-    elif (recipes.config_id(recipe), recipe.seed) != (record.config_id, record.seed):
+    elif (recipes.config_id(recipe, record.source_ids), recipe.seed) != (
+        record.config_id,
+        record.seed,
+    ):
         changed = ["recipe.toml"]
     else:
         changed = []

@@ -12,7 +12,6 @@ from mlplab.data.images import read_image
 from mlplab.errors import DataError, RunError
 from mlplab.runs import judge, lock, store
 from mlplab.runs.publish import publish_again
-from mlplab.runs.record import Record
 from mlplab.runs.run import Run
 from mlplab.runs.split import split as split_as
 from mlplab.training import evaluate as evaluation
@@ -57,7 +56,7 @@ def _evaluate(
     views: Mapping[str, Any],
 ) -> dict[str, Any]:
     record = store.read_own_record(run.folder)
-    _check_own(run, record, "model.keras", "recipe.toml")
+    store.check_own(run.folder, record, "model.keras", "recipe.toml")
     recipe = run.recipe
     settings = recipe.evaluation.model_copy(update=views)
     if record.status == "running":
@@ -78,19 +77,6 @@ def _evaluate(
     record.metrics = {**record.metrics, **metrics}
     publish_again(run.folder, record, recipe, [f"predictions-{split}.npz"])
     return metrics[split]
-
-
-def _check_own(run: Run, record: Record, *names: str) -> None:
-    """Refuse files that are not the run's: what they say would pass for its word."""
-    for name in names:
-        if name in record.files and files.digest(run.folder / name) not in (
-            None,
-            record.files[name],
-        ):
-            raise RunError(
-                f"{run.name}: {name} is not the one that was recorded. Put back a copy of that, or"
-                f" train anew: {record.command}"
-            )
 
 
 @dataclass(frozen=True)
@@ -131,7 +117,7 @@ def predict(
         StorageError: if the folder cannot be written.
     """
     record = run.record
-    _check_own(run, record, "model.keras")
+    store.check_own(run.folder, record, "model.keras")
     height, width, channels = record.image_shape
     model = run.model(trust)
     results: list[Prediction] = []

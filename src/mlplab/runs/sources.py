@@ -1,17 +1,16 @@
 """Runs that another run starts from: its teachers, and the network that it is written out from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from mlplab import files
 from mlplab.config import Recipe
 from mlplab.data import Dataset, Splits
-from mlplab.errors import RecipeError, RunError
+from mlplab.errors import RecipeError
 from mlplab.families import StructuredInit
-from mlplab.models import saving
+from mlplab.models import saving, structured_init
 from mlplab.runs import store
 from mlplab.runs.record import Record, Source
 from mlplab.runs.run import Run
@@ -41,7 +40,7 @@ def open_all(
 
     Args:
         recipe: complete.
-        runs_dir: where the run is written; they may also lie where its study does.
+        runs_dir: where the run is written, and the others are.
         dataset: that is trained on.
         splits: of it.
         trust: whether code of the user's own may be loaded.
@@ -51,12 +50,28 @@ def open_all(
         RecipeError: if a run is not there, did not finish, or is for other images or classes.
         RunError: if a run is damaged.
     """
-    return [
-        _open(role, name, runs_dir, dataset, splits, trust, note) for role, name in named(recipe)
-    ]
+    found = []
+    for role, name in named(recipe):
+        key = "teacher.runs" if role == "teacher" else f"model.{role}"
+        run = Run(_find(key, name, runs_dir))
+        record = store.read_own_record(run.folder)
+        if record.status != "finished" or "model.keras" not in record.files:
+            raise RecipeError(f"{key}: {name} is {record.status} and has no network to start from")
+        image_shape = list(dataset.train.images.shape[1:])
+        if (record.class_names, record.image_shape) != (list(dataset.class_names), image_shape):
+            raise RecipeError(
+                f"{key}: {name} was trained for other classes or images of another size"
+            )
+        store.check_own(run.folder, record, "model.keras", "recipe.toml")
+        if role == "init_from":
+            _check_twin(name, recipe, run.recipe)
+        seen = _validation_seen(record, run.recipe, recipe, dataset, splits)
+        _warn(name, record, seen, len(splits.validation), note)
+        found.append((run.model(trust), _facts(role, name, record, run.recipe, seen)))
+    return found
 
 
-def teacher(recipe: Recipe, opened: list[Opened]) -> Teacher | None:
+def teacher(recipe: Recipe, opened: Sequence[Opened]) -> Teacher | None:
     """Return the teacher that a recipe asks for, or ``None``."""
     if recipe.teacher is None:
         return None
@@ -65,46 +80,14 @@ def teacher(recipe: Recipe, opened: list[Opened]) -> Teacher | None:
         for network, source in opened
         if source.role == "teacher"
     ]
-    return Teacher(networks, recipe.teacher.views)
-
-
-def _open(
-    role: str,
-    name: str,
-    runs_dir: Path,
-    dataset: Dataset,
-    splits: Splits,
-    trust: bool,
-    note: Callable[[str], None],
-) -> Opened:
-    key = "teacher.runs" if role == "teacher" else f"model.{role}"
-    run = Run(_find(key, name, runs_dir))
-    record = store.read_own_record(run.folder)
-    if record.status != "finished" or "model.keras" not in record.files:
-        raise RecipeError(f"{key}: {name} is {record.status} and has no network to start from")
-    if (record.class_names, record.image_shape) != (
-        list(dataset.class_names),
-        list(dataset.train.images.shape[1:]),
-    ):
-        raise RecipeError(f"{key}: {name} was trained for other classes or images of another size")
-    digest = files.digest(run.folder / "model.keras")
-    if digest != record.files["model.keras"]:
-        raise RunError(f"{name}: model.keras is not the one that was recorded; train it anew")
-    recipe = run.recipe
-    seen = 0
-    if record.data_id == dataset.data_id:
-        trained_on = split(dataset, recipe).train.index
-        seen = int(np.isin(splits.validation.index, trained_on).sum())
-    if seen:
-        note(
-            f"{name} was trained on {seen:,} of the {len(splits.validation):,} validation images:"
-            " validation accuracy is flattered, and says less about the test split"
-        )
-    return run.model(trust), _facts(role, record, recipe, digest or "", seen)
+    return Teacher(networks, min(recipe.teacher.views, recipe.training.epochs))
 
 
 def _find(key: str, name: str, runs_dir: Path) -> Path:
-    for folder in (runs_dir / name, store.home(runs_dir.absolute()) / name):
+    places = [runs_dir / name, store.home(runs_dir.absolute()) / name]
+    if len(Path(name).parts) > 1:
+        places.append(Path(name))
+    for folder in places:
         if (folder / "record.json").is_file():
             return folder
     raise RecipeError(
@@ -113,20 +96,60 @@ def _find(key: str, name: str, runs_dir: Path) -> Path:
     )
 
 
-def _facts(role: str, record: Record, recipe: Recipe, digest: str, seen: int) -> Source:
+def _check_twin(name: str, recipe: Recipe, source: Recipe) -> None:
+    """Refuse to write out a network that the dense one would not compute the same as."""
+    assert isinstance(recipe.model, StructuredInit)
+    ours, theirs = structured_init.twin(recipe.model), source.model
+    start = {"dropout": 0.0, "initialiser": ""}  # of training, not of what is computed
+    same = ours.model_copy(update=start) == theirs.model_copy(update=start)
+    if not same or recipe.data.scaling != source.data.scaling:
+        raise RecipeError(
+            f"model.init_from: {name} is not the cnn that this recipe describes; its activation,"
+            " channels, kernel, depth, hidden and data.scaling must be the same"
+        )
+
+
+def _validation_seen(
+    record: Record, theirs: Recipe, recipe: Recipe, dataset: Dataset, splits: Splits
+) -> int | None:
+    """Return how many of our validation images a run was trained on; ``None`` if nobody knows."""
+    other_images = record.data_id != dataset.data_id
+    if other_images or record.sources or recipe.data.validation == "test":
+        return None
+    return int(np.isin(splits.validation.index, split(dataset, theirs).train.index).sum())
+
+
+def _warn(
+    name: str, record: Record, seen: int | None, validation: int, note: Callable[[str], None]
+) -> None:
+    if seen:
+        note(
+            f"{name} was trained on {seen:,} of the {validation:,} validation images: validation"
+            " accuracy is flattered, and says less about the test split"
+        )
+    elif seen is None:
+        note(
+            f"whether {name} has seen these validation images is not known: validation accuracy may"
+            " be flattered"
+        )
+    if record.selected_on == "test":
+        note(f"{name} was chosen on the test split: test accuracy here is optimistic as well")
+
+
+def _facts(role: str, name: str, record: Record, recipe: Recipe, seen: int | None) -> Source:
     return Source(
         role=role,
-        run=record.name,
+        run=name,
         recipe=record.recipe,
         config_id=record.config_id,
         seed=record.seed,
         network=recipe.model.name,
-        digest=digest,
+        digest=record.files["model.keras"],
         data_id=record.data_id,
         parameters=record.parameters,
         flops_per_example=record.flops_per_example,
         seconds=record.seconds.train,
-        accuracy={name: found["accuracy"] for name, found in record.metrics.items()},
+        accuracy={split: found["accuracy"] for split, found in record.metrics.items()},
         selected_on=record.selected_on,
         validation_seen=seen,
         sources=record.sources,

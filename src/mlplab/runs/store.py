@@ -115,6 +115,21 @@ def read_record(folder: Path) -> Record:
     return record
 
 
+def check_own(folder: Path, record: Record, *names: str) -> None:
+    """Refuse files that are not the run's: what they say would pass for its word.
+
+    Raises:
+        RunError: naming the file.
+    """
+    for name in names:
+        recorded = record.files.get(name)
+        if recorded is not None and files.digest(folder / name) not in (None, recorded):
+            raise RunError(
+                f"{folder.name}: {name} is not the one that was recorded. Put back a copy of that,"
+                f" or train anew: {record.command}"
+            )
+
+
 def write_predictions(
     folder: Path,
     split: str,

@@ -1,45 +1,23 @@
 """A study from its begin, or from where it was stopped, to its end."""
 
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from mlplab import data, files, recipes
-from mlplab.config import Recipe
-from mlplab.errors import RecipeError, RunError
-from mlplab.families import CustomModel
-from mlplab.runs import budget, lock, store
-from mlplab.runs.prepare import complete
+from mlplab import recipes
+from mlplab.runs import lock
 from mlplab.runs.record import ENDED
-from mlplab.study import board, design
+from mlplab.study import board
 from mlplab.study.design import Study
+from mlplab.study.ground import Settings, begun_with
 from mlplab.study.job import Job
 from mlplab.study.outcome import best_trial, result_of, run_records, write_facts
 from mlplab.study.pool import Executor, Listener, Outcome, Row
 from mlplab.study.trials import Trial, Trials, decoded
 
 DATABASE = "optuna.db"
-GROUND = "begun-with.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What a study is given beside its definition; none of it changes what is tried.
-
-    Attributes:
-        folder: of the study, in the runs folder.
-        data_dir: a folder that holds the data set's.
-        trust: load code of the user's own.
-        command: what repeats the study.
-    """
-
-    folder: Path
-    data_dir: Path | None = None
-    trust: bool = False
-    command: str = ""
 
 
 class Watcher(Protocol):
@@ -53,111 +31,6 @@ class Watcher(Protocol):
 
     def on_end(self, level: str, outcome: str, value: float | None) -> None:
         """One has ended."""
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What a study stands on beside its definition; it must not change while it is run.
-
-    Attributes:
-        base: the base recipe's tables.
-        data: identities of the data sets.
-        needed: bytes of memory that a run takes.
-    """
-
-    base: dict[str, Any]
-    data: list[str]
-    needed: int
-
-
-def prepare(study: Study, settings: Settings) -> Ground:
-    """Check a study before anything is run, and return what it stands on.
-
-    Every level's recipe is completed, and the data set is loaded once, which fills its cache: no
-    two workers decode it at the same time.
-
-    Raises:
-        UserError: for what the user can mend.
-    """
-    most = 0
-    known: dict[str, data.Dataset] = {}
-    ids: set[str] = set()
-    for level in study.names:
-        for point in study.corners(level):
-            recipe = _completed(study, level, point, settings.trust)
-            if recipe.data.validation == "test":
-                raise RecipeError(
-                    "a study chooses on validation, and this recipe validates on the test split:"
-                    " hold validation images out of training: recipe.data.validation=0.1"
-                )
-            key = recipe.data.model_dump_json()
-            if key not in known:
-                known = {key: data.load(recipe.data, settings.data_dir, lambda text: None)}
-                ids.add(known[key].data_id)
-            if not isinstance(recipe.model, CustomModel):
-                most = max(most, sum(budget.needed(recipe, known[key]).values()))
-    base = recipes.parse(recipes.text(study.base), f"the recipe {study.base}")
-    return Ground(json.loads(json.dumps(base, default=str)), sorted(ids), most or budget.PROGRAM)
-
-
-def _completed(study: Study, level: str, point: dict[str, Any], trust: bool) -> Recipe:
-    try:
-        return complete(study.recipe_of(level, point, 0), trust)
-    except RecipeError as error:
-        raise RecipeError(f"level {level}: {error}") from None
-
-
-def begin(study: Study, folder: Path, ground: Ground) -> None:
-    """Make the study's folder, or find it as it was left.
-
-    Raises:
-        RunError: if another study lies there, or if it was begun on other ground.
-        StorageError: if the runs folder cannot be written.
-    """
-    path = folder / store.STUDY
-    with files.storage(str(folder)):
-        folder.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        there = design.read(files.text(path, design.LARGEST), str(path))
-        changed = recipes.differences(there.model_dump(), study.model_dump())
-        if not _extends(study, there, changed):
-            raise RunError(
-                f"{folder} holds another study: it differs in {', '.join(changed[:5])}. Give this"
-                " one a --name of its own, or remove that folder"
-            )
-        if "design.trials" in changed and store.folders(folder / "finals"):
-            raise RunError(
-                f"the final runs of {folder.name} have opened the test split; trials after that"
-                " would be chosen with it in sight. Give the larger study a --name of its own"
-            )
-        _check_ground(folder, ground)
-        files.write_text(path, study.to_toml())
-        return
-    if any(entry.name != ".lock" for entry in folder.iterdir()):
-        raise RunError(f"{folder} is there and holds no study; give this one another --name")
-    facts = {"base": ground.base, "data": ground.data}
-    files.write_text(folder / GROUND, json.dumps(facts, indent=1) + "\n")
-    files.write_text(path, study.to_toml())
-
-
-def _extends(study: Study, there: Study, changed: Sequence[str]) -> bool:
-    """Say whether a study differs from one that was begun by more trials or final runs alone."""
-    now, then = study.design, there.design
-    grown = now.trials >= then.trials and now.finals >= then.finals
-    return grown and set(changed) <= {"design.trials", "design.finals"}
-
-
-def _check_ground(folder: Path, ground: Ground) -> None:
-    try:
-        then = json.loads(files.text(folder / GROUND, design.LARGEST))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{folder / GROUND} is damaged: {error}") from None
-    changed = recipes.differences(then, {"base": ground.base, "data": ground.data})
-    if changed:
-        raise RunError(
-            f"{folder.name} was begun with another {', '.join(changed[:5])}: its trials would not"
-            " be comparable. Undo that, or give this study a --name of its own"
-        )
 
 
 def conduct(
@@ -199,7 +72,8 @@ def conduct(
         last = _Finals(watcher)
         if finals:
             executor.run(finals, last)
-        facts = write_facts(study, book, settings.folder, settings.command, last.failures)
+        before = begun_with(settings.folder).get("finals_before", [])
+        facts = write_facts(study, book, settings.folder, settings.command, last.failures, before)
         board.write(settings.folder, facts)
         return facts
 

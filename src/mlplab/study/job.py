@@ -131,7 +131,10 @@ def _has_ended(options: facts.Options, variant: Recipe, name: str, watcher: Watc
     try:
         record = store.read_record(folder)
         wanted = complete(variant, options.trust)
-        same = (record.config_id, record.seed) == (recipes.config_id(wanted), wanted.seed)
+        same = (record.config_id, record.seed) == (
+            recipes.config_id(wanted, record.source_ids),
+            wanted.seed,
+        )
         if same and record.status in ENDED:
             return True
         if same and record.status in UNFINISHED:

@@ -61,6 +61,7 @@ def write_facts(
     folder: Path,
     command: str,
     failures: dict[str, str] | None = None,
+    finals_before: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Write ``study.json``, what reports and outside programs read, and return it.
 
@@ -70,6 +71,7 @@ def write_facts(
         folder: of the study.
         command: what repeats it.
         failures: why the final runs of levels failed; ``None`` where they are not yet run.
+        finals_before: how many final runs a level had when more were added.
     """
     levels = {}
     for level in study.names:
@@ -88,6 +90,7 @@ def write_facts(
         "study": study.model_dump(exclude_none=True),
         "levels": levels,
         "final_failures": failures or {},
+        "finals_before": list(finals_before),
         "device": environment.device(),
         "versions": environment.versions(),
         "written": now(),

@@ -9,6 +9,7 @@ import keras
 EPSILON = 1e-7  # least probability whose logarithm is taken, as in Keras's own losses
 
 
+@keras.saving.register_keras_serializable(package="mlplab")
 class Distillation(keras.losses.Loss):  # type: ignore[misc]
     """The mean of what labels and teachers ask for (Hinton, Vinyals & Dean 2015).
 
@@ -22,12 +23,24 @@ class Distillation(keras.losses.Loss):  # type: ignore[misc]
         temperature: T.
         weight: of the teachers.
         label_smoothing: of the labels.
+        **options: those that every loss of Keras has.
     """
 
-    def __init__(self, temperature: float, weight: float, label_smoothing: float = 0.0) -> None:
-        super().__init__(name="distillation")
+    def __init__(
+        self, temperature: float, weight: float, label_smoothing: float = 0.0, **options: Any
+    ) -> None:
+        super().__init__(**{"name": "distillation", **options})
         self.temperature, self.weight = temperature, weight
         self.label_smoothing = label_smoothing
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that would make the same loss."""
+        own = {
+            "temperature": self.temperature,
+            "weight": self.weight,
+            "label_smoothing": self.label_smoothing,
+        }
+        return {**super().get_config(), **own}
 
     def call(self, y_true: jax.Array, y_pred: jax.Array) -> jax.Array:
         """Return the loss of each image, float32 [n].
@@ -55,11 +68,13 @@ def logarithms(probabilities: jax.Array) -> jax.Array:
     return jnp.log(jnp.clip(probabilities, EPSILON, 1.0))
 
 
+@keras.saving.register_keras_serializable(package="mlplab")  # type: ignore[untyped-decorator]
+def right(y_true: jax.Array, y_pred: jax.Array) -> Any:
+    """Return 1 where the label is the likeliest class, whatever teachers say; float32 [n]."""
+    labels = y_true[:, : y_pred.shape[-1]]
+    return (labels.argmax(axis=-1) == y_pred.argmax(axis=-1)).astype(jnp.float32)
+
+
 def accuracy() -> keras.metrics.Metric:
-    """Return the metric ``accuracy``, which compares with the labels, whatever teachers say."""
-
-    def right(y_true: jax.Array, y_pred: jax.Array) -> Any:
-        labels = y_true[:, : y_pred.shape[-1]]
-        return (labels.argmax(axis=-1) == y_pred.argmax(axis=-1)).astype(jnp.float32)
-
+    """Return the metric ``accuracy`` of a network that has teachers."""
     return keras.metrics.MeanMetricWrapper(right, name="accuracy")

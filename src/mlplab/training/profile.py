@@ -74,7 +74,9 @@ class _Steps:
     def __init__(self, model: keras.Model, plan: Plan) -> None:
         sharding = Sharding(plan.devices) if len(plan.devices) > 1 else None
         self.plan = plan if sharding is None else placed(plan, sharding)
-        self.stepper = Stepper(model, "train", plan.class_weights, plan.augment, sharding)
+        self.stepper = Stepper(
+            model, "train", plan.class_weights, plan.augment, sharding, plan.teacher
+        )
         state = take_state(model, "train")
         self.state: State = tuple([jnp.copy(array) for array in group] for group in state)
         order = np.random.default_rng(plan.seed).permutation(len(plan.train)).astype(np.int32)

@@ -25,6 +25,11 @@ def check(recipe: Recipe, image_shape: tuple[int, ...]) -> None:
     stages = recipe.training.resizing
     if not stages:
         return
+    if sum(epochs for epochs, _ in stages) >= recipe.training.epochs:
+        raise RecipeError(
+            f"training.resizing takes all of the {recipe.training.epochs} epochs: leave some for"
+            " the whole resolution"
+        )
     model = recipe.model
     if not isinstance(model, FlatNetwork) or model.whitening is not None:
         raise RecipeError(

@@ -1,6 +1,5 @@
 """Teachers: trained networks whose answers a network learns from."""
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,7 +33,6 @@ class Teacher:
         self.networks = list(networks)
         self.views = views
         self.values: Values = [_weights(network) for network in self.networks]
-        self.seconds = 0.0
 
     def epoch_shown(self, epoch: Any) -> Any:
         """Return the epoch whose augmentation an epoch shows."""
@@ -81,7 +79,7 @@ class Teacher:
         """
         if not self.views:
             return
-        begun, count = time.perf_counter(), len(data)
+        count = len(data)
         note(f"the teacher answers {self.views} views of {count:,} images")
         rows = np.arange(count, dtype=np.int32)
         answer = jax.jit(self._view, static_argnames=("augment",))
@@ -95,7 +93,6 @@ class Teacher:
                 parts.append(answer(self.values, data, chosen, jnp.int32(epoch), augment=augment))
             found.append(jnp.concatenate(parts))
         self.values = jnp.stack(found).block_until_ready()
-        self.seconds = time.perf_counter() - begun
 
     def _view(
         self,

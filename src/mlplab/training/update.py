@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import keras
 from jax import lax
 
-from mlplab.optim.beta_lasso import BetaLasso
 from mlplab.training.compilation import compiled
 
 # Whose results depend, element by element, on the same elements of what they read.
@@ -31,7 +30,6 @@ ELEMENTWISE = (
     keras.optimizers.Adadelta,
     keras.optimizers.Nadam,
     keras.optimizers.Lion,
-    BetaLasso,
 )
 # Settings that bring sums over elements, or a choice between two updates.
 HINDRANCES = ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps")

@@ -1,0 +1,31 @@
+"""The recipes that ship, on the real CIFAR-10: the long form of the tests."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlplab import recipes
+from mlplab.runs import execute, sources
+from mlplab.runs.facts import Options
+from mlplab.runs.run import Run
+
+
+def one_epoch(name: str, folder: Path, data_dir: Path, called: str) -> Run:
+    """Train a recipe for an epoch, and before it the recipes whose runs it names."""
+    recipe = recipes.load(name, {"training": {"epochs": 1, "resizing": []}})
+    for _, source in sources.named(recipe):
+        one_epoch(source, folder, data_dir, source)
+    return execute.run(recipe, Options(data_dir=data_dir, runs_dir=folder, name=called))
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", recipes.names())
+def test_a_recipe_trains_for_an_epoch_and_learns(
+    name: str, cifar10_dir: Path, tmp_path: Path
+) -> None:
+    run = one_epoch(name, tmp_path, cifar10_dir, "run")
+    assert run.record.status == "finished"
+    assert run.metrics["validation"]["accuracy"] > 0.15
+    assert np.isfinite(run.history[0]["loss"])
