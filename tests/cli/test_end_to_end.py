@@ -88,7 +88,7 @@ def test_the_report_of_a_run_opens_without_errors_or_requests(runs_dir: Path) ->
             "figure img", "images => images.map(i => i.naturalWidth)"
         )
         browser.close()
-    assert len(widths) == 7
+    assert len(widths) == 9
     assert all(widths)
     assert messages == []
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []

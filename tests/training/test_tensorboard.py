@@ -152,6 +152,8 @@ def test_the_layers_are_measured(ask):
         "update_ratio/dense_1",
         "update_ratio/output",
         "relu_dead_share/dense_1",
+        "zero_share/dense_1",
+        "zero_share/output",
     }
     assert not any("/" in tag for tag in tags["b-s0/tensorboard/train"])
 
