@@ -13,6 +13,8 @@ from mlplab.errors import RecipeError
 from mlplab.families import MLP
 from mlplab.models.dense import coarsened
 from mlplab.models.inputs import scaling_layer
+from mlplab.runs import execute
+from mlplab.runs.facts import Options
 from mlplab.training.fields import fields, locality
 from mlplab.training.resizing import square_of
 from mlplab.training.saliency import saliency
@@ -89,12 +91,12 @@ def test_stages_follow_one_another() -> None:
 def test_a_network_learns_while_its_resolution_grows(tmp_path: Path) -> None:
     chosen = mlplab.recipe(
         "quickstart",
-        training={"epochs": 6, "resizing": [[2, 4], [2, 2]]},
+        training={"epochs": 4, "resizing": [[2, 4]]},
         callbacks={"tensorboard": "none"},
     )
-    run = mlplab.train(chosen, runs_dir=tmp_path, name="r")
+    run = execute.run(chosen, Options(runs_dir=tmp_path, name="r", keep="results"))
     accuracies = [row["accuracy"] for row in run.history]
-    assert accuracies[-1] > 0.9
+    assert accuracies[-1] > 0.85
     assert accuracies[1] < 0.75  # four numbers of an image are not enough
 
 

@@ -185,14 +185,14 @@ def test_a_taught_run_goes_on_where_it_was_interrupted(taught: Path) -> None:
     tables = {
         "teacher": {"runs": ["teacher"], "views": 2},
         "augment": {"shift": 1},
-        "training": {"epochs": 6, "resizing": [[2, 4], [2, 2]]},
+        "training": {"epochs": 4, "resizing": [[3, 2]]},
         "callbacks": {"tensorboard": "none"},
     }
     whole = train(taught, "whole", **tables)
 
     class Interrupts(Silent):
         def on_row(self, row: dict[str, float]) -> None:
-            if row["epoch"] == 3:
+            if row["epoch"] == 2:
                 signal.raise_signal(signal.SIGINT)
 
     options = Options(runs_dir=taught, name="cut", keep="model", checkpoint_seconds=0)
