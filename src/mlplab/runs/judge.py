@@ -78,7 +78,7 @@ def learnt(model: keras.Model, splits: Splits, closed: bool) -> dict[str, Any]:
     seen = fields.of_model(model)
     if seen is not None:
         units, empty = len(seen.spread), int(np.isnan(np.asarray(seen.spread)).sum())
-        result["fields"] = {"units": units, "empty": empty, **fields.locality(model)}
+        result["fields"] = {"units": units, "empty": empty, **fields.summary(seen)}
     return result
 
 

@@ -107,9 +107,8 @@ def cluster(
 
 def knock(address: str | None) -> None:
     """Raise a :class:`UserError` if nobody listens at an address, or Ray could not use it."""
-    if address in (None, "auto"):
+    if address is None or address == "auto":
         return
-    assert address is not None
     host, _, port = address.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise UserError(

@@ -61,16 +61,19 @@ def of_model(model: keras.Model) -> Fields | None:
     return None if found is None else fields(jnp.asarray(found[0]), found[1])
 
 
-def locality(model: keras.Model) -> Row:
-    """Return ``local_share`` and ``field_spread`` of the first layer, for an epoch's row.
+def summary(found: Fields) -> Row:
+    """Return ``local_share`` and ``field_spread``, the median, of the units that look anywhere.
 
-    Shares are of units that look anywhere; empty where there are none, or no dense first layer.
+    Empty where there are none.
     """
-    found = of_model(model)
-    if found is None:
-        return {}
     seen = ~jnp.isnan(found.spread)
     if not seen.any():
         return {}
     local = (found.spread < LOCAL).sum() / seen.sum()
     return {"local_share": float(local), "field_spread": float(jnp.nanmedian(found.spread))}
+
+
+def locality(model: keras.Model) -> Row:
+    """Return the :func:`summary` of a model's first layer; empty if that is not dense."""
+    found = of_model(model)
+    return {} if found is None else summary(found)
