@@ -11,7 +11,6 @@ import mlplab
 from mlplab import families, models
 from mlplab.errors import RecipeError
 from mlplab.models import parts, saving, structured_init, whitening
-from mlplab.models.convolution import convolved
 from mlplab.models.inputs import scaling_layer
 from mlplab.runs import execute
 from mlplab.runs.facts import Options
@@ -124,18 +123,6 @@ def test_a_family_is_exported_to_onnx(name: str, tmp_path: Path) -> None:
 def test_the_published_s_fc_has_its_width() -> None:
     outline = models.outline(families.SFC(), (32, 32, 3), 10)
     assert [outline.get_layer(f"dense_{k}").units for k in (1, 2)] == [38_400, 3_600]
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("channels", [3, 20])
-@pytest.mark.parametrize("side", [2, 3, 5])
-def test_a_convolution_is_keras_own(stride: int, channels: int, side: int) -> None:
-    random = np.random.default_rng(0)
-    x = random.normal(size=(2, 7, 6, channels)).astype(np.float32)
-    kernel = random.normal(size=(side, side, channels, 4)).astype(np.float32)
-    expected = keras.ops.conv(x, kernel, strides=stride, padding="same")
-    found = convolved(keras.ops.convert_to_tensor(x), keras.ops.array(kernel), stride, "float32")
-    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), atol=1e-4)
 
 
 def test_a_network_of_structured_weights_computes_what_its_cnn_does() -> None:

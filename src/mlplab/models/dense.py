@@ -85,7 +85,7 @@ def _forward(
     x: jax.Array, kernel: jax.Array, precision: Precision
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     rounded = x.astype(precision), kernel.astype(precision)
-    return _dot(*rounded, 1, 0), rounded
+    return dot(*rounded, 1, 0), rounded
 
 
 def _backward(
@@ -93,23 +93,24 @@ def _backward(
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = rounded
     gradient = gradient.astype(precision)
-    to_input = _dot(gradient, kernel, 1, 1)
+    to_input = dot(gradient, kernel, 1, 1)
     if jax.default_backend() == "cpu":
         # XLA's CPU backend has fast kernels for A·B and A·Bᵀ. Aᵀ·B takes it 1.2 times as long in
         # float32; in bfloat16 it widens the factors first, at less than half the rate.
-        return to_input, _dot(_transposed(x), gradient, 1, 0)
-    return to_input, _dot(x, gradient, 0, 0)
+        return to_input, dot(transposed(x), gradient, 1, 0)
+    return to_input, dot(x, gradient, 0, 0)
 
 
 product.defvjp(_forward, _backward)
 
 
-def _dot(a: jax.Array, b: jax.Array, axis_a: int, axis_b: int) -> Any:
+def dot(a: jax.Array, b: jax.Array, axis_a: int, axis_b: int) -> Any:
+    """Return the product of two matrices over an axis of each, with float32 sums."""
     dimensions = (((axis_a,), (axis_b,)), ((), ()))
     return lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32)
 
 
-def _transposed(x: jax.Array) -> jax.Array:
+def transposed(x: jax.Array) -> jax.Array:
     """Return xᵀ written out: a bare transpose would be folded back into the product."""
     written: jax.Array = lax.optimization_barrier(x.T[None])  # type: ignore[no-untyped-call]
     return written.reshape(x.shape[1], x.shape[0])

@@ -124,7 +124,7 @@ def _probabilities(
         return answer(images)
     count = len(images)
     filled = jnp.pad(images, ((0, -count % PIECE), (0, 0), (0, 0), (0, 0)))
-    answers = jax.lax.map(answer, filled.reshape(-1, PIECE, *images.shape[1:]))
+    answers: jax.Array = jax.lax.map(answer, filled.reshape(-1, PIECE, *images.shape[1:]))
     return answers.reshape(-1, answers.shape[-1])[:count]
 
 

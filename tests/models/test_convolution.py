@@ -1,0 +1,46 @@
+"""Convolutions as matrix products."""
+
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from mlplab.models import convolution
+
+FORMS = list(itertools.product([1, 2], [3, 20], [2, 3], ["same", "valid"]))
+
+
+def drawn(*shape: int) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(len(shape)).normal(size=shape).astype(np.float32))
+
+
+def with_gradients(convolve: Any, x: jax.Array, kernel: jax.Array) -> list[jax.Array]:
+    result, back = jax.vjp(convolve, x, kernel)
+    return [result, *back(jnp.sin(jnp.arange(result.size)).reshape(result.shape))]
+
+
+@pytest.mark.parametrize(("stride", "channels", "side", "padding"), FORMS)
+def test_values_and_gradients_are_those_of_xla(
+    stride: int, channels: int, side: int, padding: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two images are laid out at a time, so that three do not divide."""
+    x, kernel = drawn(3, 7, 6, channels), drawn(side, side, channels, 4)
+    monkeypatch.setattr(convolution, "LAID", 2 * 4 * 7 * -(-6 // stride) * side * channels)
+
+    def ours(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return convolution.convolved(x, kernel, stride, "float32", padding)
+
+    def theirs(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        form = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(
+            x, kernel, (stride, stride), padding.upper(), dimension_numbers=form
+        )
+
+    both = jax.jit(with_gradients, static_argnums=0)
+    found, expected = both(ours, x, kernel), both(theirs, x, kernel)
+    for mine, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-4)
