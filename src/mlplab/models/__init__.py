@@ -74,7 +74,8 @@ def build(
     if isinstance(settings, CustomModel):
         return custom.build(settings, input_shape, classes, scaling, seed, trust)
     settings = parts.complete(settings)
-    return MODELS[settings.name](settings, input_shape, classes, scaling, seed, precision)
+    task = parts.Task(input_shape, classes, scaling, seed, precision)
+    return MODELS[settings.name](settings, task)
 
 
 def outline(settings: Family, input_shape: tuple[int, int, int], classes: int) -> keras.Model:

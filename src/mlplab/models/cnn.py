@@ -1,23 +1,12 @@
 """Plain convolutional networks: stages of convolutions, each at half the resolution."""
 
-from typing import Any
-
 import keras
 
 from mlplab.families import CNN
 from mlplab.models import parts
-from mlplab.models.convolution import Conv2D
-from mlplab.models.dense import Precision
 
 
-def build(
-    settings: CNN,
-    input_shape: parts.Shape,
-    classes: int,
-    scaling: keras.layers.Layer,
-    seed: int,
-    precision: Precision = "float32",
-) -> keras.Model:
+def build(settings: CNN, task: parts.Task) -> keras.Model:
     """Return a convolutional network with batch normalisation.
 
     Layer k is ``convolution_k`` or, after the ``flatten``, ``dense_k``, with its
@@ -25,25 +14,18 @@ def build(
 
     Args and errors are those of :func:`mlplab.models.mlp.build`.
     """
-    images = parts.images(input_shape)
-    x, number = scaling(images), 0
-    options: dict[str, Any] = {"precision": precision, "use_bias": False}
+    images = parts.images(task)
+    x, number = task.scaling(images), 0
     for channels in settings.channels:
         for strides in (2, *[1] * (settings.depth - 1)):
             number += 1
-            layer = Conv2D(
-                channels,
-                settings.kernel,
-                strides=strides,
-                name=f"convolution_{number}",
-                kernel_initializer=parts.initialiser(settings, seed, number),
-                **options,
-            )
-            x = parts.hidden(x, settings, seed, number, layer, "batch")
+            options = {"strides": strides, "name": f"convolution_{number}", "use_bias": False}
+            layer = parts.convolution(settings, task, number, channels, settings.kernel, **options)
+            x = parts.hidden(x, settings, task, number, layer, "batch")
     x = keras.layers.Flatten(name="flatten")(x)
     for units in settings.hidden:
         number += 1
-        layer = parts.dense(settings, seed, number, units, name=f"dense_{number}", **options)
-        x = parts.hidden(x, settings, seed, number, layer, "batch")
-    outputs = parts.output(x, settings, seed, number + 1, classes)
+        layer = parts.dense(settings, task, number, units, name=f"dense_{number}", use_bias=False)
+        x = parts.hidden(x, settings, task, number, layer, "batch")
+    outputs = parts.output(x, settings, task, number + 1)
     return keras.Model(images, outputs, name="cnn")

@@ -4,17 +4,9 @@ import keras
 
 from mlplab.families import LinearBottleneck
 from mlplab.models import parts
-from mlplab.models.dense import Precision
 
 
-def build(
-    settings: LinearBottleneck,
-    input_shape: parts.Shape,
-    classes: int,
-    scaling: keras.layers.Layer,
-    seed: int,
-    precision: Precision = "float32",
-) -> keras.Model:
+def build(settings: LinearBottleneck, task: parts.Task) -> keras.Model:
     """Return the network of Lin, Memisevic & Konda (2015).
 
     Wide layer k is ``dense_k``; ``bottleneck_k``, linear, comes between it and the next. Two wide
@@ -23,16 +15,15 @@ def build(
 
     Args and errors are those of :func:`mlplab.models.mlp.build`.
     """
-    images = parts.images(input_shape)
-    x = parts.flattened(images, settings, scaling, precision)
+    images = parts.images(task)
+    x = parts.flattened(images, settings, task)
     form = settings.normalisation
-    options = {"precision": precision, "use_bias": form != "batch"}
     for number, units in enumerate(settings.hidden, start=1):
         if number > 1:
-            between = {"name": f"bottleneck_{number - 1}", "precision": precision}
-            x = parts.dense(settings, seed, 2 * number - 2, settings.bottleneck, **between)(x)
-        name = f"dense_{number}"
-        layer = parts.dense(settings, seed, 2 * number - 1, units, name=name, **options)
-        x = parts.hidden(x, settings, seed, number, layer, form)
-    outputs = parts.output(x, settings, seed, 2 * len(settings.hidden), classes)
+            between = f"bottleneck_{number - 1}"
+            x = parts.dense(settings, task, 2 * number - 2, settings.bottleneck, name=between)(x)
+        options = {"name": f"dense_{number}", "use_bias": form != "batch"}
+        layer = parts.dense(settings, task, 2 * number - 1, units, **options)
+        x = parts.hidden(x, settings, task, number, layer, form)
+    outputs = parts.output(x, settings, task, 2 * len(settings.hidden))
     return keras.Model(images, outputs, name="linear_bottleneck")

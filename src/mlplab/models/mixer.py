@@ -5,18 +5,9 @@ import keras
 from mlplab.errors import RecipeError
 from mlplab.families import Mixer
 from mlplab.models import parts
-from mlplab.models.convolution import Conv2D
-from mlplab.models.dense import Precision
 
 
-def build(
-    settings: Mixer,
-    input_shape: parts.Shape,
-    classes: int,
-    scaling: keras.layers.Layer,
-    seed: int,
-    precision: Precision = "float32",
-) -> keras.Model:
+def build(settings: Mixer, task: parts.Task) -> keras.Model:
     """Return an MLP-Mixer (Tolstikhin et al. 2021), whose weights patches share: no plain MLP.
 
     Args and errors are those of :func:`mlplab.models.mlp.build`.
@@ -24,35 +15,27 @@ def build(
     Raises:
         RecipeError: if patches do not tile the image.
     """
-    height, width, _ = input_shape
+    height, width, _ = task.input_shape
     if height % settings.patch or width % settings.patch:
         raise RecipeError(
             f"model.patch = {settings.patch}: squares of that side do not tile images of"
             f" {height}×{width} pixels"
         )
-    images = parts.images(input_shape)
-    x = scaling(images)
-    x = Conv2D(
-        settings.width,
-        settings.patch,
-        precision,
-        strides=settings.patch,
-        name="patches",
-        kernel_initializer=parts.initialiser(settings, seed, 1),
-    )(x)
+    images = parts.images(task)
+    x = task.scaling(images)
+    patches = {"strides": settings.patch, "name": "patches"}
+    x = parts.convolution(settings, task, 1, settings.width, settings.patch, **patches)(x)
     tokens = (height // settings.patch) * (width // settings.patch)
     x = keras.layers.Reshape((tokens, settings.width), name="tokens")(x)
     number = 1
 
     def mixed(x: keras.KerasTensor, name: str, inner: int, outer: int) -> keras.KerasTensor:
         nonlocal number
-        first, second = ({"name": f"{name}_{step}", "precision": precision} for step in (1, 2))
         number += 2
-        x = parts.dense(settings, seed, number - 1, inner, activation=settings.activation, **first)(
-            x
-        )
-        x = parts.dense(settings, seed, number, outer, **second)(x)
-        return parts.dropout(x, settings, seed, number)
+        first = {"activation": settings.activation, "name": f"{name}_1"}
+        x = parts.dense(settings, task, number - 1, inner, **first)(x)
+        x = parts.dense(settings, task, number, outer, name=f"{name}_2")(x)
+        return parts.dropout(x, settings, task, number)
 
     for block in range(1, settings.blocks + 1):
         y = parts.normalisation("layer", f"normalisation_{block}_1")(x)
@@ -65,5 +48,5 @@ def build(
         x = keras.layers.Add(name=f"sum_{block}_2")([x, y])
     x = parts.normalisation("layer", "normalisation")(x)
     x = keras.layers.GlobalAveragePooling1D(name="average")(x)
-    outputs = parts.output(x, settings, seed, number + 1, classes)
+    outputs = parts.output(x, settings, task, number + 1)
     return keras.Model(images, outputs, name="mixer")

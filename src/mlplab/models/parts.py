@@ -1,6 +1,7 @@
 """What the families of networks are put together from."""
 
 import inspect
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -8,12 +9,33 @@ import numpy as np
 
 from mlplab.errors import RecipeError, nearest
 from mlplab.families import Family, FlatNetwork, Network
+from mlplab.models.convolution import Conv2D
 from mlplab.models.dense import Dense, Precision
 from mlplab.models.dropout import Dropout
 from mlplab.models.pooling import AveragePooling2D
 
 Shape = tuple[int, int, int]
 """Height, width and channels of an image."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a network is for.
+
+    Attributes:
+        input_shape: of its images.
+        classes: number of classes.
+        scaling: the layer of :func:`mlplab.models.inputs.scaling_layer`.
+        seed: decides the initial weights and the streams of dropout.
+        precision: of the factors of the hidden layers' products.
+    """
+
+    input_shape: Shape
+    classes: int
+    scaling: keras.layers.Layer
+    seed: int
+    precision: Precision = "float32"
+
 
 # glu halves the width of its layer; threshold has no defaults.
 ACTIVATIONS = [
@@ -65,9 +87,9 @@ def stream(seed: int, *place: int) -> int:
     return int(word >> 1)  # 31 bits: positive in whatever integers the backend keeps seeds
 
 
-def images(input_shape: Shape) -> keras.KerasTensor:
+def images(task: Task) -> keras.KerasTensor:
     """Return the network's input: raw uint8 images [n, height, width, channels]."""
-    return keras.Input(input_shape, dtype="uint8", name="images")
+    return keras.Input(task.input_shape, dtype="uint8", name="images")
 
 
 def initialiser(settings: Network, seed: int, number: int) -> keras.initializers.Initializer:
@@ -77,9 +99,19 @@ def initialiser(settings: Network, seed: int, number: int) -> keras.initializers
     return cls(seed=stream(seed, number, _KERNEL)) if seeded else cls()
 
 
-def dense(settings: Network, seed: int, number: int, units: int, **options: Any) -> Dense:
+def dense(settings: Network, task: Task, number: int, units: int, **options: Any) -> Dense:
     """Return a dense layer whose initial weights are those of layer ``number``."""
-    return Dense(units, kernel_initializer=initialiser(settings, seed, number), **options)
+    options = {"precision": task.precision, **options}
+    return Dense(units, kernel_initializer=initialiser(settings, task.seed, number), **options)
+
+
+def convolution(
+    settings: Network, task: Task, number: int, filters: int, side: int, **options: Any
+) -> Conv2D:
+    """Return a convolution whose initial weights are those of layer ``number``."""
+    options = {"precision": task.precision, **options}
+    options["kernel_initializer"] = initialiser(settings, task.seed, number)
+    return Conv2D(filters, side, **options)
 
 
 def normalisation(form: str, name: str) -> keras.layers.Layer:
@@ -92,7 +124,7 @@ def normalisation(form: str, name: str) -> keras.layers.Layer:
 def hidden(
     x: keras.KerasTensor,
     settings: Network,
-    seed: int,
+    task: Task,
     number: int,
     layer: keras.layers.Layer,
     form: str,
@@ -102,7 +134,7 @@ def hidden(
     Args:
         x: to append to.
         settings: complete.
-        seed: the recipe's.
+        task: what the network is for.
         number: of the layer.
         layer: the product, dense or a convolution, without activation.
         form: of the normalisation between product and activation; "none" for none.
@@ -113,28 +145,26 @@ def hidden(
     else:
         x = normalisation(form, f"normalisation_{number}")(layer(x))
         x = keras.layers.Activation(settings.activation, name=f"activation_{number}")(x)
-    return dropout(x, settings, seed, number)
+    return dropout(x, settings, task, number)
 
 
-def dropout(x: keras.KerasTensor, settings: Network, seed: int, number: int) -> keras.KerasTensor:
+def dropout(x: keras.KerasTensor, settings: Network, task: Task, number: int) -> keras.KerasTensor:
     """Append the dropout of layer ``number``, if there is any."""
     if not settings.dropout:
         return x
     name = f"dropout_{number}"
-    return Dropout(settings.dropout, seed=stream(seed, number, _DROPOUT), name=name)(x)
+    return Dropout(settings.dropout, seed=stream(task.seed, number, _DROPOUT), name=name)(x)
 
 
 def output(
-    x: keras.KerasTensor, settings: Network, seed: int, number: int, classes: int, **options: Any
+    x: keras.KerasTensor, settings: Network, task: Task, number: int, **options: Any
 ) -> keras.KerasTensor:
     """Append the layer of the classes: softmax, and float32, as it decides the probabilities."""
-    options |= {"activation": "softmax", "name": "output"}
-    return dense(settings, seed, number, classes, **options)(x)
+    options |= {"activation": "softmax", "name": "output", "precision": "float32"}
+    return dense(settings, task, number, task.classes, **options)(x)
 
 
-def flattened(
-    x: keras.KerasTensor, settings: FlatNetwork, scaling: keras.layers.Layer, precision: Precision
-) -> keras.KerasTensor:
+def flattened(x: keras.KerasTensor, settings: FlatNetwork, task: Task) -> keras.KerasTensor:
     """Append scaling, pooling, flattening and whitening.
 
     Raises:
@@ -152,7 +182,7 @@ def flattened(
             f"model.whitening = {settings.whitening} components of {inputs} inputs: at most"
             f" {inputs}"
         )
-    x = scaling(x)
+    x = task.scaling(x)
     if settings.pool > 1:
         x = AveragePooling2D(settings.pool, name="pool")(x)
     x = keras.layers.Flatten(name="flatten")(x)
@@ -161,4 +191,4 @@ def flattened(
     units = settings.whitening if settings.whitening_form == "pca" else inputs
     # Set before training: drawing weights for it would only take time.
     frozen = {"kernel_initializer": "zeros", "trainable": False, "name": "whitening"}
-    return Dense(units, precision, **frozen)(x)
+    return Dense(units, task.precision, **frozen)(x)

@@ -4,17 +4,9 @@ import keras
 
 from mlplab.families import ResidualMLP
 from mlplab.models import parts
-from mlplab.models.dense import Precision
 
 
-def build(
-    settings: ResidualMLP,
-    input_shape: parts.Shape,
-    classes: int,
-    scaling: keras.layers.Layer,
-    seed: int,
-    precision: Precision = "float32",
-) -> keras.Model:
+def build(settings: ResidualMLP, task: parts.Task) -> keras.Model:
     """Return the network of "Scaling MLPs" (Bachmann et al. 2023): inverted bottlenecks.
 
     A dense layer, ``embedding``, brings the image to ``width``; block k is
@@ -24,20 +16,17 @@ def build(
 
     Args and errors are those of :func:`mlplab.models.mlp.build`.
     """
-    images = parts.images(input_shape)
-    x = parts.flattened(images, settings, scaling, precision)
-    embedding = {"name": "embedding", "precision": precision}
-    x = parts.dense(settings, seed, 1, settings.width, **embedding)(x)
+    images = parts.images(task)
+    x = parts.flattened(images, settings, task)
+    x = parts.dense(settings, task, 1, settings.width, name="embedding")(x)
     inner = settings.expansion * settings.width
     for block in range(1, settings.blocks + 1):
-        wide, narrow = (
-            {"name": f"{name}_{block}", "precision": precision} for name in ("wide", "narrow")
-        )
+        wide, narrow = ({"name": f"{name}_{block}"} for name in ("wide", "narrow"))
         y = parts.normalisation("layer", f"normalisation_{block}")(x)
-        y = parts.dense(settings, seed, 2 * block, inner, activation=settings.activation, **wide)(y)
-        y = parts.dense(settings, seed, 2 * block + 1, settings.width, **narrow)(y)
-        y = parts.dropout(y, settings, seed, 2 * block + 1)
+        y = parts.dense(settings, task, 2 * block, inner, activation=settings.activation, **wide)(y)
+        y = parts.dense(settings, task, 2 * block + 1, settings.width, **narrow)(y)
+        y = parts.dropout(y, settings, task, 2 * block + 1)
         x = keras.layers.Add(name=f"sum_{block}")([x, y])
     x = parts.normalisation("layer", "normalisation")(x)
-    outputs = parts.output(x, settings, seed, 2 * settings.blocks + 2, classes)
+    outputs = parts.output(x, settings, task, 2 * settings.blocks + 2)
     return keras.Model(images, outputs, name="residual_mlp")

@@ -4,17 +4,9 @@ import keras
 
 from mlplab.families import SFC
 from mlplab.models import parts
-from mlplab.models.dense import Precision
 
 
-def build(
-    settings: SFC,
-    input_shape: parts.Shape,
-    classes: int,
-    scaling: keras.layers.Layer,
-    seed: int,
-    precision: Precision = "float32",
-) -> keras.Model:
+def build(settings: SFC, task: parts.Task) -> keras.Model:
     """Return S-FC (Neyshabur 2020, "Towards Learning Convolutions from Scratch").
 
     ``dense_1`` has as many units as a convolution of ``channels`` with stride 2 has outputs,
@@ -22,13 +14,13 @@ def build(
 
     Args and errors are those of :func:`mlplab.models.mlp.build`.
     """
-    images = parts.images(input_shape)
-    x = parts.flattened(images, settings, scaling, precision)
-    height, width, _ = input_shape
+    images = parts.images(task)
+    x = parts.flattened(images, settings, task)
+    height, width, _ = task.input_shape
     positions = -(-height // 2) * -(-width // 2)
     for number, units in enumerate((positions * settings.channels, 24 * settings.channels), 1):
-        options = {"name": f"dense_{number}", "precision": precision, "use_bias": False}
-        layer = parts.dense(settings, seed, number, units, **options)
-        x = parts.hidden(x, settings, seed, number, layer, "batch")
-    outputs = parts.output(x, settings, seed, 3, classes)
+        options = {"name": f"dense_{number}", "use_bias": False}
+        layer = parts.dense(settings, task, number, units, **options)
+        x = parts.hidden(x, settings, task, number, layer, "batch")
+    outputs = parts.output(x, settings, task, 3)
     return keras.Model(images, outputs, name="s_fc")

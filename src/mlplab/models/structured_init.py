@@ -16,35 +16,28 @@ from mlplab.errors import RecipeError
 from mlplab.families import CNN, StructuredInit
 from mlplab.models import cnn, parts
 from mlplab.models.convolution import convolved
-from mlplab.models.dense import Dense, Precision
+from mlplab.models.dense import Dense
 from mlplab.models.inputs import scaling_layer
 
 Weights = list[NDArray[Any]]
 ROWS = 512  # of a dense kernel, made at once
 
 
-def build(
-    settings: StructuredInit,
-    input_shape: parts.Shape,
-    classes: int,
-    scaling: keras.layers.Layer,
-    seed: int,
-    precision: Precision = "float32",
-) -> keras.Model:
+def build(settings: StructuredInit, task: parts.Task) -> keras.Model:
     """Return the dense network, with weights yet to be written out by :func:`write_out`.
 
     Layers are named as those of an ``mlp``.
 
     Args and errors are those of :func:`mlplab.models.mlp.build`.
     """
-    images = parts.images(input_shape)
-    x = keras.layers.Flatten(name="flatten")(scaling(images))
+    images = parts.images(task)
+    x = keras.layers.Flatten(name="flatten")(task.scaling(images))
     # All set afterwards: drawing millions of weights would only take time.
     options: dict[str, Any] = {"use_bias": False, "kernel_initializer": "zeros"}
-    for number, units in enumerate(widths(settings, input_shape), start=1):
-        layer = Dense(units, precision, name=f"dense_{number}", **options)
-        x = parts.hidden(x, settings, seed, number, layer, "batch")
-    outputs = parts.output(x, settings, seed, number + 1, classes)
+    for number, units in enumerate(widths(settings, task.input_shape), start=1):
+        layer = Dense(units, task.precision, name=f"dense_{number}", **options)
+        x = parts.hidden(x, settings, task, number, layer, "batch")
+    outputs = parts.output(x, settings, task, number + 1)
     return keras.Model(images, outputs, name="structured_init")
 
 
@@ -79,9 +72,8 @@ def write_out(
         RecipeError: if the cnn is not the one that the settings describe.
     """
     classes = model.output.shape[-1]
-    known = cnn.build(
-        twin(settings), model.input.shape[1:], classes, scaling_layer("symmetric"), seed
-    )
+    task = parts.Task(model.input.shape[1:], classes, scaling_layer("symmetric"), seed)
+    known = cnn.build(twin(settings), task)
     source = source or known
     # The statistics that images are scaled by belong to their split.
     shapes = [
