@@ -7,29 +7,41 @@ import keras
 
 from mlplab.families import CustomModel, Family
 from mlplab.models import (
+    airnet,
     cnn,
+    convmixer,
     custom,
     inputs,
+    lenet,
+    linear,
     linear_bottleneck,
     mixer,
     mlp,
     parts,
     residual_mlp,
+    resnet,
     s_fc,
     structured_init,
+    vit,
 )
 from mlplab.models.dense import Precision
 
 __all__ = ["MODELS", "build", "custom", "inputs", "outline"]
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
+    "linear": linear.build,
     "mlp": mlp.build,
     "residual-mlp": residual_mlp.build,
     "linear-bottleneck": linear_bottleneck.build,
     "s-fc": s_fc.build,
     "structured-init": structured_init.build,
+    "lenet": lenet.build,
     "cnn": cnn.build,
+    "resnet": resnet.build,
+    "airnet": airnet.build,
+    "convmixer": convmixer.build,
     "mixer": mixer.build,
+    "vit": vit.build,
 }
 
 

@@ -2,7 +2,6 @@
 
 import keras
 
-from mlplab.errors import RecipeError
 from mlplab.families import Mixer
 from mlplab.models import parts
 
@@ -15,12 +14,8 @@ def build(settings: Mixer, task: parts.Task) -> keras.Model:
     Raises:
         RecipeError: if patches do not tile the image.
     """
+    parts.check_patches(settings.patch, task.input_shape)
     height, width, _ = task.input_shape
-    if height % settings.patch or width % settings.patch:
-        raise RecipeError(
-            f"model.patch = {settings.patch}: squares of that side do not tile images of"
-            f" {height}×{width} pixels"
-        )
     images = parts.images(task)
     x = task.scaling(images)
     patches = {"strides": settings.patch, "name": "patches"}

@@ -22,9 +22,7 @@ def build(settings: MLP, task: parts.Task) -> keras.Model:
         RecipeError: for a resolution or whitening that the images are too small for.
     """
     images = parts.images(task)
-    penalty = {}
-    if settings.l1 or settings.l2:
-        penalty["kernel_regularizer"] = keras.regularizers.L1L2(l1=settings.l1, l2=settings.l2)
+    penalty = parts.penalty(settings)
     x = parts.flattened(images, settings, task)
     # Batch normalisation takes any bias away again and has an offset of its own.
     options = {"use_bias": settings.normalisation != "batch", **penalty}

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from mlplab.errors import RecipeError, nearest
-from mlplab.families import Family, FlatNetwork, Network
+from mlplab.families import MLP, Deep, Family, FlatNetwork, Linear, Network
 from mlplab.models.convolution import Conv2D
 from mlplab.models.dense import Dense, Precision
 from mlplab.models.dropout import Dropout
@@ -51,7 +51,7 @@ INITIALISERS = [
 ]
 
 # What a seed is for, so that no two of a network's random streams are the same.
-_KERNEL, _DROPOUT = 0, 1
+_KERNEL, _DROPOUT, POSITION = 0, 1, 2
 
 
 def complete(settings: Family) -> Family:
@@ -60,12 +60,10 @@ def complete(settings: Family) -> Family:
     Raises:
         RecipeError: for one that does not exist.
     """
-    return settings.model_copy(
-        update={
-            "activation": _named(settings.activation, ACTIVATIONS, "model.activation"),
-            "initialiser": _named(settings.initialiser, INITIALISERS, "model.initialiser"),
-        }
-    )
+    update = {"initialiser": _named(settings.initialiser, INITIALISERS, "model.initialiser")}
+    if isinstance(settings, Deep):
+        update["activation"] = _named(settings.activation, ACTIVATIONS, "model.activation")
+    return settings.model_copy(update=update)
 
 
 def _named(name: str, known: list[str], where: str) -> str:
@@ -114,6 +112,13 @@ def convolution(
     return Conv2D(filters, side, **options)
 
 
+def penalty(settings: MLP | Linear) -> dict[str, Any]:
+    """Return the options of a layer whose kernel is penalised, or none."""
+    if not settings.l1 and not settings.l2:
+        return {}
+    return {"kernel_regularizer": keras.regularizers.L1L2(l1=settings.l1, l2=settings.l2)}
+
+
 def normalisation(form: str, name: str) -> keras.layers.Layer:
     """Return a layer of normalisation, "batch" or "layer"."""
     if form == "batch":
@@ -123,7 +128,7 @@ def normalisation(form: str, name: str) -> keras.layers.Layer:
 
 def hidden(
     x: keras.KerasTensor,
-    settings: Network,
+    settings: Deep,
     task: Task,
     number: int,
     layer: keras.layers.Layer,
@@ -148,7 +153,7 @@ def hidden(
     return dropout(x, settings, task, number)
 
 
-def dropout(x: keras.KerasTensor, settings: Network, task: Task, number: int) -> keras.KerasTensor:
+def dropout(x: keras.KerasTensor, settings: Deep, task: Task, number: int) -> keras.KerasTensor:
     """Append the dropout of layer ``number``, if there is any."""
     if not settings.dropout:
         return x
@@ -192,3 +197,17 @@ def flattened(x: keras.KerasTensor, settings: FlatNetwork, task: Task) -> keras.
     # Set before training: drawing weights for it would only take time.
     frozen = {"kernel_initializer": "zeros", "trainable": False, "name": "whitening"}
     return Dense(units, task.precision, **frozen)(x)
+
+
+def check_patches(patch: int, input_shape: Shape) -> None:
+    """Refuse patches that do not tile the image.
+
+    Raises:
+        RecipeError: if they do not.
+    """
+    height, width, _ = input_shape
+    if height % patch or width % patch:
+        raise RecipeError(
+            f"model.patch = {patch}: squares of that side do not tile images of"
+            f" {height}×{width} pixels"
+        )

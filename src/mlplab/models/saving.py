@@ -3,7 +3,7 @@
 import json
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,31 @@ import keras
 from mlplab import memory
 from mlplab.errors import MlplabError, RunError
 from mlplab.files import storage
+from mlplab.models import pooling
 from mlplab.models.convolution import Conv2D
 from mlplab.models.dense import Dense, Precision
+from mlplab.models.depthwise import DepthwiseConv2D
 from mlplab.models.dropout import Dropout
-from mlplab.models.pooling import AveragePooling2D
+from mlplab.models.pooling import AveragePooling2D, MaxPooling2D
 
 # Our layers compute what these of Keras do, faster.
 PLAIN: dict[type, Any] = {
     AveragePooling2D: keras.layers.AveragePooling2D,
     Conv2D: keras.layers.Conv2D,
     Dense: keras.layers.Dense,
+    DepthwiseConv2D: keras.layers.DepthwiseConv2D,
     Dropout: keras.layers.Dropout,
+    MaxPooling2D: keras.layers.MaxPooling2D,
+}
+# Where they compute exactly that, in products of a precision or without.
+ROUNDED: dict[type, tuple[Any, Callable[..., bool]]] = {
+    keras.layers.Conv2D: (Conv2D, Conv2D.stands_for),
+    keras.layers.Dense: (Dense, lambda layer: True),
+}
+EXACT: dict[type, tuple[Any, Callable[..., bool]]] = {
+    keras.layers.AveragePooling2D: (AveragePooling2D, pooling.stands_for),
+    keras.layers.DepthwiseConv2D: (DepthwiseConv2D, DepthwiseConv2D.stands_for),
+    keras.layers.MaxPooling2D: (MaxPooling2D, pooling.stands_for),
 }
 
 MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
@@ -156,10 +170,11 @@ def to_fast(model: keras.Model, precision: Precision) -> keras.Model:
 
     def fast(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
-        if type(layer) is keras.layers.Dense:
-            return Dense.from_config({**config, "precision": precision})
-        if type(layer) is keras.layers.Conv2D and Conv2D.stands_for(layer):
-            return Conv2D.from_config({**config, "precision": precision})
+        for table, more in ((ROUNDED, {"precision": precision}), (EXACT, {})):
+            if type(layer) in table:
+                ours, stands_for = table[type(layer)]
+                if stands_for(layer):
+                    return ours.from_config(config | more)
         return layer.__class__.from_config(config)
 
     if type(model) is not keras.Model and type(model).__name__ != "Functional":

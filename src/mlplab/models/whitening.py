@@ -6,6 +6,9 @@ variance, the first layer learns in all directions at once (LeCun et al. 1998, "
 section 4.3); dropping the last components makes it smaller as well.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import keras
@@ -18,6 +21,7 @@ Layers = tuple[keras.layers.Layer, ...]
 
 LAYER = "whitening"
 IMAGES = 10_000  # enough for a covariance whose last components are dropped or damped
+PATCHED = 1_000  # nearly a million patches of 32×32 images
 
 
 def fit(model: keras.Model, images: NDArray[np.uint8], settings: FlatNetwork) -> None:
@@ -34,8 +38,63 @@ def fit(model: keras.Model, images: NDArray[np.uint8], settings: FlatNetwork) ->
             ``IMAGES`` of them are used, evenly spaced.
         settings: of the model.
     """
+    mean, variances, vectors = _seen(model, images, IMAGES, lambda x: x)
+    kept = settings.whitening or 0
+    # Where all images are alike the mean is 0.
+    damped = np.maximum(variances, 0) + settings.whitening_epsilon * (variances.mean() or 1)
+    kernel = (vectors / np.sqrt(damped))[:, : -kept - 1 : -1]
+    kernel = kernel * _signs(kernel)
+    if settings.whitening_form == "zca":
+        kernel = (vectors / np.sqrt(damped))[:, -kept:] @ vectors[:, -kept:].T
+    weights = [kernel.astype(np.float32), (-mean @ kernel).astype(np.float32)]
+    model.get_layer(LAYER).set_weights(weights)
+
+
+def fit_patches(model: keras.Model, images: NDArray[np.uint8], epsilon: float) -> None:
+    """Set the convolution ``whitening`` of a network to the principal components of patches.
+
+    Component k is ``vₖ·(x - μ) / sqrt(λₖ + epsilon)``, as in :func:`fit`, and after all of them
+    come their negatives, so that an activation which drops one half keeps the other.
+
+    Args:
+        model: an ``airnet``.
+        images: uint8 [n, height, width, channels], those of the training split alone.
+        epsilon: added to variances.
+    """
     layer = model.get_layer(LAYER)
-    chosen = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)
+    side, _, channels, _ = layer.kernel.shape
+
+    def patches(x: jax.Array) -> jax.Array:
+        height, width = (length - side + 1 for length in x.shape[1:3])
+        cut = [x[:, i : i + height, j : j + width] for i in range(side) for j in range(side)]
+        return jnp.concatenate(cut, axis=-1).reshape(-1, side * side * channels)
+
+    mean, variances, vectors = _seen(model, images, PATCHED, patches)
+    kernel = (vectors / np.sqrt(np.maximum(variances, 0) + epsilon))[:, ::-1]
+    kernel = kernel * _signs(kernel)
+    kernel = np.concatenate([kernel, -kernel], axis=1)
+    bias = (-mean @ kernel).astype(np.float32)
+    layer.set_weights([kernel.reshape(layer.kernel.shape).astype(np.float32), bias])
+
+
+def _signs(kernel: NDArray[Any]) -> NDArray[Any]:
+    """Return what makes each column's largest entry positive, on every machine.
+
+    An eigenvector's sign is arbitrary.
+    """
+    largest = abs(kernel).argmax(axis=0)[None]
+    signs: NDArray[Any] = np.sign(np.take_along_axis(kernel, largest, axis=0))
+    return signs
+
+
+def _seen(
+    model: keras.Model,
+    images: NDArray[np.uint8],
+    most: int,
+    then: Callable[[jax.Array], jax.Array],
+) -> tuple[NDArray[np.float32], ...]:
+    """Return mean, eigenvalues (rising) and eigenvectors of what the layer is given of images."""
+    chosen = np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)
     layers = _before(model)
 
     # Made here, so that JAX forgets it, and the network with it, when this is done.
@@ -43,20 +102,9 @@ def fit(model: keras.Model, images: NDArray[np.uint8], settings: FlatNetwork) ->
     def before(x: jax.Array) -> jax.Array:
         for layer in layers:
             x = layer(x)
-        return x
+        return then(x)
 
-    found = _components(before(jnp.asarray(images[chosen])))
-    mean, variances, vectors = map(np.asarray, found)
-    kept = settings.whitening or 0
-    # Where all images are alike the mean is 0.
-    damped = np.maximum(variances, 0) + settings.whitening_epsilon * (variances.mean() or 1)
-    kernel = (vectors / np.sqrt(damped))[:, : -kept - 1 : -1]
-    # An eigenvector's sign is arbitrary: its largest entry is made positive, on every machine.
-    largest = np.take_along_axis(kernel, abs(kernel).argmax(axis=0)[None], axis=0)
-    kernel = kernel * np.sign(largest)
-    if settings.whitening_form == "zca":
-        kernel = (vectors / np.sqrt(damped))[:, -kept:] @ vectors[:, -kept:].T
-    layer.set_weights([kernel.astype(np.float32), (-mean @ kernel).astype(np.float32)])
+    return tuple(map(np.asarray, _components(before(jnp.asarray(images[chosen])))))
 
 
 def _before(model: keras.Model) -> Layers:

@@ -17,7 +17,7 @@ from mlplab.config import Recipe
 from mlplab.data import Dataset, Splits
 from mlplab.data.statistics import channel_statistics
 from mlplab.errors import RecipeError
-from mlplab.families import CustomModel, FlatNetwork, StructuredInit
+from mlplab.families import AirNet, CustomModel, FlatNetwork, StructuredInit
 from mlplab.models import structured_init, whitening
 from mlplab.models.inputs import scaling_layer
 from mlplab.optim import optimizers, schedules
@@ -172,6 +172,8 @@ def prepare(
     )
     if isinstance(recipe.model, FlatNetwork) and recipe.model.whitening is not None:
         whitening.fit(model, train.images, recipe.model)
+    if isinstance(recipe.model, AirNet):
+        whitening.fit_patches(model, train.images, recipe.model.whitening_epsilon)
     if isinstance(recipe.model, StructuredInit):
         structured_init.write_out(model, started[0] if started else None, recipe.model, recipe.seed)
     loss = losses.build(recipe.loss, recipe.augment.mixes, recipe.teacher)

@@ -1,0 +1,48 @@
+"""What families of networks have in common."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mlplab.tables import Absent, Named, Table
+
+Width = Annotated[int, Field(ge=1, le=1_000_000)]
+Count = Annotated[int, Field(ge=1, le=1000)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Network(Table):
+    """What every family has."""
+
+    name: str = Field(description="the family of networks")
+    initialiser: str = Field("glorot_uniform", description="an initializer of Keras")
+
+
+class Deep(Network):
+    """What every family with hidden layers has."""
+
+    activation: str = Field("relu", description="an activation of Keras")
+    dropout: Share = Field(0.0, description="share of units dropped after each layer")
+
+
+class FlatNetwork(Network):
+    """What every family of dense layers on the flattened image has."""
+
+    pool: int = Field(
+        1, ge=1, le=1024, description="side in pixels of the squares that are averaged to one"
+    )
+    whitening: Annotated[Width | None, *Absent] = Field(
+        None, description="principal components that the first layer sees in place of the pixels"
+    )
+    whitening_form: Literal["pca", "zca"] = Field(
+        "pca", description="the components themselves, or turned back into pixels"
+    )
+    whitening_epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        1.0, description="added to each component's variance, in units of the mean variance"
+    )
+
+
+class CustomModel(Named):
+    """``[model]`` with ``name = "module:function"``: the function builds a ``keras.Model``."""
+
+    name: str = Field(description="the function; all other keys are its parameters")

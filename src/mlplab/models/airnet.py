@@ -1,0 +1,51 @@
+"""A convolutional network that is fast to train: whitened patches, then few wide blocks."""
+
+import keras
+
+from mlplab.families import AirNet
+from mlplab.models import parts
+from mlplab.models.convolution import Conv2D
+from mlplab.models.pooling import MaxPooling2D
+
+PATCH = 2  # side in pixels of the patches that the first layer whitens
+
+
+def build(settings: AirNet, task: parts.Task) -> keras.Model:
+    """Return the network of airbench (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds").
+
+    ``whitening``, a convolution of 2×2 pixels that is not trained:
+    :func:`mlplab.models.whitening.fit_patches` sets it to give each principal component of the
+    patches with both signs. Then blocks of convolutions, in which the resolution is halved after
+    the first; the maximum over what is left of the image; the output without bias. Normalisation
+    has no scale of its own.
+
+    Args and errors are those of :func:`mlplab.models.mlp.build`.
+    """
+    images = parts.images(task)
+    x = task.scaling(images)
+    components = PATCH**2 * task.input_shape[2]
+    frozen = {"kernel_initializer": "zeros", "trainable": False, "name": "whitening"}
+    x = Conv2D(2 * components, PATCH, task.precision, padding="valid", **frozen)(x)
+    x = keras.layers.Activation(settings.activation, name="activation_0")(x)
+    number = 0
+    for filters in settings.widths:
+        before = x
+        for step in range(settings.convolutions):
+            number += 1
+            options = {"use_bias": False, "name": f"convolution_{number}"}
+            y = parts.convolution(settings, task, number, filters, 3, **options)(x)
+            if not step and min(y.shape[1:3]) > 1:
+                y = MaxPooling2D(2, name=f"pool_{number}")(y)
+            y = keras.layers.BatchNormalization(
+                momentum=0.6, epsilon=1e-12, scale=False, name=f"normalisation_{number}"
+            )(y)
+            if step >= 2:
+                y = keras.layers.Add(name=f"sum_{number}")([before, y])
+            y = keras.layers.Activation(settings.activation, name=f"activation_{number}")(y)
+            x = parts.dropout(y, settings, task, number)
+            if not step:
+                before = x
+    x = keras.layers.GlobalMaxPooling2D(name="maximum")(x)
+    x = keras.layers.Rescaling(settings.output_scale, name="output_scale")(x)
+    outputs = parts.output(x, settings, task, number + 1, use_bias=False)
+    return keras.Model(images, outputs, name="airnet")

@@ -1,0 +1,36 @@
+"""Networks for elsewhere: ONNX."""
+
+import importlib.util
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from mlplab.errors import RecipeError
+from mlplab.models.pooling import MaxPooling2D, stands_for
+
+
+def export(model: keras.Model, path: Path) -> None:
+    """Write a network as an ONNX file: raw uint8 images in, probabilities out, in float32.
+
+    Args:
+        model: in the layers of Keras alone, as it is in a run's folder.
+        path: of the file; must not exist.
+
+    Raises:
+        RecipeError: if jax2onnx is not installed.
+    """
+    if importlib.util.find_spec("jax2onnx") is None:
+        raise RecipeError("ONNX needs jax2onnx: pip install 'mlplab[onnx]'")
+
+    def portable(layer: keras.layers.Layer) -> keras.layers.Layer:
+        # The converter's own form of these is refused by ONNX Runtime.
+        cls = type(layer)
+        if cls is keras.layers.MaxPooling2D and stands_for(layer):
+            cls = MaxPooling2D
+        return cls.from_config(layer.get_config())
+
+    network = keras.models.clone_model(model, clone_function=portable)
+    network.set_weights(model.get_weights())
+    network(np.zeros((1, *network.input.shape[1:]), np.uint8))  # else Keras does not know its call
+    network.export(path, format="onnx", verbose=False)
