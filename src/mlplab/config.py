@@ -17,7 +17,7 @@ from mlplab.tables import CUSTOM, Absent, Named, Penalty, Table
 class Data(Table):
     """``[data]``: where the images come from, how they are scaled and split."""
 
-    name: Literal["cifar10", "cifar100", "digits", "folder"] = Field(
+    name: Literal["cifar10", "cifar100", "mnist", "fashion_mnist", "digits", "folder"] = Field(
         "cifar10", description="the data set"
     )
     path: Annotated[str | None, *Absent] = Field(None, description="the folder of name = 'folder'")

@@ -2,12 +2,14 @@ import hashlib
 import http.server
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from filelock import FileLock
 
+from mlplab.data import idx
 from mlplab.data.fetch import download, fetch
 from mlplab.errors import DataError, StorageError
 
@@ -138,3 +140,10 @@ def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):
 def test_only_published_data_sets_are_fetched(tmp_path: Path):
     with pytest.raises(DataError, match=r"'cifra10' .*did you mean 'cifar10'"):
         fetch("cifra10", tmp_path)
+
+
+def test_all_files_of_a_data_set_are_fetched(server, tmp_path, monkeypatch):
+    monkeypatch.setitem(idx.IDX, "mnist", replace(idx.MNIST, md5=dict.fromkeys(idx.FILES, MD5)))
+    base = server.url.removesuffix("archive")
+    assert fetch("mnist", tmp_path, base_url=base) == tmp_path / "mnist"
+    assert sorted(p.name for p in (tmp_path / "mnist").iterdir()) == sorted(idx.FILES)

@@ -16,7 +16,9 @@ commands = typer.Typer(
 )
 app.add_typer(commands, name="data")
 
-Name = Annotated[str, typer.Argument(help="cifar10, cifar100, digits or folder.")]
+Name = Annotated[
+    str, typer.Argument(help="cifar10, cifar100, mnist, fashion_mnist, digits or folder.")
+]
 Path_ = Annotated[Path | None, typer.Option("--path", help="The folder of 'folder'.")]
 AUGMENTED_ROWS, AUGMENTED_EPOCHS = 6, 8
 Size = Annotated[int, typer.Option("--image-size", help="Side that a folder's images get.")]

@@ -1,4 +1,4 @@
-"""``mlplab evaluate`` and ``mlplab predict``."""
+"""``mlplab evaluate``, ``mlplab predict`` and ``mlplab export``."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from mlplab.cli import show
 from mlplab.cli.app import AsJson, DataDir, RunName, RunsDir, Trust, app, err, note, out, print_json
+from mlplab.errors import RunError
 from mlplab.report import words
 from mlplab.runs import store
 from mlplab.runs.run import Run
@@ -82,13 +83,22 @@ def predict(
 ) -> None:
     """Classify image files of any size and format that Pillow reads.
 
+    RUN may also be a folder that `mlplab export` wrote.
+
     Example: mlplab predict last photo.jpg
     """
-    found = Run(store.find(runs_dir, run))
+    exported = Path(run) if (Path(run) / "network.onnx").is_file() else None
+    if exported and explain:
+        raise RunError("--explain needs the gradients of a run's network; an export has none")
+    found = None if exported else Run(store.find(runs_dir, run))
 
     from mlplab.runs import reuse
 
-    predictions = reuse.predict(found, images, trust, explain)
+    if exported:
+        predictions = reuse.predict_exported(exported, images)
+    else:
+        assert found is not None
+        predictions = reuse.predict(found, images, trust, explain)
     if as_json:
         print_json([asdict(prediction) for prediction in predictions])
     for prediction in predictions:
@@ -102,3 +112,31 @@ def predict(
                 out.print(f"  rests on  {prediction.explained}", markup=False)
     if any(prediction.error for prediction in predictions):
         raise typer.Exit(2)
+
+
+@app.command(no_args_is_help=True)
+def export(
+    run: RunName,
+    format: Annotated[
+        Literal["onnx"], typer.Option("--format", help="Of the network's file.")
+    ] = "onnx",
+    output: Annotated[
+        Path | None, typer.Option("--out", help="The folder to make; by default RUN-onnx.")
+    ] = None,
+    runs_dir: RunsDir = Path("runs"),
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a trained network for elsewhere: its file, its class names, an example of its use.
+
+    Example: mlplab export last --out my-network
+    """
+    found = Run(store.find(runs_dir, run))
+
+    from mlplab.runs.export import export as write
+
+    folder = write(found, output or Path(f"{found.name}-{format}"), trust)
+    if as_json:
+        print_json({"folder": str(folder)})
+    else:
+        out.print(str(folder), markup=False)

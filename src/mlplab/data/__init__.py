@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlplab import config
-from mlplab.data import cifar, digits, folder
+from mlplab.data import cifar, digits, folder, idx
 from mlplab.data.cache import Warn
 from mlplab.data.dataset import Dataset, Split, Splits
 from mlplab.data.splits import class_weights, split
@@ -20,6 +20,8 @@ DATASETS: dict[str, Callable[[config.Data, Path | None, Warn], Dataset]] = {
     "cifar10": cifar.load_cifar10,
     "cifar100": cifar.load_cifar100,
     "digits": digits.load,
+    "mnist": idx.load,
+    "fashion_mnist": idx.load,
     "folder": folder.load,
 }
 

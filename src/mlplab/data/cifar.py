@@ -1,15 +1,13 @@
 """CIFAR-10 and CIFAR-100, found in whichever place and layout they lie in."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from mlplab import config
 from mlplab.data import batches, folder, parquet
-from mlplab.data.cache import Source, Warn, cache_dir, decoded
+from mlplab.data.cache import Source, Warn, decoded
 from mlplab.data.dataset import Dataset
-from mlplab.data.published import CIFAR10, CIFAR100, SHAPE, Published
-from mlplab.errors import DataError
+from mlplab.data.published import CIFAR10, CIFAR100, SHAPE, Published, not_found, places
 
 
 def load_cifar10(settings: config.Data, data_dir: Path | None, warn: Warn) -> Dataset:
@@ -30,17 +28,6 @@ def load_cifar100(settings: config.Data, data_dir: Path | None, warn: Warn) -> D
     return _load(CIFAR100, data_dir, warn)
 
 
-def places(data_dir: Path | None) -> Iterator[Path]:
-    """Yield the folders that are searched for published data sets, in order."""
-    if data_dir is not None:
-        yield data_dir.expanduser()
-    if named := os.environ.get("MLPLAB_DATA_DIR"):
-        yield Path(named).expanduser()
-    keras = os.environ.get("KERAS_HOME")
-    yield (Path(keras).expanduser() if keras else Path.home() / ".keras") / "datasets"
-    yield cache_dir()
-
-
 def _load(kind: Published, data_dir: Path | None, warn: Warn) -> Dataset:
     for place in places(data_dir):
         for candidate in (place / kind.name, place):
@@ -51,12 +38,7 @@ def _load(kind: Published, data_dir: Path | None, warn: Warn) -> Dataset:
                 if data_dir is not None and place != data_dir.expanduser():
                     warn(f"{data_dir} does not hold {kind.name}; the one in {candidate} is used")
                 return decoded(source, warn)
-    searched = ", ".join(dict.fromkeys(str(place) for place in places(data_dir)))
-    raise DataError(
-        f"{kind.name} was not found in {searched}.\n"
-        f"Run `mlplab data fetch {kind.name}`, or point --data-dir or MLPLAB_DATA_DIR at a folder "
-        f"that holds {kind.name}/, or run `mlplab train quickstart`, which needs no download."
-    )
+    raise not_found(kind.name, data_dir)
 
 
 def _class_folders(candidate: Path, kind: Published) -> Source | None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from mlplab.data.cache import cache_dir
+from mlplab.data.idx import IDX
 from mlplab.data.published import BASE_URL, PUBLISHED
 from mlplab.errors import DataError, nearest
 from mlplab.files import storage
@@ -35,19 +36,19 @@ def fetch(
     data_dir: Path | None = None,
     progress: Progress = _silent,
     *,
-    base_url: str = BASE_URL,
+    base_url: str | None = None,
 ) -> Path:
-    """Download the published archive of a data set, unless it is there already.
+    """Download the published files of a data set, unless they are there already.
 
     Args:
-        name: ``cifar10`` or ``cifar100``.
-        data_dir: the archive goes to ``<data_dir>/<name>/``; by default to mlplab's cache. In both
-            ``load`` finds it.
-        progress: told now and then how far it is.
-        base_url: the folder on the web, or of a mirror, that has the archive.
+        name: ``cifar10``, ``cifar100``, ``mnist`` or ``fashion_mnist``.
+        data_dir: the files go to ``<data_dir>/<name>/``; by default to mlplab's cache. In both
+            ``load`` finds them.
+        progress: told now and then how far the present file is.
+        base_url: the folder on the web, or of a mirror, that has the files.
 
     Returns:
-        The archive's path.
+        The path of the archive, or of the folder where there are several files.
 
     Raises:
         DataError: the name is not one of a published data set, the server cannot be reached or
@@ -55,12 +56,21 @@ def fetch(
             what came has another checksum than its authors published (it is removed).
         StorageError: the archive cannot be written.
     """
-    if name not in PUBLISHED:
-        raise DataError(f"'{name}' is not a data set that can be fetched{nearest(name, PUBLISHED)}")
-    kind = PUBLISHED[name]
+    known = [*PUBLISHED, *IDX]
+    if name not in known:
+        raise DataError(f"'{name}' is not a data set that can be fetched{nearest(name, known)}")
     folder = (cache_dir() if data_dir is None else data_dir) / name
-    url = f"{base_url.rstrip('/')}/{kind.archive}"
-    return download(url, folder / kind.archive, kind.md5, progress)
+    if name in IDX:
+        kind = IDX[name]
+        for file, md5 in kind.md5.items():
+            download(_url(base_url or kind.base_url, file), folder / file, md5, progress)
+        return folder
+    archive, md5 = PUBLISHED[name].archive, PUBLISHED[name].md5
+    return download(_url(base_url or BASE_URL, archive), folder / archive, md5, progress)
+
+
+def _url(base: str, file: str) -> str:
+    return f"{base.rstrip('/')}/{file}"
 
 
 def download(url: str, path: Path, md5: str, progress: Progress = _silent) -> Path:

@@ -1,11 +1,14 @@
-"""Facts about the two data sets as their authors published them.
+"""Where published data sets are looked for, and facts about CIFAR as its author published it.
 
 Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 """
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlplab.data.cache import cache_dir
 from mlplab.errors import DataError
 
 SHAPE = (32, 32, 3)
@@ -100,3 +103,24 @@ CIFAR100 = Published(
 )
 
 PUBLISHED = {kind.name: kind for kind in (CIFAR10, CIFAR100)}
+
+
+def places(data_dir: Path | None) -> Iterator[Path]:
+    """Yield the folders that are searched for published data sets, in order."""
+    if data_dir is not None:
+        yield data_dir.expanduser()
+    if named := os.environ.get("MLPLAB_DATA_DIR"):
+        yield Path(named).expanduser()
+    keras = os.environ.get("KERAS_HOME")
+    yield (Path(keras).expanduser() if keras else Path.home() / ".keras") / "datasets"
+    yield cache_dir()
+
+
+def not_found(name: str, data_dir: Path | None) -> DataError:
+    """Return the error for a published data set that is in none of these places."""
+    searched = ", ".join(dict.fromkeys(str(place) for place in places(data_dir)))
+    return DataError(
+        f"{name} was not found in {searched}.\n"
+        f"Run `mlplab data fetch {name}`, or point --data-dir or MLPLAB_DATA_DIR at a folder "
+        f"that holds {name}/, or run `mlplab train quickstart`, which needs no download."
+    )

@@ -1,16 +1,18 @@
 """What a trained run can do afterwards: be evaluated again, and classify pictures."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlplab import data, figures, files
 from mlplab.data.images import read_image
 from mlplab.errors import DataError, RunError
 from mlplab.runs import judge, lock, store
+from mlplab.runs.export import Exported
 from mlplab.runs.publish import publish_again
 from mlplab.runs.run import Run
 from mlplab.runs.split import split as split_as
@@ -120,30 +122,65 @@ def predict(
     store.check_own(run.folder, record, "model.keras")
     height, width, channels = record.image_shape
     model = run.model(trust)
-    results: list[Prediction] = []
-    for path in paths:
-        try:
-            image = read_image(path, (height, width, channels))
-        except DataError as error:
-            results.append(Prediction(str(path), error=str(error)))
-            continue
-        probabilities = evaluation.probabilities(model, image[None])[0]
-        order = np.argsort(-probabilities, kind="stable")
-        classes = tuple(record.class_names[i] for i in order)
-        explained = None
-        if explain is not None:
-            said = f"{classes[0]}, {100 * probabilities[order[0]]:.0f} %"
-            figure = figures.saliency(image, saliency(model, image), said)
-            explained = explain / f"{len(results) + 1:03d}-{path.stem}.png"
-            with files.storage(str(explain)):
-                explain.mkdir(parents=True, exist_ok=True)
-                figures.save(figure, explained)
-        results.append(
-            Prediction(
-                str(path),
-                classes,
-                tuple(float(probabilities[i]) for i in order),
-                explained=str(explained) if explained else None,
-            )
-        )
-    return results
+
+    def answer(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return evaluation.probabilities(model, image[None])[0]
+
+    shape = (height, width, channels)
+    results = [_classified(path, shape, record.class_names, answer) for path in paths]
+    if explain is None:
+        return results
+    with files.storage(str(explain)):
+        explain.mkdir(parents=True, exist_ok=True)
+    pictures = enumerate(zip(paths, results, strict=True), start=1)
+    return [
+        result if result.error else _explained(model, shape, path, result, number, explain)
+        for number, (path, result) in pictures
+    ]
+
+
+def predict_exported(folder: Path, paths: Sequence[Path]) -> list[Prediction]:
+    """Classify image files as :func:`predict` does, with the network of an exported folder.
+
+    Raises:
+        RunError: if the folder is damaged, or ONNX Runtime is not installed.
+    """
+    network = Exported(folder)
+
+    def answer(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return network.probabilities(image[None])[0]
+
+    names = network.class_names
+    return [_classified(path, network.image_shape, names, answer) for path in paths]
+
+
+def _classified(
+    path: Path,
+    shape: tuple[int, int, int],
+    class_names: Sequence[str],
+    answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+) -> Prediction:
+    try:
+        image = read_image(path, shape)
+    except DataError as error:
+        return Prediction(str(path), error=str(error))
+    probabilities = answer(image)
+    order = np.argsort(-probabilities, kind="stable")
+    classes = tuple(class_names[i] for i in order)
+    return Prediction(str(path), classes, tuple(float(probabilities[i]) for i in order))
+
+
+def _explained(
+    model: Any,
+    shape: tuple[int, int, int],
+    path: Path,
+    result: Prediction,
+    number: int,
+    folder: Path,
+) -> Prediction:
+    image = read_image(path, shape)
+    said = f"{result.classes[0]}, {100 * result.probabilities[0]:.0f} %"
+    target = folder / f"{number:03d}-{path.stem}.png"
+    with files.storage(str(target)):
+        figures.save(figures.saliency(image, saliency(model, image), said), target)
+    return replace(result, explained=str(target))

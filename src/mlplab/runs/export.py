@@ -1,0 +1,165 @@
+"""A trained network for elsewhere: a folder with its ONNX file and what a program needs to use it.
+
+``mlplab predict`` takes such a folder in place of a run; then ONNX Runtime computes.
+"""
+
+import importlib.util
+import json
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlplab import files
+from mlplab.errors import RunError
+from mlplab.runs import store
+from mlplab.runs.run import Run
+
+NETWORK, FACTS, README = "network.onnx", "network.json", "README.md"
+LARGEST_FACTS = 2**20  # bytes
+AGREEMENT = 1e-4  # between the probabilities of Keras and of ONNX Runtime
+
+EXPLAINED = """\
+# {name}
+
+`{network}` takes images, uint8 [n, {height}, {width}, {channels}], values from 0 to 255 (scaling
+is inside), and gives probabilities, float32 [n, {classes}], of the classes that `{facts}` names, in
+that order.
+
+```python
+import json
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+session = onnxruntime.InferenceSession("{network}")
+names = json.load(open("{facts}"))["class_names"]
+image = Image.open("photo.jpg").convert("{mode}").resize(({width}, {height}))
+batch = np.asarray(image, np.uint8).reshape(1, {height}, {width}, {channels})
+(probabilities,) = session.run(None, {{session.get_inputs()[0].name: batch}})
+print(names[probabilities[0].argmax()])
+```
+"""
+
+
+def export(run: Run, folder: Path, trust: bool = False) -> Path:
+    """Write the network of a run as ONNX, with its class names and an example of its use.
+
+    Where ONNX Runtime is installed, the file is tried: it has to agree with Keras to 1e-4.
+
+    Args:
+        run: that was trained.
+        folder: to be made.
+        trust: whether code of the user's own may be loaded.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RunError: if the run has no network, the folder exists, or ONNX cannot express the network.
+        RecipeError: if jax2onnx is not installed.
+        StorageError: if the folder cannot be written.
+    """
+    from mlplab.models import onnx
+
+    record = store.read_own_record(run.folder)
+    store.check_own(run.folder, record, "model.keras")
+    if folder.exists():
+        raise RunError(f"{folder} exists; name another one with --out")
+    model = run.model(trust)
+    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
+    try:
+        with files.storage(str(folder)):
+            aside.mkdir(parents=True)
+            try:
+                onnx.export(model, aside / NETWORK)
+            except NotImplementedError as error:
+                raise RunError(f"ONNX cannot express this network: {error}") from None
+            _write_facts(aside, run, record.class_names, record.image_shape)
+            _try(aside, model, record.image_shape)
+            aside.replace(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def _write_facts(folder: Path, run: Run, class_names: list[str], shape: list[int]) -> None:
+    height, width, channels = shape
+    facts = {
+        "schema": 1,
+        "run": run.name,
+        "config_id": run.record.config_id,
+        "class_names": class_names,
+        "image_shape": shape,
+        "input": "uint8 [n, height, width, channels], 0 to 255",
+        "output": "float32 [n, classes], probabilities",
+    }
+    (folder / FACTS).write_text(json.dumps(facts, indent=1), "utf-8")
+    text = EXPLAINED.format(
+        name=run.name,
+        network=NETWORK,
+        facts=FACTS,
+        height=height,
+        width=width,
+        channels=channels,
+        classes=len(class_names),
+        mode="RGB" if channels == 3 else "L",
+    )
+    (folder / README).write_text(text, "utf-8")
+
+
+def _try(folder: Path, model: Any, shape: list[int]) -> None:
+    if importlib.util.find_spec("onnxruntime") is None:
+        return
+    images = np.random.default_rng(0).integers(0, 256, (4, *shape), np.uint8)
+    apart = float(abs(Exported(folder).probabilities(images) - np.asarray(model(images))).max())
+    if not apart <= AGREEMENT:
+        raise RunError(f"the ONNX file and Keras give probabilities that differ by {apart:.2g}")
+
+
+class Exported:
+    """A network of :func:`export`, computed by ONNX Runtime.
+
+    Attributes:
+        class_names: the meaning of the probabilities.
+        image_shape: height, width and channels.
+
+    Raises:
+        RunError: if the folder is damaged, or ONNX Runtime is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if importlib.util.find_spec("onnxruntime") is None:
+            raise RunError("ONNX files need onnxruntime: pip install 'mlplab[onnx]'")
+        import onnxruntime
+
+        try:
+            facts = json.loads(files.text(folder / FACTS, LARGEST_FACTS))
+            self.class_names = [str(name) for name in facts["class_names"]]
+            height, width, channels = map(int, facts["image_shape"])
+            self.image_shape = (height, width, channels)
+            providers = ["CPUExecutionProvider"]
+            self._session = onnxruntime.InferenceSession(folder / NETWORK, providers=providers)
+        except Exception as error:  # ONNX Runtime has errors of its own
+            reason = str(error).partition("\n")[0][:300]
+            raise RunError(f"{folder} is no exported network, or damaged: {reason}") from None
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return probabilities, float32 [n, classes], of uint8 [n, height, width, channels].
+
+        Raises:
+            RunError: if the network does not take such images or gives something else.
+        """
+        try:
+            (found,) = self._session.run(None, {self._session.get_inputs()[0].name: images})
+        except Exception as error:
+            reason = str(error).partition("\n")[0][:300]
+            raise RunError(f"the ONNX file does not take these images: {reason}") from None
+        result: NDArray[np.float32] = np.asarray(found)
+        if result.shape != (len(images), len(self.class_names)):
+            raise RunError(f"the ONNX file gives {result.shape}, not a probability for each class")
+        return result

@@ -1,0 +1,82 @@
+"""MNIST and Fashion-MNIST: IDX files, packed or not."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlplab import data
+from mlplab.config import Data
+from mlplab.data.idx import FILES, IDX
+from mlplab.errors import DataError
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (30, 28, 28), np.uint8)
+LABELS = (np.arange(30) % 10).astype(np.uint8)
+
+
+def idx(array: np.ndarray) -> bytes:
+    header = struct.pack(f">{1 + array.ndim}i", 0x800 + array.ndim, *array.shape)
+    return header + array.tobytes()
+
+
+def put(folder: Path, packed: bool = True) -> Path:
+    """Write 20 images to train and 10 to test on."""
+    folder.mkdir(parents=True)
+    arrays = (IMAGES[:20], LABELS[:20], IMAGES[20:], LABELS[20:])
+    for name, array in zip(FILES, arrays, strict=True):
+        content = gzip.compress(idx(array)) if packed else idx(array)
+        (folder / (name if packed else name.removesuffix(".gz"))).write_bytes(content)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLPLAB_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.delenv("MLPLAB_DATA_DIR", raising=False)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(
+    ("name", "folder"), [("mnist", "mnist"), ("fashion_mnist", "FashionMNIST/raw")]
+)
+def test_images_and_labels_are_read(name: str, folder: str, packed: bool, tmp_path: Path) -> None:
+    put(tmp_path / "data" / folder, packed)
+    dataset = data.load(Data(name=name), tmp_path / "data")
+    assert dataset.class_names == IDX[name].class_names
+    np.testing.assert_array_equal(dataset.train.images[..., 0], IMAGES[:20])
+    np.testing.assert_array_equal(dataset.test.images[..., 0], IMAGES[20:])
+    np.testing.assert_array_equal(dataset.test.labels, LABELS[20:])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content[:-1],
+        lambda content: content + b"1",
+        lambda content: b"\0\0\x09" + content[3:],
+        lambda content: content[:4] + struct.pack(">i", 2**31 - 1) + content[8:],
+        lambda content: content[:10],
+    ],
+    ids=["shorter", "longer", "another type", "more images", "half a header"],
+)
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_changed_file_is_refused(change, number: int, tmp_path: Path) -> None:
+    path = put(tmp_path / "data" / "mnist") / FILES[number]
+    path.write_bytes(gzip.compress(change(gzip.decompress(path.read_bytes()))))
+    with pytest.raises(DataError, match="mlplab data fetch mnist"):
+        data.load(Data(name="mnist"), tmp_path / "data")
+
+
+def test_a_torn_archive_is_refused(tmp_path: Path) -> None:
+    path = put(tmp_path / "data" / "mnist") / FILES[2]
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match="truncated, damaged or no file of mnist"):
+        data.load(Data(name="mnist"), tmp_path / "data")
+
+
+def test_images_that_are_nowhere_are_said_how_to_get(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="mlplab data fetch fashion_mnist"):
+        data.load(Data(name="fashion_mnist"), tmp_path)
