@@ -24,6 +24,9 @@ class Data(Table):
     image_size: int = Field(
         32, ge=1, le=1024, description="side in pixels that a folder's images are resized to"
     )
+    classes: list[str] = Field(
+        [], max_length=10_000, description="the classes that are kept; all where none is named"
+    )
     scaling: Literal["symmetric", "unit", "standard"] = Field(
         "symmetric",
         description="pixels to [-1, 1], to [0, 1], or to mean 0 and deviation 1 by channel",

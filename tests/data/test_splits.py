@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from mlplab.data.dataset import Dataset, assemble, whole
+from mlplab.data.dataset import Dataset, assemble, of_classes, whole
 from mlplab.data.splits import class_weights, split
 from mlplab.data.statistics import channel_statistics
 from mlplab.errors import DataError
@@ -98,3 +98,19 @@ def test_a_share_thins_training_alone_and_keeps_the_classes_shares(validation):
     np.testing.assert_allclose(counts[1], counts[0] / 4, atol=0.51)
     np.testing.assert_array_equal(part.validation.index, all_of_it.validation.index)
     assert set(part.train.index) < set(all_of_it.train.index)
+
+
+def test_some_classes_are_kept_and_labelled_anew():
+    dataset = labelled([5, 6, 7])
+    part = of_classes(dataset, ["class2", "class0"])
+    assert part.class_names == ("class0", "class2")
+    assert np.bincount(part.train.labels).tolist() == [5, 7]
+    old = dataset.train.labels[part.train.index]
+    np.testing.assert_array_equal(part.train.labels, np.array([0, -1, 1])[old])
+    assert part.data_id != dataset.data_id
+
+
+@pytest.mark.parametrize("names", [["clas1", "class2"], ["class1"]])
+def test_classes_that_do_not_make_a_task_are_refused(names):
+    with pytest.raises(DataError, match=r"data\.classes"):
+        of_classes(labelled([5, 6, 7]), names)

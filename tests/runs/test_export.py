@@ -24,9 +24,8 @@ pytest.importorskip("onnxruntime")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    recipe = mlplab.recipe(
-        "quickstart", training={"epochs": 2}, callbacks={"tensorboard": "none"}, model={"hidden": [16]}
-    )
+    small = {"training": {"epochs": 2}, "model": {"hidden": [16]}}
+    recipe = mlplab.recipe("quickstart", callbacks={"tensorboard": "none"}, **small)
     folder = tmp_path_factory.mktemp("runs")
     return execute.run(recipe, Options(runs_dir=folder, name="small", keep="model"))
 

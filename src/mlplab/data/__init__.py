@@ -11,7 +11,7 @@ from pathlib import Path
 from mlplab import config
 from mlplab.data import cifar, digits, folder, idx
 from mlplab.data.cache import Warn
-from mlplab.data.dataset import Dataset, Split, Splits
+from mlplab.data.dataset import Dataset, Split, Splits, of_classes
 from mlplab.data.splits import class_weights, split
 
 __all__ = ["DATASETS", "Dataset", "Split", "Splits", "class_weights", "load", "split"]
@@ -51,4 +51,4 @@ def load(settings: config.Data, data_dir: Path | None = None, warn: Warn = _warn
         named = ", ".join(dataset.skipped[:NAMED])
         files = "1 file" if len(dataset.skipped) == 1 else f"{len(dataset.skipped)} files"
         warn(f"{files} could not be read and left out: {named}{more}")
-    return dataset
+    return of_classes(dataset, settings.classes) if settings.classes else dataset

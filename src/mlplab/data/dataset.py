@@ -2,11 +2,13 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlplab.errors import DataError, nearest
 from mlplab.plain import line
 
 
@@ -77,6 +79,37 @@ def assemble(
     """Return the data set of these splits, with its ``data_id`` and names that can be shown."""
     class_names, skipped = tuple(map(line, class_names)), tuple(map(line, skipped))
     return Dataset(name, class_names, train, test, _data_id(class_names, train, test), skipped)
+
+
+def of_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """Return the images of some classes, labelled anew in the data set's own order.
+
+    Args:
+        dataset: with these classes and others.
+        names: of the classes that are kept; at least two.
+
+    Raises:
+        DataError: if there is no such class, or only one is named.
+    """
+    for name in names:
+        if name not in dataset.class_names:
+            raise DataError(
+                f"data.classes: {dataset.name} has no class '{name}'"
+                f"{nearest(name, dataset.class_names)}"
+            )
+    kept = [label for label, name in enumerate(dataset.class_names) if name in names]
+    if len(kept) < 2:
+        raise DataError("data.classes: a network tells at least two classes apart; name more")
+    renumbered = np.full(len(dataset.class_names), -1, np.int32)
+    renumbered[kept] = np.arange(len(kept))
+
+    def taken(split: Split) -> Split:
+        part = split.take(np.flatnonzero(np.isin(split.labels, kept)))
+        return replace(part, labels=renumbered[part.labels])
+
+    class_names = tuple(dataset.class_names[label] for label in kept)
+    train, test = taken(dataset.train), taken(dataset.test)
+    return assemble(dataset.name, class_names, train, test, dataset.skipped)
 
 
 def _data_id(class_names: tuple[str, ...], *splits: Split) -> str:

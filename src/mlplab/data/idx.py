@@ -149,7 +149,8 @@ def _read(files: list[Path], kind: Idx) -> Dataset:
         if labels.max() >= len(kind.class_names):
             raise kind.damaged(labels_file, f"a label {labels.max()}")
         splits.append(whole(images[..., None], labels.astype(np.int32)))
-    return assemble(kind.name, kind.class_names, *splits)
+    train, test = splits
+    return assemble(kind.name, kind.class_names, train, test)
 
 
 def _array(path: Path, kind: Idx, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -157,10 +158,10 @@ def _array(path: Path, kind: Idx, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with cast(BinaryIO, opened(path, "rb")) as file:
-            header = np.frombuffer(file.read(4 * (2 + len(shape))), ">i4")
-            if len(header) != 2 + len(shape) or header[0] != UNSIGNED_BYTES * 256 + 1 + len(shape):
+            first = file.read(4 * (2 + len(shape)))
+            if first[:4] != bytes((0, 0, UNSIGNED_BYTES, 1 + len(shape))) or len(first) % 4:
                 raise kind.damaged(path, "its first bytes are not those of such an IDX file")
-            count, *sides = map(int, header[1:])
+            count, *sides = map(int, np.frombuffer(first[4:], ">i4"))
             if not 1 <= count <= MOST or tuple(sides) != shape:
                 raise kind.damaged(path, f"{count} items of {sides}")
             size = count * int(np.prod(shape, dtype=int))

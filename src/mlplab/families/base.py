@@ -16,6 +16,9 @@ class Network(Table):
 
     name: str = Field(description="the family of networks")
     initialiser: str = Field("glorot_uniform", description="an initializer of Keras")
+    init_from: Annotated[str | None, *Absent] = Field(
+        None, description="a run whose weights are taken over in the layers that fit"
+    )
 
 
 class Deep(Network):

@@ -17,8 +17,8 @@ from mlplab.config import Recipe
 from mlplab.data import Dataset, Splits
 from mlplab.data.statistics import channel_statistics
 from mlplab.errors import RecipeError
-from mlplab.families import AirNet, CustomModel, FlatNetwork, StructuredInit
-from mlplab.models import structured_init, whitening
+from mlplab.families import AirNet, CustomModel, FlatNetwork
+from mlplab.models import whitening
 from mlplab.models.inputs import scaling_layer
 from mlplab.optim import optimizers, schedules
 from mlplab.runs import budget, sources
@@ -174,8 +174,7 @@ def prepare(
         whitening.fit(model, train.images, recipe.model)
     if isinstance(recipe.model, AirNet):
         whitening.fit_patches(model, train.images, recipe.model.whitening_epsilon)
-    if isinstance(recipe.model, StructuredInit):
-        structured_init.write_out(model, started[0] if started else None, recipe.model, recipe.seed)
+    sources.start(model, recipe, opened, dataset, warn)
     loss = losses.build(recipe.loss, recipe.augment.mixes, recipe.teacher)
     rate = None
     if recipe.schedule is not None:

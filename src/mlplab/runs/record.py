@@ -62,6 +62,10 @@ class Source(BaseModel):
         validation_seen: images of the other run's validation split that it was trained on; ``None``
             where that is not known.
         sources: what it started from itself.
+        class_names: that it tells apart.
+        taken: layers whose weights were taken over, adapted ones included.
+        adapted: how, of those that were.
+        fresh: layers that began with initial weights all the same, and why.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -80,6 +84,10 @@ class Source(BaseModel):
     selected_on: str
     validation_seen: int | None
     sources: list["Source"] = []
+    class_names: list[str] = []
+    taken: list[str] = []
+    adapted: list[str] = []
+    fresh: list[str] = []
 
 
 class Record(BaseModel):

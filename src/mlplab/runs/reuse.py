@@ -123,8 +123,8 @@ def predict(
     height, width, channels = record.image_shape
     model = run.model(trust)
 
-    def answer(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return evaluation.probabilities(model, image[None])[0]
+    def answer(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return evaluation.probabilities(model, images)
 
     shape = (height, width, channels)
     results = [_classified(path, shape, record.class_names, answer) for path in paths]
@@ -146,11 +146,7 @@ def predict_exported(folder: Path, paths: Sequence[Path]) -> list[Prediction]:
         RunError: if the folder is damaged, or ONNX Runtime is not installed.
     """
     network = Exported(folder)
-
-    def answer(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return network.probabilities(image[None])[0]
-
-    names = network.class_names
+    names, answer = network.class_names, network.probabilities
     return [_classified(path, network.image_shape, names, answer) for path in paths]
 
 
@@ -164,7 +160,7 @@ def _classified(
         image = read_image(path, shape)
     except DataError as error:
         return Prediction(str(path), error=str(error))
-    probabilities = answer(image)
+    (probabilities,) = answer(image[None])
     order = np.argsort(-probabilities, kind="stable")
     classes = tuple(class_names[i] for i in order)
     return Prediction(str(path), classes, tuple(float(probabilities[i]) for i in order))

@@ -9,8 +9,8 @@ import numpy as np
 from mlplab.config import Recipe
 from mlplab.data import Dataset, Splits
 from mlplab.errors import RecipeError
-from mlplab.families import StructuredInit
-from mlplab.models import saving, structured_init
+from mlplab.families import Network, StructuredInit
+from mlplab.models import saving, structured_init, transfer
 from mlplab.runs import store
 from mlplab.runs.record import Record, Source
 from mlplab.runs.run import Run
@@ -23,7 +23,7 @@ Opened = tuple[keras.Model, Source]
 def named(recipe: Recipe) -> list[tuple[str, str]]:
     """Return the runs that a recipe names, as (role, name)."""
     roles = [("teacher", name) for name in recipe.teacher.runs] if recipe.teacher else []
-    if isinstance(recipe.model, StructuredInit) and recipe.model.init_from is not None:
+    if isinstance(recipe.model, Network) and recipe.model.init_from is not None:
         roles.append(("init_from", recipe.model.init_from))
     return roles
 
@@ -57,13 +57,11 @@ def open_all(
         record = store.read_own_record(run.folder)
         if record.status != "finished" or "model.keras" not in record.files:
             raise RecipeError(f"{key}: {name} is {record.status} and has no network to start from")
-        image_shape = list(dataset.train.images.shape[1:])
-        if (record.class_names, record.image_shape) != (list(dataset.class_names), image_shape):
-            raise RecipeError(
-                f"{key}: {name} was trained for other classes or images of another size"
-            )
         store.check_own(run.folder, record, "model.keras", "recipe.toml")
-        if role == "init_from":
+        writes_out = isinstance(recipe.model, StructuredInit)
+        if role == "teacher" or writes_out:
+            _check_same_task(key, name, record, dataset)
+        if role == "init_from" and writes_out:
             _check_twin(name, recipe, run.recipe)
         seen = _validation_seen(record, run.recipe, recipe, dataset, splits)
         _warn(name, record, seen, len(splits.validation), note)
@@ -94,6 +92,47 @@ def _find(key: str, name: str, runs_dir: Path) -> Path:
         f"{key}: there is no run {name} in {runs_dir}; give a run's whole name, or the path of its"
         " folder"
     )
+
+
+def _check_same_task(key: str, name: str, record: Record, dataset: Dataset) -> None:
+    image_shape = list(dataset.train.images.shape[1:])
+    if (record.class_names, record.image_shape) != (list(dataset.class_names), image_shape):
+        raise RecipeError(f"{key}: {name} was trained for other classes or images of another size")
+
+
+def start(
+    model: keras.Model,
+    recipe: Recipe,
+    opened: Sequence[Opened],
+    dataset: Dataset,
+    note: Callable[[str], None],
+) -> None:
+    """Give a network the weights of the run that it starts from, and enter what was taken over.
+
+    Args:
+        model: with its initial weights.
+        recipe: complete.
+        opened: of :func:`open_all`.
+        dataset: that is trained on.
+        note: told which layers begin anew or were adapted.
+    """
+    found = next((pair for pair in opened if pair[1].role == "init_from"), None)
+    if isinstance(recipe.model, StructuredInit):
+        structured_init.write_out(model, found and found[0], recipe.model, recipe.seed)
+    elif found is not None:
+        network, facts = found
+        taken = transfer.take_over(model, network, dataset.class_names, facts.class_names)
+        if not taken.layers:
+            raise RecipeError(
+                f"model.init_from: no layer of {facts.run} ({facts.network}) fits into this"
+                f" {recipe.model.name}; {taken.fresh[0]}"
+            )
+        facts.taken, facts.adapted, facts.fresh = taken
+        note(f"{facts.run}: {len(taken.layers)} layers are taken over")
+        for text in taken.adapted:
+            note(f"{facts.run}: adapted, {text}")
+        for text in taken.fresh:
+            note(f"{facts.run}: begins anew, {text}")
 
 
 def _check_twin(name: str, recipe: Recipe, source: Recipe) -> None:
@@ -149,6 +188,7 @@ def _facts(role: str, name: str, record: Record, recipe: Recipe, seen: int | Non
         parameters=record.parameters,
         flops_per_example=record.flops_per_example,
         seconds=record.seconds.train,
+        class_names=record.class_names,
         accuracy={split: found["accuracy"] for split, found in record.metrics.items()},
         selected_on=record.selected_on,
         validation_seen=seen,
