@@ -54,7 +54,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def build(name: str, trust: bool = True, **params: object) -> keras.Model:
     settings = CustomModel(name=name, **params)
-    return models.build(settings, (4, 4, 1), 3, scaling_layer("unit"), 0, trust=trust)
+    return models.build(settings, models.Task((4, 4, 1), 3, scaling_layer("unit"), 0), trust=trust)
 
 
 def test_builds_a_model_of_the_users_own(mine):

@@ -36,14 +36,17 @@ NARROW: dict[str, dict[str, object]] = {
 }
 
 
+def task(seed: int = 0) -> models.Task:
+    return models.Task(SHAPE, 3, scaling_layer("symmetric"), seed)
+
+
 def settings(name: str) -> families.Family:
     chosen = families.FAMILIES[name].model_validate({"name": name, **NARROW[name]})
     return parts.complete(chosen)
 
 
 def build(name: str, seed: int = 0) -> keras.Model:
-    scaling = scaling_layer("symmetric")
-    model = models.build(settings(name), SHAPE, 3, scaling, seed)
+    model = models.build(settings(name), task(seed))
     if name == "structured-init":
         structured_init.write_out(model, None, settings(name), seed)
     if name == "airnet":
@@ -136,11 +139,11 @@ def test_the_published_s_fc_has_its_width() -> None:
 def test_a_network_of_structured_weights_computes_what_its_cnn_does() -> None:
     chosen = settings("structured-init")
     assert isinstance(chosen, families.StructuredInit)
-    source = models.build(structured_init.twin(chosen), SHAPE, 3, scaling_layer("symmetric"), 0)
+    source = models.build(structured_init.twin(chosen), task())
     random = np.random.default_rng(0)
     for variable in source.variables:  # trained, with statistics of its own
         variable.assign(variable + 0.2 * random.random(variable.shape))
-    dense = models.build(chosen, SHAPE, 3, scaling_layer("symmetric"), 5)
+    dense = models.build(chosen, task(5))
     structured_init.write_out(dense, source, chosen, 5)
     images = pictures(50)
     np.testing.assert_allclose(np.asarray(dense(images)), np.asarray(source(images)), atol=1e-5)
@@ -150,14 +153,14 @@ def test_a_network_of_structured_weights_computes_what_its_cnn_does() -> None:
 def test_a_cnn_of_another_form_is_not_written_out() -> None:
     chosen = settings("structured-init")
     assert isinstance(chosen, families.StructuredInit)
-    other = models.build(families.CNN(channels=[5]), SHAPE, 3, scaling_layer("symmetric"), 0)
+    other = models.build(families.CNN(channels=[5]), task())
     with pytest.raises(RecipeError, match="not the cnn that this recipe describes"):
         structured_init.write_out(build("structured-init"), other, chosen, 0)
 
 
 def test_patches_have_to_tile_the_image() -> None:
     with pytest.raises(RecipeError, match="squares of that side do not tile images of 8×8"):
-        models.build(families.Mixer(patch=3), SHAPE, 3, scaling_layer("symmetric"), 0)
+        models.build(families.Mixer(patch=3), task())
 
 
 def test_a_network_of_our_layers_and_of_keras_own_agree_after_loading(tmp_path: Path) -> None:

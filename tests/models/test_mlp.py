@@ -15,7 +15,7 @@ SHAPE = (4, 5, 3)
 
 
 def build(options: MLP, seed: int = 0) -> keras.Model:
-    return models.build(options, SHAPE, 3, scaling_layer("symmetric"), seed)
+    return models.build(options, models.Task(SHAPE, 3, scaling_layer("symmetric"), seed))
 
 
 def images(n: int = 6) -> np.ndarray:

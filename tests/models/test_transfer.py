@@ -22,7 +22,7 @@ def network(
     shape: tuple[int, int, int] = (8, 8, 3), seed: int = 0, **options: object
 ) -> keras.Model:
     settings = families.MLP(hidden=[6, 5], normalisation="batch", **options)
-    return models.build(settings, shape, 3, scaling_layer("unit"), seed)
+    return models.build(settings, models.Task(shape, 3, scaling_layer("unit"), seed))
 
 
 def test_the_same_network_is_taken_over_whole() -> None:
@@ -70,7 +70,8 @@ def test_the_first_layer_is_adapted_to_other_images(shape: tuple[int, int, int])
 def test_a_convolution_is_adapted_to_grey_images() -> None:
     settings = families.CNN(channels=[4], hidden=[5])
     source, model = (
-        models.build(settings, (8, 8, channels), 3, scaling_layer("unit"), 0) for channels in (3, 1)
+        models.build(settings, models.Task((8, 8, channels), 3, scaling_layer("unit"), 0))
+        for channels in (3, 1)
     )
     take_over(model, source, ABC, ABC)
     grey = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), np.uint8)

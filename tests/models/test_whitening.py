@@ -14,7 +14,9 @@ SHAPE = (4, 6, 3)
 
 
 def build(**options) -> keras.Model:
-    return models.build(MLP(hidden=[5], **options), SHAPE, 3, scaling_layer("symmetric"), 0)
+    return models.build(
+        MLP(hidden=[5], **options), models.Task(SHAPE, 3, scaling_layer("symmetric"), 0)
+    )
 
 
 def images(n: int = 400) -> np.ndarray:

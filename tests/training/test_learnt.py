@@ -36,7 +36,9 @@ def test_a_unit_is_as_spread_as_the_square_that_it_looks_at(side: int) -> None:
 
 
 def test_local_units_are_counted_among_those_that_look_anywhere() -> None:
-    model = models.build(MLP(hidden=[4]), (16, 16, 3), 2, scaling_layer("symmetric"), 0)
+    model = models.build(
+        MLP(hidden=[4]), models.Task((16, 16, 3), 2, scaling_layer("symmetric"), 0)
+    )
     wide = np.ones((768, 1), np.float32)
     kernel = np.concatenate([square(4), square(5), wide, 0 * wide], axis=1)
     model.get_layer("dense_1").kernel.assign(kernel)
@@ -50,7 +52,7 @@ def test_a_network_that_sees_no_flattened_image_has_no_fields() -> None:
 
 
 def test_saliency_finds_the_pixels_that_decide() -> None:
-    model = models.build(MLP(hidden=[]), (6, 6, 1), 2, scaling_layer("symmetric"), 0)
+    model = models.build(MLP(hidden=[]), models.Task((6, 6, 1), 2, scaling_layer("symmetric"), 0))
     kernel = np.zeros((6, 6, 2), np.float32)
     kernel[1, 4] = [3, -3]
     model.get_layer("output").kernel.assign(kernel.reshape(36, 2))
@@ -62,7 +64,7 @@ def test_saliency_finds_the_pixels_that_decide() -> None:
 
 def test_sensitivity_measures_what_moves_and_noise_do() -> None:
     """A network that looks at one pixel answers moved images otherwise."""
-    model = models.build(MLP(hidden=[]), (8, 8, 1), 2, scaling_layer("unit"), 0)
+    model = models.build(MLP(hidden=[]), models.Task((8, 8, 1), 2, scaling_layer("unit"), 0))
     kernel = np.zeros((8, 8, 2), np.float32)
     kernel[4, 4] = [-50, 50]
     model.get_layer("output").set_weights([kernel.reshape(64, 2), np.array([25, -25], np.float32)])

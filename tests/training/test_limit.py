@@ -36,9 +36,8 @@ def test_adam_moves_28_bytes_for_each_weight() -> None:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_dense_layers_of_a_network_are_found(precision: str) -> None:
     recipe = recipes.load("quickstart", [f"training.precision={precision}", "model.hidden=[7, 5]"])
-    model = models.build(
-        recipe.model, (8, 8, 1), 10, scaling_layer("unit"), 0, precision=recipe.training.precision
-    )
+    task = models.Task((8, 8, 1), 10, scaling_layer("unit"), 0, recipe.training.precision)
+    model = models.build(recipe.model, task)
     hidden = [Layer(64, 7, precision), Layer(7, 5, precision)]
     assert layers_of(model) == [*hidden, Layer(5, 10, "float32")]
 

@@ -35,7 +35,7 @@ def member(seed: int, rate: Rate, optimizer: str = "AdamW") -> tuple[keras.Model
     seen = X[train]
     scaling = scaling_layer("standard", seen.mean((0, 1, 2)), seen.var((0, 1, 2)))
     settings = families.MLP(hidden=[16, 16], dropout=0.3, normalisation="batch")
-    model = models.build(settings, (6, 6, 1), 3, scaling, seed)
+    model = models.build(settings, models.Task((6, 6, 1), 3, scaling, seed))
     built = getattr(keras.optimizers, optimizer)(rate(0.002 * (seed + 1)), use_ema=True)
     built.judged_at_average = True
     model.compile(built, "sparse_categorical_crossentropy", metrics=["accuracy"])

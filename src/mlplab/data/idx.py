@@ -158,8 +158,9 @@ def _array(path: Path, kind: Idx, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with cast(BinaryIO, opened(path, "rb")) as file:
-            first = file.read(4 * (2 + len(shape)))
-            if first[:4] != bytes((0, 0, UNSIGNED_BYTES, 1 + len(shape))) or len(first) % 4:
+            begin, length = bytes((0, 0, UNSIGNED_BYTES, 1 + len(shape))), 4 * (2 + len(shape))
+            first = file.read(length)
+            if first[:4] != begin or len(first) < length:
                 raise kind.damaged(path, "its first bytes are not those of such an IDX file")
             count, *sides = map(int, np.frombuffer(first[4:], ">i4"))
             if not 1 <= count <= MOST or tuple(sides) != shape:

@@ -15,6 +15,7 @@ from mlplab.families.images import (
     StructuredInit,
     ViT,
 )
+from mlplab.families.pretrained import Pretrained
 
 __all__ = [
     "CNN",
@@ -32,6 +33,7 @@ __all__ = [
     "LinearBottleneck",
     "Mixer",
     "Network",
+    "Pretrained",
     "ResNet",
     "ResidualMLP",
     "StructuredInit",
@@ -52,6 +54,7 @@ Family = (
     | ConvMixer
     | Mixer
     | ViT
+    | Pretrained
 )
 
 FAMILIES: dict[str, type[Family]] = {
@@ -68,4 +71,5 @@ FAMILIES: dict[str, type[Family]] = {
     "convmixer": ConvMixer,
     "mixer": Mixer,
     "vit": ViT,
+    "pretrained": Pretrained,
 }

@@ -18,15 +18,16 @@ from mlplab.models import (
     mixer,
     mlp,
     parts,
+    pretrained,
     residual_mlp,
     resnet,
     s_fc,
     structured_init,
     vit,
 )
-from mlplab.models.dense import Precision
+from mlplab.models.parts import Task
 
-__all__ = ["MODELS", "build", "custom", "inputs", "outline"]
+__all__ = ["MODELS", "Task", "build", "custom", "inputs", "outline"]
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "linear": linear.build,
@@ -42,6 +43,7 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     "convmixer": convmixer.build,
     "mixer": mixer.build,
     "vit": vit.build,
+    "pretrained": pretrained.build,
 }
 
 
@@ -57,15 +59,7 @@ def complete(settings: Family | CustomModel, trust: bool) -> Family | CustomMode
     return parts.complete(settings)
 
 
-def build(
-    settings: Family | CustomModel,
-    input_shape: tuple[int, int, int],
-    classes: int,
-    scaling: keras.layers.Layer,
-    seed: int,
-    trust: bool = False,
-    precision: Precision = "float32",
-) -> keras.Model:
+def build(settings: Family | CustomModel, task: Task, trust: bool = False) -> keras.Model:
     """Return the network of a recipe, with initial weights.
 
     It takes raw uint8 images [n, height, width, channels] and gives probabilities, float32
@@ -73,26 +67,21 @@ def build(
 
     Args:
         settings: the recipe's ``[model]``.
-        input_shape: height, width and channels of an image.
-        classes: number of classes.
-        scaling: the layer of :func:`mlplab.models.inputs.scaling_layer`.
-        seed: decides the initial weights and the streams of dropout.
+        task: what the network is for; its precision has no meaning for the user's own networks.
         trust: whether code of the user's own may be loaded.
-        precision: of the factors of dense products; without meaning for the user's own networks.
 
     Raises:
         RecipeError: if the settings do not make such a network.
     """
     if isinstance(settings, CustomModel):
-        return custom.build(settings, input_shape, classes, scaling, seed, trust)
+        return custom.build(settings, task, trust)
     settings = parts.complete(settings)
-    task = parts.Task(input_shape, classes, scaling, seed, precision)
     return MODELS[settings.name](settings, task)
 
 
 def outline(settings: Family, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
     """Return the network of a recipe without its weights: its variables have shapes alone."""
     made: list[keras.Model] = []
-    scaling = inputs.scaling_layer("symmetric")
-    jax.eval_shape(lambda: made.append(build(settings, input_shape, classes, scaling, 0)))
+    task = Task(input_shape, classes, inputs.scaling_layer("symmetric"), 0)
+    jax.eval_shape(lambda: made.append(build(settings, task)))
     return made[0]

@@ -97,10 +97,10 @@ def _convolved(
 def _forward(
     x: jax.Array, kernel: jax.Array, stride: int, precision: Precision, padding: Padding
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    margin = _margin(x, kernel, stride, padding)
+    around = margin(x, len(kernel), stride, padding)
     rounded = kernel.astype(precision)
     pieces = _pieces(x, _size(x, kernel, stride))
-    found = lax.map(lambda x: _product(x, rounded, stride, margin), pieces)
+    found = lax.map(lambda x: _product(x, rounded, stride, around), pieces)
     return _joined(found, len(x)), (x, kernel)
 
 
@@ -113,16 +113,16 @@ def _backward(
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = kept
     side, out = len(kernel), kernel.shape[-1]
-    margin = _margin(x, kernel, stride, padding)
+    around = margin(x, len(kernel), stride, padding)
     rounded = kernel.astype(precision)
     size = _size(x, kernel, stride)
     gradients = _pieces(gradient, size)
     parts = 1 if _few(x) else side
-    laid = partial(_laid, side=side, stride=stride, margin=margin)
+    laid = partial(_laid, side=side, stride=stride, around=around)
 
     def to_images(g: jax.Array) -> jax.Array:
         if stride == 1:  # a convolution as well
-            down, right = (tuple(side - 1 - zeros for zeros in both) for both in margin)
+            down, right = (tuple(side - 1 - zeros for zeros in both) for both in around)
             return _product(g, rounded[::-1, ::-1].swapaxes(2, 3), 1, (down, right))
         back = jax.linear_transpose(laid, jnp.zeros((size, *x.shape[1:])))
         rows = g.astype(precision).reshape(-1, out)
@@ -147,27 +147,27 @@ def _backward(
 _convolved.defvjp(_forward, _backward)
 
 
-def _product(x: jax.Array, kernel: jax.Array, stride: int, margin: Margin) -> jax.Array:
+def _product(x: jax.Array, kernel: jax.Array, stride: int, around: Margin) -> jax.Array:
     side, out = len(kernel), kernel.shape[-1]
-    laid = _laid(x, side, stride, margin)
+    laid = _laid(x, side, stride, around)
     parts = kernel.reshape(len(laid), -1, out)
     products = [
         dot(matrix.astype(kernel.dtype), part, 1, 0)
         for matrix, part in zip(laid, parts, strict=True)
     ]
-    high, wide = _reach(x, side, stride, margin)
+    high, wide = reach(x, side, stride, around)
     total: jax.Array = sum(products[1:], start=products[0])
     return total.reshape(len(x), high, wide, out)
 
 
-def _laid(x: jax.Array, side: int, stride: int, margin: Margin) -> list[jax.Array]:
+def _laid(x: jax.Array, side: int, stride: int, around: Margin) -> list[jax.Array]:
     """Return what the kernel sees at each place: a matrix for each of its rows, or one for all.
 
     In float32, rounded afterwards: XLA moves those faster.
     """
-    high, wide = _reach(x, side, stride, margin)
+    high, wide = reach(x, side, stride, around)
     last_row, last_column = (high - 1) * stride + 1, (wide - 1) * stride + 1
-    padded = jnp.pad(x, ((0, 0), *margin, (0, 0)))
+    padded = jnp.pad(x, ((0, 0), *around, (0, 0)))
     columns = [padded[:, :, at : at + last_column : stride] for at in range(side)]
     if _few(x):
         rows = [c[:, at : at + last_row : stride] for at in range(side) for c in columns]
@@ -181,23 +181,22 @@ def _few(x: jax.Array) -> bool:
     return x.shape[-1] < FEW
 
 
-def _margin(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> Margin:
+def margin(x: jax.Array, side: int, stride: int, padding: Padding) -> Margin:
     """Return the zeros around an image, as TensorFlow pads."""
     if padding == "valid":
         return ((0, 0), (0, 0))
     totals = [
-        max(0, (-(-length // stride) - 1) * stride + len(kernel) - length)
-        for length in x.shape[1:3]
+        max(0, (-(-length // stride) - 1) * stride + side - length) for length in x.shape[1:3]
     ]
     down, right = ((total // 2, total - total // 2) for total in totals)
     return down, right
 
 
-def _reach(x: jax.Array, side: int, stride: int, margin: Margin) -> tuple[int, int]:
+def reach(x: jax.Array, side: int, stride: int, around: Margin) -> tuple[int, int]:
     """Return height and width of the result."""
     high, wide = (
         (length + sum(zeros) - side) // stride + 1
-        for length, zeros in zip(x.shape[1:3], margin, strict=True)
+        for length, zeros in zip(x.shape[1:3], around, strict=True)
     )
     return high, wide
 

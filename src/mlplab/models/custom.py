@@ -13,6 +13,7 @@ import numpy as np
 
 from mlplab.errors import RecipeError, nearest
 from mlplab.families import CustomModel
+from mlplab.models.parts import Task
 
 
 def load_object(name: str, trust: bool) -> Callable[..., Any]:
@@ -46,14 +47,7 @@ def load_object(name: str, trust: bool) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def build(
-    settings: CustomModel,
-    input_shape: tuple[int, int, int],
-    classes: int,
-    scaling: keras.layers.Layer,
-    seed: int,
-    trust: bool,
-) -> keras.Model:
+def build(settings: CustomModel, task: Task, trust: bool) -> keras.Model:
     """Call the user's function for a model and check what it returns.
 
     The function is called by keywords: ``input_shape`` (height, width, channels), ``classes``,
@@ -66,7 +60,7 @@ def build(
             uint8, to probabilities [n, classes].
     """
     function = load_object(settings.name, trust)
-    ours = {"input_shape": input_shape, "classes": classes, "seed": seed, "scaling": scaling}
+    ours = {key: getattr(task, key) for key in ("input_shape", "classes", "seed", "scaling")}
     arguments = _arguments(function, settings, ours)
     try:
         model = function(**arguments)
@@ -75,7 +69,7 @@ def build(
     if not isinstance(model, keras.Model):
         kind = type(model).__name__
         raise RecipeError(f"'{settings.name}' returned {kind}; a keras.Model is expected")
-    _check(model, settings.name, input_shape, classes)
+    _check(model, settings.name, task.input_shape, task.classes)
     return model
 
 

@@ -1,5 +1,6 @@
 """A depthwise convolution that a CPU is fast at."""
 
+from functools import reduce
 from typing import Any
 
 import jax
@@ -7,10 +8,12 @@ import jax.numpy as jnp
 import keras
 from jax import lax
 
+from mlplab.models.convolution import Padding, margin, reach
+
 
 @keras.saving.register_keras_serializable(package="mlplab")
 class DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
-    """``keras.layers.DepthwiseConv2D``, stride 1, padding "same", one filter for each channel.
+    """``keras.layers.DepthwiseConv2D`` with one filter for each channel and no dilation.
 
     XLA's CPU backend takes each channel for itself. Here the shifted images are multiplied and
     added up, all channels at once, which becomes one loop.
@@ -22,42 +25,48 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
     @staticmethod
     def stands_for(layer: keras.layers.DepthwiseConv2D) -> bool:
         """Say whether this class computes what a layer of Keras's does."""
-        plain = layer.padding == "same" and layer.depth_multiplier == 1
-        ones = {*layer.strides, *layer.dilation_rate} == {1}
-        return plain and ones and layer.data_format == "channels_last"
+        plain = layer.depth_multiplier == 1 and set(layer.dilation_rate) == {1}
+        square = len(set(layer.strides)) == 1 and len(set(layer.kernel_size)) == 1
+        return plain and square and layer.data_format == "channels_last"
 
     def call(self, inputs: jax.Array) -> jax.Array:
         """Return activation(convolution + bias), float32 [n, height, width, channels]."""
-        outputs = depthwise(inputs, self.kernel.value)
+        outputs = depthwise(inputs, self.kernel.value, self.strides[0], self.padding)
         if self.bias is not None:
             outputs = outputs + self.bias.value
         return outputs if self.activation is None else self.activation(outputs)
 
 
-def depthwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Return the convolution of each channel, float32 [n, height, width, channels].
+def depthwise(
+    x: jax.Array, kernel: jax.Array, stride: int = 1, padding: Padding = "same"
+) -> jax.Array:
+    """Return the convolution of each channel, float32 [n, high, wide, channels].
 
     Args:
         x: float32 [n, height, width, channels].
-        kernel: float32 [high, wide, channels, 1].
+        kernel: float32 [side, side, channels, 1].
+        stride: in both directions.
+        padding: as Keras's.
     """
-    high, wide, channels, _ = kernel.shape
+    side, _, channels, _ = kernel.shape
     if jax.default_backend() != "cpu":
         found: jax.Array = lax.conv_general_dilated(
             x,
-            kernel.reshape(high, wide, 1, channels),
-            (1, 1),
-            "SAME",
+            kernel.reshape(side, side, 1, channels),
+            (stride, stride),
+            padding.upper(),
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
             feature_group_count=channels,
         )
         return found
-    around = [((side - 1) // 2, side // 2) for side in (high, wide)]
+    around = margin(x, side, stride, padding)
+    high, wide = reach(x, side, stride, around)
     padded = jnp.pad(x, ((0, 0), *around, (0, 0)))
-    height, width = x.shape[1:3]
-    total = jnp.zeros_like(x)
-    for down in range(high):
-        for right in range(wide):
-            shifted = padded[:, down : down + height, right : right + width]
-            total = total + shifted * kernel[down, right, :, 0]
-    return total
+    last_row, last_column = (high - 1) * stride + 1, (wide - 1) * stride + 1
+    seen = [
+        padded[:, down : down + last_row : stride, right : right + last_column : stride]
+        * kernel[down, right, :, 0]
+        for down in range(side)
+        for right in range(side)
+    ]
+    return reduce(jnp.add, seen)

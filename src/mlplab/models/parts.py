@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from mlplab.errors import RecipeError, nearest
-from mlplab.families import MLP, Deep, Family, FlatNetwork, Linear, Network
+from mlplab.families import MLP, Deep, Family, FlatNetwork, Linear, Network, Pretrained
 from mlplab.models.convolution import Conv2D
 from mlplab.models.dense import Dense, Precision
 from mlplab.models.dropout import Dropout
@@ -51,7 +51,7 @@ INITIALISERS = [
 ]
 
 # What a seed is for, so that no two of a network's random streams are the same.
-_KERNEL, _DROPOUT, POSITION = 0, 1, 2
+_KERNEL, _DROPOUT, POSITION, PRETRAINED = 0, 1, 2, 3
 
 
 def complete(settings: Family) -> Family:
@@ -153,7 +153,9 @@ def hidden(
     return dropout(x, settings, task, number)
 
 
-def dropout(x: keras.KerasTensor, settings: Deep, task: Task, number: int) -> keras.KerasTensor:
+def dropout(
+    x: keras.KerasTensor, settings: Deep | Pretrained, task: Task, number: int
+) -> keras.KerasTensor:
     """Append the dropout of layer ``number``, if there is any."""
     if not settings.dropout:
         return x

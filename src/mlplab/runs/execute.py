@@ -75,7 +75,7 @@ def _release() -> None:
 def carry_out(job: Job, shared: Sequence[jax.Device]) -> None:
     """Train, judge and record a run that has been begun, or taken up again."""
     with recorded([job]), files.storage(f"the run folder {job.folder}"):
-        model = job.experiment.model
+        model = job.experiment.trained
         with interruptible() as should_stop:
             plan = replace(job.plan(should_stop), devices=shared)
             trained = time.perf_counter()
@@ -89,7 +89,7 @@ def carry_out(job: Job, shared: Sequence[jax.Device]) -> None:
 def _profile(job: Job, plan: Plan) -> None:
     """Profile; what goes wrong there must not cost the training."""
     try:
-        profile(job.experiment.model, plan, job.folder / "profile")
+        profile(job.experiment.trained, plan, job.folder / "profile")
     except (Exception, KeyboardInterrupt) as error:
         job.watcher.on_note(f"no profile was made: {error or type(error).__name__}")
 

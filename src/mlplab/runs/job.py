@@ -14,7 +14,6 @@ import keras
 import numpy as np
 
 from mlplab import files, recipes
-from mlplab.data import Split
 from mlplab.errors import StorageError
 from mlplab.models import saving
 from mlplab.runs import budget, environment, growing, judge, store
@@ -122,7 +121,7 @@ class Job:
         weights = experiment.class_weights
         self.context = callbacks.Context(
             folder=self.folder,
-            images=splits.train.images[chosen],
+            images=experiment.inputs("train")[chosen],
             labels=experiment.encoded(labels),
             weights=None if weights is None else weights[labels],
             class_names=experiment.dataset.class_names,
@@ -136,8 +135,8 @@ class Job:
             path = self.folder / "checkpoint" / store.CHECKPOINT
             keeper = Keeper(path, self._facts, self.options.checkpoint_seconds)
         return Plan(
-            train=train or on_device(splits.train, experiment),
-            validation=validation or on_device(splits.validation, experiment),
+            train=train or on_device(experiment, "train"),
+            validation=validation or on_device(experiment, "validation"),
             epochs=recipe.training.epochs,
             batch_size=recipe.training.batch_size,
             seed=recipe.seed,
@@ -181,7 +180,7 @@ class Job:
         experiment, model = self.experiment, self.experiment.model
         whole = self.options.keep == "all"
         if whole:
-            probe = Probe(model, context.images, context.labels, context.weights)
+            probe = Probe(experiment.trained, context.images, context.labels, context.weights)
             record.diagnostics = probe().to_json()
         predictions: judge.Predictions = {}
         sound = all(np.isfinite(np.asarray(weight)).all() for weight in model.weights)
@@ -315,6 +314,7 @@ def _finite(row: Row) -> dict[str, float | None]:
     return {key: value if math.isfinite(value) else None for key, value in row.items()}
 
 
-def on_device(split: Split, experiment: Experiment) -> Arrays:
+def on_device(experiment: Experiment, name: str) -> Arrays:
     """Copy a split to the device, its labels as the experiment's loss wants them."""
-    return Arrays(jnp.asarray(split.images), jnp.asarray(experiment.encoded(split.labels)))
+    labels = experiment.encoded(getattr(experiment.splits, name).labels)
+    return Arrays(jnp.asarray(experiment.inputs(name)), jnp.asarray(labels))

@@ -12,11 +12,11 @@ import numpy as np
 from mlplab import files, recipes
 from mlplab.config import Recipe
 from mlplab.errors import RecipeError
-from mlplab.runs import lock, store
+from mlplab.runs import features, lock, store
 from mlplab.runs.execute import check, default_name
 from mlplab.runs.facts import Options
 from mlplab.runs.interrupt import interruptible
-from mlplab.runs.job import Job, begin, on_device, recorded
+from mlplab.runs.job import Job, begin, recorded
 from mlplab.runs.prepare import Experiment, complete, prepare
 from mlplab.runs.record import Population
 from mlplab.runs.run import Run
@@ -105,8 +105,8 @@ def _train(
     should_stop: Callable[[], bool],
 ) -> None:
     first = jobs[0].experiment
-    published = on_device(first.dataset.train, first)
-    tested = on_device(first.dataset.test, first) if first.selects_on_test else None
+    published = _published(first, first.dataset.train)
+    tested = _published(first, first.dataset.test) if first.selects_on_test else None
     plans = []
     for job in jobs:
         train, validation = published, tested
@@ -118,6 +118,10 @@ def _train(
     fits = population.fit([job.experiment.model for job in jobs], plans, mode, watcher)
     for job, fit in zip(jobs, fits, strict=True):
         job.trained(fit, time.perf_counter() - begun)
+
+
+def _published(experiment: Experiment, split: Split) -> Arrays:
+    return Arrays(jnp.asarray(split.images), jnp.asarray(experiment.encoded(split.labels)))
 
 
 def _halves(published: Arrays, experiment: Experiment) -> tuple[Arrays, Arrays]:
@@ -145,6 +149,11 @@ def _check(completed: Sequence[Recipe], trust: bool) -> None:
         raise RecipeError(
             "[teacher]: the members of a population have different training images, whose answers"
             " one program cannot share; train them one by one, without --population"
+        )
+    if features.apply(completed[0]):
+        raise RecipeError(
+            "model.trainable = 0: a head on fixed features is not for populations; train one by one,"
+            " without --population"
         )
     if completed[0].training.resizing:
         raise RecipeError(

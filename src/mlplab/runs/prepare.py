@@ -17,11 +17,11 @@ from mlplab.config import Recipe
 from mlplab.data import Dataset, Splits
 from mlplab.data.statistics import channel_statistics
 from mlplab.errors import RecipeError
-from mlplab.families import AirNet, CustomModel, FlatNetwork
-from mlplab.models import whitening
+from mlplab.families import AirNet, CustomModel, FlatNetwork, Pretrained
+from mlplab.models import pretrained, whitening
 from mlplab.models.inputs import scaling_layer
 from mlplab.optim import optimizers, schedules
-from mlplab.runs import budget, sources
+from mlplab.runs import budget, features, sources
 from mlplab.runs.record import Source
 from mlplab.runs.split import split
 from mlplab.training import augment, callbacks, distillation, evaluate, losses, resizing
@@ -77,27 +77,36 @@ class Experiment:
     Attributes:
         recipe: complete.
         dataset: as loaded.
-        model: compiled, with its initial weights.
+        model: with its initial weights.
+        trained: what the engine trains, compiled: the model, or its head, of the same layers.
         loss: what it minimises.
         class_weights: float32 [classes], or ``None``.
         seconds: from the loaded data to the compiled network, a whitening included.
         teacher: whose answers are learnt from, or ``None``.
         sources: runs that it starts from.
+        features: of the splits "train" and "validation", where the head alone is trained on them.
     """
 
     recipe: Recipe
     dataset: Dataset
     model: keras.Model
+    trained: keras.Model
     loss: keras.losses.Loss
     class_weights: NDArray[np.float32] | None
     seconds: float
     teacher: Teacher | None
     sources: list[Source]
+    features: dict[str, features.Features]
 
     @cached_property
     def splits(self) -> Splits:
         """The data set with validation taken out of train, or being the test split."""
         return split(self.dataset, self.recipe)
+
+    def inputs(self, split: str) -> NDArray[Any]:
+        """Return what it is given of a split, images or features, [n, ...]."""
+        images: NDArray[Any] = getattr(self.splits, split).images
+        return self.features.get(split, images)
 
     def forget_splits(self) -> None:
         """Free what the splits copied of the data set; they are made again when asked for."""
@@ -161,20 +170,22 @@ def prepare(
     if started and standard:  # what it is to compute is that network, scaling and all
         layer = started[0].get_layer("scaling")
         moments = np.ravel(layer.mean), np.ravel(layer.variance)
-    model = models.build(
-        recipe.model,
+    task = models.Task(
         train.images.shape[1:],
         classes,
         scaling_layer(recipe.data.scaling, *moments),
         recipe.seed,
-        trust,
         recipe.training.precision,
     )
+    model = models.build(recipe.model, task, trust)
     if isinstance(recipe.model, FlatNetwork) and recipe.model.whitening is not None:
         whitening.fit(model, train.images, recipe.model)
     if isinstance(recipe.model, AirNet):
         whitening.fit_patches(model, train.images, recipe.model.whitening_epsilon)
+    if isinstance(recipe.model, Pretrained):
+        pretrained.load(model, recipe.model, task)
     sources.start(model, recipe, opened, dataset, warn)
+    known = features.known(recipe, model, dataset, splits, warn)
     loss = losses.build(recipe.loss, recipe.augment.mixes, recipe.teacher)
     rate = None
     if recipe.schedule is not None:
@@ -189,18 +200,21 @@ def prepare(
         average=recipe.average,
     )
     accuracy = "accuracy" if recipe.teacher is None else distillation.accuracy()
-    model.compile(optimizer=optimizer, loss=loss, metrics=[accuracy])
+    trained = features.head(model) if known else model
+    trained.compile(optimizer=optimizer, loss=loss, metrics=[accuracy])
     weights = _class_weights(recipe, train.labels, classes)
     seconds = time.perf_counter() - begun
     experiment = Experiment(
         recipe,
         dataset,
         model,
+        trained,
         loss,
         weights,
         seconds,
         sources.teacher(recipe, opened),
         [source for _, source in opened],
+        known,
     )
     vars(experiment)["splits"] = splits  # what would be computed anew
     return experiment

@@ -29,8 +29,8 @@ def find(
     plain = recipe.model_copy(update={"schedule": None, "callbacks": {}, "teacher": None})
     experiment = prepare(plain, data_dir, trust, note)
     return range_test(
-        experiment.model,
-        on_device(experiment.splits.train, experiment),
+        experiment.trained,
+        on_device(experiment, "train"),
         recipe.training.batch_size,
         recipe.seed,
         low,

@@ -98,4 +98,5 @@ class Run:
             load_object(self.recipe.model.name, trust=True)
         from mlplab.models import saving
 
-        return saving.load(path)
+        published = self.recipe.model.name == "pretrained"
+        return saving.load(path, saving.PUBLISHED_LAYERS if published else saving.MOST_LAYERS)

@@ -1,0 +1,143 @@
+"""Networks of ``keras.applications`` with a new head."""
+
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from mlplab.errors import RecipeError, nearest
+from mlplab.families import Pretrained
+from mlplab.models import parts
+from mlplab.models.saving import to_fast
+
+FEATURES = "features"
+"""The layer whose output the new head sees."""
+
+NETWORKS: dict[str, Callable[..., keras.Model]] = {
+    name: value for name, value in vars(keras.applications).items() if inspect.isfunction(value)
+}
+PROBES = (0.0, 255.0)
+
+
+def build(settings: Pretrained, task: parts.Task) -> keras.Model:
+    """Return a network of ``keras.applications`` and a new head, with initial weights.
+
+    Images are enlarged to ``image_size`` and scaled as the network is used to; its own top layers
+    are left out. After the mean over the image, ``features``, comes ``output``. The layers before
+    are trained as ``trainable`` says; :func:`load` gives them their weights.
+
+    Args and errors are those of :func:`mlplab.models.mlp.build`.
+
+    Raises:
+        RecipeError: for a network that ``keras.applications`` does not have or that cannot take
+            images of this size.
+    """
+    model = to_fast(_plain(settings, task)[0], task.precision)
+    inside = [layer for layer in model.layers if layer.weights and layer.name != "output"]
+    kept = 0 if settings.trainable == "all" else max(0, len(inside) - settings.trainable)
+    for number, layer in enumerate(inside):
+        fixed = isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = number >= kept and not fixed
+    return model
+
+
+def load(model: keras.Model, settings: Pretrained, task: parts.Task) -> None:
+    """Give the layers of :func:`build`'s network their weights.
+
+    Args:
+        model: of :func:`build`.
+        settings: of it.
+        task: of it.
+
+    Raises:
+        RecipeError: if the weights cannot be had or do not fit.
+    """
+    if settings.weights == "random":
+        return
+    plain, backbone = _plain(settings, task)
+    if settings.weights == "imagenet":
+        try:
+            source = _network(settings)(include_top=False, weights="imagenet")
+        except Exception as error:  # whatever the network or Keras's cache raise
+            raise RecipeError(
+                f"model.weights = 'imagenet': the weights of {settings.network} could not be"
+                f" downloaded ({_line(error)}). Name a file that you have: model.weights=PATH"
+            ) from None
+        backbone.set_weights(source.get_weights())
+    else:
+        path = Path(settings.weights).expanduser()
+        if not path.is_file():
+            raise RecipeError(f"model.weights: there is no file {path}")
+        try:
+            backbone.load_weights(path)
+        except Exception as error:  # a file that does not fit, or is damaged, raises anything
+            raise RecipeError(
+                f"model.weights: {path} does not hold the weights of {settings.network} without its"
+                f" top layers: {_line(error)}"
+            ) from None
+    model.set_weights(plain.get_weights())
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def _network(settings: Pretrained) -> Callable[..., keras.Model]:
+    if settings.network not in NETWORKS:
+        raise RecipeError(
+            f"model.network = '{settings.network}' is not in keras.applications"
+            f"{nearest(settings.network, NETWORKS)}"
+        )
+    return NETWORKS[settings.network]
+
+
+def _plain(settings: Pretrained, task: parts.Task) -> tuple[keras.Model, keras.Model]:
+    """Return the whole network in Keras's layers, and the part that is trained before."""
+    function = _network(settings)
+    images = parts.images(task)
+    x = _prepared(images, settings, function)
+    # The networks' own initial weights come from Keras's generator.
+    keras.utils.set_random_seed(parts.stream(task.seed, 0, parts.PRETRAINED))
+    try:
+        backbone = function(include_top=False, weights=None, input_tensor=x)
+    except ValueError as error:
+        raise RecipeError(
+            f"model.network = '{settings.network}' cannot be built for images of"
+            f" {settings.image_size} pixels: {_line(error)}"
+        ) from None
+    x = keras.layers.GlobalAveragePooling2D(name=FEATURES)(backbone.output)
+    x = parts.dropout(x, settings, task, 1)
+    outputs = parts.output(x, settings, task, 1)
+    return keras.Model(images, outputs, name="pretrained"), backbone
+
+
+def _prepared(
+    images: keras.KerasTensor, settings: Pretrained, function: Callable[..., Any]
+) -> keras.KerasTensor:
+    """Append enlarging, colours and the network's own scaling.
+
+    What a network wants of pixels is found by trying its ``preprocess_input``: each channel is
+    multiplied and moved, and they may come in the opposite order.
+    """
+    side, channels = settings.image_size, images.shape[-1]
+    x = keras.layers.Rescaling(1.0, name="scaling")(images)  # to float32
+    x = keras.layers.Resizing(side, side, name="enlarged")(x)
+    if channels == 1:
+        x = keras.layers.Concatenate(name="colours")([x, x, x])
+    elif channels != 3:
+        raise RecipeError(f"model.network takes coloured or grey images, not {channels} channels")
+    prepare = sys.modules[function.__module__].preprocess_input
+    low, high, red = (np.zeros((1, 1, 1, 3), np.float32) for _ in range(3))
+    high[...] = PROBES[1]
+    red[..., 0] = PROBES[1]
+    at_low, at_high, at_red = (np.ravel(prepare(probe.copy())) for probe in (low, high, red))
+    if at_red[0] == at_low[0]:  # red has gone elsewhere: to the end
+        x = keras.ops.flip(x, axis=-1)
+    scale = (at_high - at_low) / PROBES[1]
+    if np.allclose(scale, 1) and np.allclose(at_low, 0):
+        return x
+    return keras.layers.Rescaling(scale.tolist(), at_low.tolist(), name="prepared")(x)
