@@ -11,6 +11,7 @@ import numpy as np
 
 from mlplab import files, recipes
 from mlplab.config import Recipe
+from mlplab.data import Split
 from mlplab.errors import RecipeError
 from mlplab.runs import features, lock, store
 from mlplab.runs.execute import check, default_name
@@ -152,8 +153,8 @@ def _check(completed: Sequence[Recipe], trust: bool) -> None:
         )
     if features.apply(completed[0]):
         raise RecipeError(
-            "model.trainable = 0: a head on fixed features is not for populations; train one by one,"
-            " without --population"
+            "model.trainable = 0: a head on fixed features is not for populations; train one by"
+            " one, without --population"
         )
     if completed[0].training.resizing:
         raise RecipeError(

@@ -1,0 +1,132 @@
+"""Networks that were trained before, by weights that the tests make themselves."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import mlplab
+from mlplab import families, models
+from mlplab.errors import RecipeError
+from mlplab.models import pretrained
+from mlplab.models.inputs import scaling_layer
+from mlplab.runs import execute
+from mlplab.runs.facts import Options
+from mlplab.runs.run import Run
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a MobileNet, changed so that statistics of batch normalisation matter."""
+    source = keras.applications.MobileNet(
+        include_top=False, weights=None, input_shape=(SIZE, SIZE, 3), alpha=1.0
+    )
+    random = np.random.default_rng(0)
+    source.set_weights([w + 0.05 * random.random(w.shape) for w in source.get_weights()])
+    path = tmp_path_factory.mktemp("weights") / "mobilenet.weights.h5"
+    source.save_weights(path)
+    return path
+
+
+def build(channels: int = 3, **options: Any) -> tuple[keras.Model, Any, models.Task]:
+    settings = families.Pretrained(network="MobileNet", image_size=SIZE, **options)
+    task = models.Task((8, 8, channels), 3, scaling_layer("symmetric"), 0)
+    return models.build(settings, task), settings, task
+
+
+def test_its_features_are_those_of_keras_applications(weights: Path) -> None:
+    model, settings, task = build(weights=str(weights))
+    pretrained.load(model, settings, task)
+    source = keras.applications.MobileNet(
+        include_top=False, weights=str(weights), input_shape=(SIZE, SIZE, 3), pooling="avg"
+    )
+    images = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    large = keras.layers.Resizing(SIZE, SIZE)(images.astype(np.float32))
+    expected = source(keras.applications.mobilenet.preprocess_input(np.array(large)))
+    found = keras.Model(model.input, model.get_layer(pretrained.FEATURES).output)(images)
+    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("network", ["ResNet50", "DenseNet121", "MobileNetV2", "MobileNetV3Small"])
+def test_pixels_are_scaled_as_the_network_is_used_to(network: str) -> None:
+    function = pretrained.NETWORKS[network]
+    images = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    settings = families.Pretrained(network=network, image_size=SIZE)
+    prepared = keras.Model(images, pretrained._prepared(images, settings, function))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+    module = pretrained.sys.modules[function.__module__]
+    expected = module.preprocess_input(pixels.astype(np.float32))
+    np.testing.assert_allclose(np.asarray(prepared(pixels)), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(("trainable", "trained"), [(0, 0), (1, 1), ("all", 13 * 2 + 1)])
+def test_so_many_of_the_last_layers_are_trained(trainable: Any, trained: int) -> None:
+    model, _, _ = build(trainable=trainable, weights="random")
+    inside = [layer for layer in model.layers if layer.trainable_weights and layer.name != "output"]
+    assert len(inside) == trained
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in inside)
+
+
+def test_grey_images_are_taken() -> None:
+    model, _, _ = build(channels=1, weights="random")
+    assert model(np.zeros((2, 8, 8, 1), np.uint8)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"network": "MobilNet"}, "did you mean 'MobileNet'"),
+        ({"network": "MobileNet", "weights": "nowhere.h5"}, "no file nowhere.h5"),
+        ({"network": "NASNetMobile", "image_size": 32, "weights": "random"}, None),
+    ],
+)
+def test_what_is_not_there_is_told(options: dict[str, Any], told: str | None) -> None:
+    settings = families.Pretrained(**{"image_size": SIZE, **options})
+    task = models.Task((8, 8, 3), 3, scaling_layer("symmetric"), 0)
+    if told is None:
+        assert models.outline(settings, (8, 8, 3), 3).count_params() > 0
+        return
+    with pytest.raises(RecipeError, match=told):
+        pretrained.load(models.build(settings, task), settings, task)
+
+
+def test_weights_of_another_network_are_refused(weights: Path) -> None:
+    settings = families.Pretrained(network="MobileNetV2", image_size=SIZE, weights=str(weights))
+    task = models.Task((8, 8, 3), 3, scaling_layer("symmetric"), 0)
+    with pytest.raises(RecipeError, match="does not hold the weights of MobileNetV2"):
+        pretrained.load(models.build(settings, task), settings, task)
+
+
+def train(folder: Path, name: str, **tables: Any) -> Run:
+    quick = {"training": {"epochs": 2}, "callbacks": {"tensorboard": "none"}, "augment": {}}
+    chosen = mlplab.recipe("quickstart", **(quick | tables))
+    return execute.run(chosen, Options(runs_dir=folder, name=name, keep="model"))
+
+
+def test_a_head_is_trained_on_kept_features_and_then_more_layers(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLPLAB_CACHE_DIR", str(tmp_path / "cache"))
+    base = {"name": "pretrained", "network": "MobileNet", "image_size": SIZE}
+    model = {**base, "weights": str(weights)}
+    head = train(tmp_path, "head", model=model)
+    assert len(list((tmp_path / "cache" / "features").glob("*.npz"))) == 2
+    assert head.record.metrics["validation"]["accuracy"] == pytest.approx(
+        head.history[-1]["val_accuracy"], abs=0.01
+    )
+    again = train(tmp_path, "again", model=model)
+    np.testing.assert_array_equal(
+        again.predictions("validation")["probabilities"],
+        head.predictions("validation")["probabilities"],
+    )
+    tuned = train(
+        tmp_path,
+        "tuned",
+        model={**model, "trainable": 1, "init_from": "head"},
+        training={"epochs": 1},
+    )
+    assert tuned.record.sources[0].fresh == []
