@@ -189,3 +189,18 @@ def test_levels_that_search_the_same_are_tried_at_the_same_points(kind: str) -> 
 def test_a_level_with_nothing_to_search_is_tried_once() -> None:
     study = design.check({"base": "quickstart", "levels": {"a": {"model": {"dropout": 0.1}}}})
     assert points(study, "a") == [{}]
+
+
+def test_a_level_has_a_base_recipe_of_its_own() -> None:
+    chosen = study(
+        levels={"small": {}, "narrow": {"base": "mlp-budget"}},
+        recipe={"data": {"name": "digits", "validation": 0.1}, "model": {"whitening": "none"}},
+    )
+    assert chosen.recipe_of("narrow", {}, 0).optimizer.name == "muon"
+    assert chosen.recipe_of("small", {}, 0).optimizer.name == "adam"
+    assert design.read(chosen.to_toml(), "it") == chosen
+
+
+def test_levels_of_other_images_are_refused() -> None:
+    with pytest.raises(RecipeError, match=r"data\.name decides what is measured"):
+        study(levels={"small": {}, "other": {"base": "mlp-budget"}})

@@ -49,6 +49,7 @@ ORDER = (
     "resume",
     "evaluate",
     "predict",
+    "export",
     "runs",
     "compare",
     "study",

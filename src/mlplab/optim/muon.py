@@ -1,7 +1,12 @@
-"""Muon with its matrix products in bfloat16, as its authors run it.
+"""Muon for convolutions too, and with its matrix products in bfloat16, as its authors run it.
 
-Keras takes them in the weights' float32, at half the rate or less.
+Keras gives the kernels of convolutions to AdamW, and takes the products in the weights' float32, at
+half the rate or less.
 """
+
+import math
+import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,19 +15,40 @@ from jax import lax
 
 
 class Muon(keras.optimizers.Muon):  # type: ignore[misc]
-    """``keras.optimizers.Muon``, its Newton–Schulz iteration with bfloat16 factors.
+    """``keras.optimizers.Muon`` that takes the kernel of a convolution as a matrix.
 
-    Sums, momentum and weights stay float32 (Jordan et al. 2024, "Muon: an optimizer for hidden
-    layers in neural networks", where the iteration is in bfloat16 throughout).
+    One of [side, side, channels, filters] is a matrix of side · side · channels rows (Jordan et al.
+    2024, "Muon: an optimizer for hidden layers in neural networks").
+
+    Attributes:
+        rounded: whether the Newton–Schulz iteration has bfloat16 factors. Sums, momentum and
+            weights stay float32 (with its authors the iteration is in bfloat16 throughout).
     """
 
+    rounded = False
+
+    def _should_use_adamw(self, variable: Any) -> bool:
+        if len(variable.shape) == 4 and variable.shape[-1] > 1:  # no depthwise kernel
+            return any(re.search(keyword, variable.path) for keyword in self.exclude_layers)
+        return bool(super()._should_use_adamw(variable))
+
+    def lr_adjust(self, x: jax.Array) -> jax.Array:
+        """Return an update scaled by the larger side of its matrix, as ``rms_rate`` asks."""
+        adjusted: jax.Array = super().lr_adjust(_matrix(x))
+        return adjusted.reshape(x.shape)
+
     def zeropower_via_newtonschulz5(self, x: jax.Array, steps: int) -> jax.Array:
-        """Return an approximation of U·Vᵀ for a matrix U·S·Vᵀ, float32 [rows, columns].
+        """Return an approximation of U·Vᵀ for a matrix U·S·Vᵀ, float32, of the shape given.
 
         Args:
-            x: float32 [rows, columns].
+            x: float32 [rows, columns], or the kernel of a convolution.
             steps: of the iteration.
         """
+        iterated = self._rounded if self.rounded else super().zeropower_via_newtonschulz5
+        result: jax.Array = iterated(_matrix(x), steps)
+        return result.reshape(x.shape)
+
+    def _rounded(self, x: jax.Array, steps: int) -> jax.Array:
         tall = x.shape[0] > x.shape[1]
         if tall:
             # Written out: folded into the products, the transpose would slow each of them.
@@ -39,6 +65,10 @@ class Muon(keras.optimizers.Muon):  # type: ignore[misc]
                 polynomial.astype(jnp.bfloat16), rounded, preferred_element_type=jnp.float32
             )
         return x.T if tall else x
+
+
+def _matrix(x: jax.Array) -> jax.Array:
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _times_transposed(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -112,13 +112,15 @@ def build(
         params["learning_rate"] = learning_rate
     if completed.name == "Muon" and params["exclude_layers"] is None:
         params["exclude_layers"] = _output_layer(model)
-    if completed.name == "Muon" and precision == "bfloat16":
+    if completed.name == "Muon":
         cls = muon.Muon
     if average is not None:
         params |= {"use_ema": True, "ema_momentum": average.momentum}
     # Keras would number the names: variables of a second optimizer would be named differently.
     built = signatures.construct(cls, {**params, "name": cls.__name__.lower()}, "optimizer")
     built.judged_at_average = average is not None
+    if completed.name == "Muon":
+        built.rounded = precision == "bfloat16"
     return built
 
 

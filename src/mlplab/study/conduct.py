@@ -91,7 +91,7 @@ def _job(
         key=key,
         group=level,
         runs_dir=str(settings.folder / kind),
-        recipe_name=study.base,
+        recipe_name=study.base_of(level),
         recipes=[recipes.to_tables(study.recipe_of(level, point, seed)) for seed in seeds],
         open_test=kind == "finals",
         keep=study.keep,

@@ -22,6 +22,8 @@ from mlplab.study.spaces import Range, Space, ends, leaves, searched
 LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 LARGEST = 1_000_000
 MOST_CELLS = 10_000
+MEASURED = ("name", "path", "classes", "image_size", "validation", "test")
+"""Keys of [data] that decide on what images levels are measured."""
 
 Tables = dict[str, Any]
 
@@ -64,7 +66,8 @@ class Study(_Table):
         keep: what runs leave behind: their results, or their networks too.
         recipe: changes to the base recipe that hold for all.
         vary: what is searched in every level.
-        levels: what is compared: changes to the recipe by name, with searches of their own.
+        levels: what is compared: changes to the recipe by name, with searches of their own. A level
+            may have a ``base`` of its own.
         design: how much is tried.
     """
 
@@ -100,10 +103,18 @@ class Study(_Table):
         """Whether more of the metric is better."""
         return self.metric == "accuracy"
 
+    def base_of(self, level: str) -> str:
+        """Return the base recipe of a level: its own, or the study's."""
+        return str(self.levels.get(level, {}).get("base", self.base))
+
+    def changes(self, level: str) -> Tables:
+        """Return what a level changes in its base recipe, and what it searches."""
+        return {key: value for key, value in self.levels.get(level, {}).items() if key != "base"}
+
     def spaces(self, level: str) -> dict[str, Space]:
         """Return what is searched in a level, by ``table.key``; its own word goes first."""
-        found = searched(self.vary) | searched(self.levels.get(level, {}))
-        fixed = {".".join(path) for path, value in leaves(self.levels.get(level, {}))}
+        found = searched(self.vary) | searched(self.changes(level))
+        fixed = {".".join(path) for path, value in leaves(self.changes(level))}
         return {key: space for key, space in found.items() if key not in fixed}
 
     def recipe_of(self, level: str, point: Mapping[str, Any], seed: int) -> config.Recipe:
@@ -112,9 +123,10 @@ class Study(_Table):
         Raises:
             RecipeError: if there is none.
         """
-        tables = recipes.parse(recipes.text(self.base), f"the recipe {self.base}")
+        base = self.base_of(level)
+        tables = recipes.parse(recipes.text(base), f"the recipe {base}")
         tables = recipes.override(tables, leaves(self.recipe))
-        own = leaves(self.vary) + leaves(self.levels.get(level, {}))
+        own = leaves(self.vary) + leaves(self.changes(level))
         own += [(key.split("."), value) for key, value in point.items()]
         return recipes.with_seed(recipes.validate(recipes.override(tables, own)), seed)
 
@@ -244,12 +256,16 @@ def _check_grid(study: Study, level: str) -> None:
 def _check_images(study: Study, level: str) -> None:
     """Refuse levels and trials that are measured on other images than the rest."""
     said = study.spaces(level).keys() | {
-        ".".join(path) for path, _ in leaves(study.vary) + leaves(study.levels.get(level, {}))
+        ".".join(path) for path, _ in leaves(study.vary) + leaves(study.changes(level))
     }
-    for key in ("data.name", "data.path", "data.validation", "data.test"):
-        if key in said:
+    first, own = (
+        study.recipe_of(name, study.corners(name)[0], 0).data for name in (study.names[0], level)
+    )
+    for key in MEASURED:
+        if f"data.{key}" in said or getattr(own, key) != getattr(first, key):
             raise RecipeError(
-                f"{key} decides what is measured: set it for all, in [recipe], or make two studies"
+                f"data.{key} decides what is measured: set it for all, in [recipe], or make two"
+                " studies"
             )
 
 

@@ -40,7 +40,7 @@ class Ground:
     """What a study stands on beside its definition; it must not change while it is run.
 
     Attributes:
-        base: the base recipe's tables.
+        base: the base recipe's tables; those of several by their names.
         data: identities of the data sets.
         needed: bytes of memory that a run takes.
     """
@@ -81,7 +81,9 @@ def prepare(study: Study, settings: Settings) -> Ground:
                 ids.add(known[key].data_id)
             if not isinstance(recipe.model, CustomModel):
                 most = max(most, sum(budget.needed(recipe, known[key]).values()))
-    base = recipes.parse(recipes.text(study.base), f"the recipe {study.base}")
+    names = {study.base, *map(study.base_of, study.names)}
+    bases = {name: recipes.parse(recipes.text(name), f"the recipe {name}") for name in names}
+    base = bases[study.base] if len(bases) == 1 else bases
     return Ground(json.loads(json.dumps(base, default=str)), sorted(ids), most or budget.PROGRAM)
 
 

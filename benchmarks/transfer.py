@@ -1,0 +1,171 @@
+"""What does another run's network save? Five classes of CIFAR-10 first, then the other five.
+
+    python -m benchmarks.transfer            # trains what is missing, then the page and its figure
+
+``cnn-mid`` is trained on five classes, and from there, by ``model.init_from``, on the other five
+with 100, 500 and 2,500 labels, against starting from nothing: the same splits, the same steps, and
+for each of both the learning rate of three that is best on validation (mean of the seeds). The test
+split is opened for these alone. Records go to docs/results/transfer/.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+import mlplab
+from mlplab import differences, figures
+from mlplab.figures.charts import chart
+from mlplab.runs import reuse, store
+from mlplab.runs.run import Run
+
+PAGE = Path(__file__).parents[1] / "docs" / "results" / "transfer.md"
+FIRST = ["airplane", "automobile", "bird", "cat", "deer"]
+THEN = ["dog", "frog", "horse", "ship", "truck"]
+SEEDS = (0, 1, 2)
+RATES = (0.005, 0.02, 0.08)
+TRAINED = 22_500  # images of five classes, less validation
+# Labels, and epochs that make about 1,600 steps of 50 images, or fewer where they are many.
+SIZES = {100: 200, 500: 100, 2500: 40}
+STARTS = {"from the run": True, "from nothing": False}
+
+
+def main() -> None:
+    """Train what is missing, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs-transfer"))
+    runs_dir = parser.parse_args().runs_dir
+    for seed in SEEDS:
+        train(runs_dir, f"first-s{seed}", seed, FIRST, epochs=20, rate=0.05, batch=250)
+    chosen = {}
+    for labels in SIZES:
+        for start in STARTS:
+            chosen[labels, start] = best(runs_dir, labels, start)
+    write(chosen)
+
+
+def best(runs_dir: Path, labels: int, start: str) -> list[Run]:
+    """Return the runs of one size and start, on all seeds, at the rate best on validation."""
+    found = []
+    for rate in RATES:
+        runs = [
+            train(
+                runs_dir,
+                f"{start.split()[-1]}-{labels}-{rate}-s{seed}",
+                seed,
+                THEN,
+                epochs=SIZES[labels],
+                rate=rate,
+                batch=50,
+                share=labels / TRAINED,
+                first=f"first-s{seed}" if STARTS[start] else None,
+            )
+            for seed in SEEDS
+        ]
+        found.append((statistics.mean(accuracy(run, "validation") for run in runs), runs))
+    runs = max(found, key=lambda pair: pair[0])[1]
+    for run in runs:
+        if "test" not in run.metrics:
+            reuse.evaluate(run, "test")
+        target = PAGE.with_suffix("") / run.name
+        target.mkdir(parents=True, exist_ok=True)
+        for name in ("record.json", "recipe.toml", "metrics.jsonl"):
+            shutil.copyfile(run.folder / name, target / name)
+    return runs
+
+
+def accuracy(run: Run, split: str) -> float:
+    """Return the accuracy of a run."""
+    return float(run.metrics[split]["accuracy"])
+
+
+def train(
+    runs_dir: Path,
+    name: str,
+    seed: int,
+    classes: list[str],
+    *,
+    epochs: int,
+    rate: float,
+    batch: int,
+    share: float = 1.0,
+    first: str | None = None,
+) -> Run:
+    """Return a run, trained unless it is there."""
+    folder = runs_dir / name
+    if (folder / "record.json").is_file() and store.read_record(folder).status == "finished":
+        return Run(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    recipe = mlplab.recipe(
+        "cnn-mid",
+        seed=seed,
+        data={"classes": classes, "share": share},
+        model={"init_from": first or "none"},
+        optimizer={"learning_rate": rate},
+        schedule={"warmup_epochs": epochs / 10},
+        training={"epochs": epochs, "batch_size": batch},
+    )
+    print(name, flush=True)
+    return mlplab.train(recipe, runs_dir=runs_dir, name=name, open_test=False)
+
+
+def write(chosen: dict[tuple[int, str], list[Run]]) -> None:
+    """Write the page, its figures and the numbers behind them."""
+    lines = [
+        "# Beginning from another run",
+        "",
+        "Written by `python -m benchmarks.transfer`. `cnn-mid`, trained on five classes of CIFAR-10"
+        f" ({', '.join(FIRST)}), is the start (`model.init_from`) of networks that tell the other"
+        f" five apart ({', '.join(THEN)}), of which only some images have labels; beside it, the"
+        " same network from nothing. Both take the same steps; of three learning rates each has the"
+        " one that is best on validation (2,500 images, more than a practitioner with 100 labels"
+        " would have). Three seeds, paired: test accuracy, mean ± standard deviation, and the 95 %"
+        " interval of the mean difference.",
+        "",
+        "| labels | epochs | from the run | from nothing | difference | learning rates |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    series: dict[str, list[list[float]]] = {start: [] for start in STARTS}
+    for labels, epochs in SIZES.items():
+        pair = [chosen[labels, start] for start in STARTS]
+        values = [[100 * accuracy(run, "test") for run in runs] for runs in pair]
+        for start, numbers in zip(STARTS, values, strict=True):
+            series[start].append(numbers)
+        apart = [a - b for a, b in zip(*values, strict=True)]
+        interval = differences.paired([d / 100 for d in apart])
+        rates = [runs[0].recipe.optimizer.params["learning_rate"] for runs in pair]
+        said = [f"{statistics.mean(v):.1f} ± {statistics.stdev(v):.1f}" for v in values]
+        lines.append(
+            f"| {labels:,} | {epochs} | {said[0]} | {said[1]} | {statistics.mean(apart):+.1f}"
+            f" ({100 * float(interval.low):.1f} to {100 * float(interval.high):.1f}) | {rates[0]},"
+            f" {rates[1]} |"
+        )
+    lines += ["", "![Test accuracy against labels](transfer/accuracy.png)", ""]
+    PAGE.write_text("\n".join(lines))
+    drawn: dict[str, Any] = {
+        "kind": "lines",
+        "log": True,
+        "percent": True,
+        "x": "labels",
+        "y": "test accuracy",
+        "title": "Five classes after five others",
+        "series": [
+            {
+                "name": start,
+                "place": place,
+                "x": list(SIZES),
+                "y": [statistics.mean(v) / 100 for v in values],
+                "low": [min(v) / 100 for v in values],
+                "high": [max(v) / 100 for v in values],
+            }
+            for place, (start, values) in enumerate(series.items())
+        ],
+    }
+    figures.save(chart(drawn), PAGE.with_suffix("") / "accuracy.png")
+    (PAGE.with_suffix("") / "numbers.json").write_text(json.dumps(series, indent=1))
+
+
+if __name__ == "__main__":
+    main()
