@@ -94,15 +94,21 @@ def test_what_is_not_there_is_told(options: dict[str, Any], told: str | None) ->
         pretrained.load(models.build(settings, task), settings, task)
 
 
-def test_weights_of_another_network_are_refused(weights: Path) -> None:
-    settings = families.Pretrained(network="MobileNetV2", image_size=SIZE, weights=str(weights))
-    task = models.Task((8, 8, 3), 3, scaling_layer("symmetric"), 0)
-    with pytest.raises(RecipeError, match="does not hold the weights of MobileNetV2"):
-        pretrained.load(models.build(settings, task), settings, task)
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.weights.h5"
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save_weights(path)
+    model, settings, task = build(weights=str(path))
+    with pytest.raises(RecipeError, match="does not hold the weights of MobileNet"):
+        pretrained.load(model, settings, task)
 
 
 def train(folder: Path, name: str, **tables: Any) -> Run:
-    quick = {"training": {"epochs": 2}, "callbacks": {"tensorboard": "none"}, "augment": {}}
+    quick = {
+        "training": {"epochs": 2},
+        "callbacks": {"tensorboard": "none"},
+        "data": {"share": 0.1},
+        "evaluation": {"splits": ["validation"]},
+    }
     chosen = mlplab.recipe("quickstart", **(quick | tables))
     return execute.run(chosen, Options(runs_dir=folder, name=name, keep="model"))
 
@@ -117,11 +123,6 @@ def test_a_head_is_trained_on_kept_features_and_then_more_layers(
     assert len(list((tmp_path / "cache" / "features").glob("*.npz"))) == 2
     assert head.record.metrics["validation"]["accuracy"] == pytest.approx(
         head.history[-1]["val_accuracy"], abs=0.01
-    )
-    again = train(tmp_path, "again", model=model)
-    np.testing.assert_array_equal(
-        again.predictions("validation")["probabilities"],
-        head.predictions("validation")["probabilities"],
     )
     tuned = train(
         tmp_path,

@@ -26,6 +26,6 @@ class Pretrained(Network):
     dropout: Share = Field(0.0, description="share of features dropped before the output layer")
     trainable: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
         0,
-        description="how many of its last layers with weights are trained with the new head: 0 for"
-        " the head alone, or 'all'; batch normalisation stays as it was",
+        description="how many of its last layers with weights are trained with the new head, or"
+        " 'all'; 0 for the head alone; batch normalisation stays as it was and is not counted",
     )

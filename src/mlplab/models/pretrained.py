@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,11 @@ def build(settings: Pretrained, task: parts.Task) -> keras.Model:
     """
     model = to_fast(_plain(settings, task)[0], task.precision)
     inside = [layer for layer in model.layers if layer.weights and layer.name != "output"]
-    kept = 0 if settings.trainable == "all" else max(0, len(inside) - settings.trainable)
-    for number, layer in enumerate(inside):
-        fixed = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = number >= kept and not fixed
+    normalising = [x for x in inside if isinstance(x, keras.layers.BatchNormalization)]
+    free = [layer for layer in inside if layer not in normalising]
+    fixed = 0 if settings.trainable == "all" else max(0, len(free) - settings.trainable)
+    for layer in [*normalising, *free[:fixed]]:
+        layer.trainable = False
     return model
 
 
@@ -73,7 +75,9 @@ def load(model: keras.Model, settings: Pretrained, task: parts.Task) -> None:
         if not path.is_file():
             raise RecipeError(f"model.weights: there is no file {path}")
         try:
-            backbone.load_weights(path)
+            with warnings.catch_warnings():  # Keras warns of layers that the file lacks
+                warnings.simplefilter("error", UserWarning)
+                backbone.load_weights(path)
         except Exception as error:  # a file that does not fit, or is damaged, raises anything
             raise RecipeError(
                 f"model.weights: {path} does not hold the weights of {settings.network} without its"
