@@ -59,6 +59,9 @@ PLANS = {
             (0,),
             ("optimizer.name=sgd", "optimizer.learning_rate=0.1", "optimizer.momentum=0.9"),
         ),
+        Entry("residual-mlp", "residual-mlp", (0,)),
+        Entry("linear-bottleneck", "linear-bottleneck", (0,)),
+        Entry("mixer", "mixer", (0,)),
     ],
     "gpu": [
         Entry("s-fc", "s-fc", (0,)),
