@@ -27,7 +27,7 @@ THEN = ["dog", "frog", "horse", "ship", "truck"]
 SEEDS = (0, 1, 2)
 RATES = (0.005, 0.02, 0.08)
 TRAINED = 22_500  # images of five classes, less validation
-# Labels, and epochs that make about 1,600 steps of 50 images, or fewer where they are many.
+# Labels, and epochs: 400, 1,000 and 2,000 steps of 50 images.
 SIZES = {100: 200, 500: 100, 2500: 40}
 STARTS = {"from the run": True, "from nothing": False}
 

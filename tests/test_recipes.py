@@ -142,3 +142,16 @@ def test_any_override_is_parsed_or_refused(text: str) -> None:
         recipes.load("seed", [text])
     except RecipeError as error:
         assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[cat, dog]", ["cat", "dog"]),
+        ("[T-shirt/top, Ankle boot]", ["T-shirt/top", "Ankle boot"]),
+        ("[]", []),
+        ("[cat, [dog]]", "[cat, [dog]]"),
+    ],
+)
+def test_words_within_brackets_need_no_quotes(text: str, value: object) -> None:
+    assert recipes.parse_override(f"data.classes={text}") == (["data", "classes"], value)

@@ -5,11 +5,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import keras
 import numpy as np
 import pytest
 from jax import lax
 
-from mlplab.models import convolution
+from mlplab.models import convolution, pooling
+from mlplab.models.depthwise import depthwise
 
 FORMS = list(itertools.product([1, 2], [3, 20], [2, 3], ["same", "valid"]))
 
@@ -44,3 +46,17 @@ def test_values_and_gradients_are_those_of_xla(
     found, expected = both(ours, x, kernel), both(theirs, x, kernel)
     for mine, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-4)
+
+
+@pytest.mark.parametrize(("stride", "padding"), itertools.product([1, 2], ["same", "valid"]))
+def test_a_depthwise_convolution_is_kerass(stride: int, padding: Any) -> None:
+    x, kernel = drawn(2, 7, 6, 5), drawn(3, 3, 5, 1)
+    expected = keras.ops.depthwise_conv(x, kernel, strides=stride, padding=padding)
+    np.testing.assert_allclose(depthwise(x, kernel, stride, padding), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("pool", [pooling.MaxPooling2D, pooling.AveragePooling2D])
+def test_pooling_is_kerass(pool: Any) -> None:
+    x = drawn(2, 7, 6, 5)
+    expected = getattr(keras.layers, pool.__name__)(2)(x)
+    np.testing.assert_allclose(pool(2)(x), expected, atol=1e-6)

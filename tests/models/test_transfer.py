@@ -79,6 +79,32 @@ def test_a_convolution_is_adapted_to_grey_images() -> None:
     np.testing.assert_allclose(np.asarray(model(grey)), np.asarray(source(coloured)), atol=1e-5)
 
 
+def test_an_output_without_bias_begins_anew() -> None:
+    source = network()
+    images = keras.Input((8, 8, 3), dtype="uint8", name="images")
+    x = keras.layers.Flatten(name="flatten")(images)
+    outputs = keras.layers.Dense(3, "softmax", use_bias=False, name="output")(x)
+    taken = take_over(keras.Model(images, outputs), source, BCD, ABC)
+    assert taken.layers == []
+
+
+@pytest.mark.parametrize("scaling", ["standard", "symmetric"])
+def test_a_run_that_scales_starts_from_one_that_scales_otherwise(
+    scaling: str, tmp_path: Path
+) -> None:
+    other = {"standard": "symmetric", "symmetric": "standard"}[scaling]
+    short = {"training": {"epochs": 1}, "data": {"scaling": scaling, "share": 0.1}}
+    train(tmp_path, "first", **short)
+    run = train(
+        tmp_path,
+        "then",
+        model={"init_from": "first"},
+        training={"epochs": 1},
+        data={"scaling": other, "share": 0.1},
+    )
+    assert run.record.status == "finished"
+
+
 def test_layers_of_another_shape_begin_anew() -> None:
     taken = take_over(network(), network(whitening=20), ABC, ABC)
     assert [text.partition(":")[0] for text in taken.fresh] == ["dense_1"]

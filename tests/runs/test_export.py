@@ -60,7 +60,9 @@ def test_the_command_line_exports_and_predicts(run: Run, picture: Path, tmp_path
     assert json.loads(said.stdout)[0]["classes"][0] in run.record.class_names
 
 
-def test_the_example_in_the_folder_runs(exported: Path, picture: Path, tmp_path: Path) -> None:
+def test_the_example_in_the_folder_says_what_predict_does(
+    run: Run, exported: Path, picture: Path
+) -> None:
     text = (exported / "README.md").read_text()
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert code is not None
@@ -68,7 +70,7 @@ def test_the_example_in_the_folder_runs(exported: Path, picture: Path, tmp_path:
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=exported, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() in "0123456789"
+    assert done.stdout.strip() == reuse.predict(run, [picture])[0].classes[0]
 
 
 def test_nothing_is_written_over(run: Run, exported: Path) -> None:

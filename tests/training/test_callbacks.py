@@ -17,7 +17,9 @@ DEFAULTS = {"LearningRateScheduler": {"table": [[1, 0.1], [3, 0.01]]}}
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
     images = np.zeros((4, 2, 2, 1), np.uint8)
-    return Context(tmp_path, images, np.arange(4, dtype=np.int32), None, tuple("abcd"), "", False)
+    return Context(
+        tmp_path, images, images, np.arange(4, dtype=np.int32), None, tuple("abcd"), "", False
+    )
 
 
 @pytest.mark.parametrize("name", CALLBACKS)

@@ -51,7 +51,7 @@ def train(folder, epochs=2, first=0, **options):
         variable.assign(value)
     callbacks = []
     if folder is not None:
-        probe = IMAGES[:50], LABELS[:50], NAMES
+        probe = IMAGES[:50], IMAGES[:50], LABELS[:50], NAMES
         callbacks.append(TensorBoard(folder, *probe, recipe_text="seed = 0\n", **options))
     held_out = IMAGES[200:], LABELS[200:]
     settings = {"epochs": epochs, "initial_epoch": first, "validation_data": held_out}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mlplab.cli.app import AsJson, DataDir, Trust, app, note, out, print_json
+from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, note, out, print_json
 from mlplab.errors import RecipeError
 
 
@@ -20,6 +20,7 @@ def lr_find(
     steps: Annotated[int, typer.Option(min=20, max=100_000, help="Steps, at most.")] = 200,
     picture: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("lr-find.png"),
     data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
@@ -36,7 +37,7 @@ def lr_find(
     from mlplab import figures
     from mlplab.runs import rates
 
-    found = rates.find(chosen, data_dir, low, high, steps, trust, note)
+    found = rates.find(chosen, data_dir, low, high, steps, trust, note, runs_dir)
     figures.save(figures.range_test(*found), picture)
     if as_json:
         tables = {"rates": found.rates.tolist(), "losses": found.losses.tolist()}

@@ -88,7 +88,7 @@ def decoded(source: Source, warn: Warn) -> Dataset:
     try:
         make_private(folder)
         _write(path, dataset)
-        _tidy(folder)
+        tidy(folder, KEPT)
     except (OSError, StorageError) as error:
         warn(f"the decoded data were not kept, so the next start decodes them again: {error}")
     return dataset
@@ -114,16 +114,26 @@ def _read(path: Path) -> Dataset | None:
         )
     except Exception:  # zip, npy and JSON each have errors of their own for damaged bytes
         return None
-    with suppress(OSError):
-        os.utime(path)  # marks it as used
+    mark_used(path)
     return Dataset(name, tuple(class_names), train, test, data_id, tuple(skipped))
 
 
-def _tidy(folder: Path) -> None:
-    """Remove what has been unused for longest, and what a killed process left half-written."""
+def mark_used(path: Path) -> None:
+    """Note that a cached file was read; of a cache that cannot be written nothing is removed."""
+    with suppress(OSError):
+        os.utime(path)
+
+
+def tidy(folder: Path, kept: int) -> None:
+    """Remove what has been unused for longest, and what a killed process left half-written.
+
+    Args:
+        folder: of ``.npz`` files.
+        kept: how many of them stay.
+    """
     files = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
     yesterday = time.time() - 24 * 3600
     torn = [path for path in folder.glob(".*.npz.*") if path.stat().st_mtime < yesterday]
-    for path in [*files[KEPT:], *torn]:
+    for path in [*files[kept:], *torn]:
         with suppress(OSError):  # another process may be reading it, or have removed it
             path.unlink()

@@ -1,9 +1,13 @@
 """Networks of ``keras.applications`` with a new head."""
 
+import hashlib
 import inspect
+import re
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,7 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
     name: value for name, value in vars(keras.applications).items() if inspect.isfunction(value)
 }
 PROBES = (0.0, 255.0)
+IMAGENET_DEVIATIONS = (0.229, 0.224, 0.225)  # of the channels; Keras takes their square root
 
 
 def build(settings: Pretrained, task: parts.Task) -> keras.Model:
@@ -37,7 +42,7 @@ def build(settings: Pretrained, task: parts.Task) -> keras.Model:
         RecipeError: for a network that ``keras.applications`` does not have or that cannot take
             images of this size.
     """
-    model = to_fast(_plain(settings, task)[0], task.precision)
+    model = _own(to_fast(_plain(settings, task)[0], task.precision), settings)
     inside = [layer for layer in model.layers if layer.weights and layer.name != "output"]
     normalising = [x for x in inside if isinstance(x, keras.layers.BatchNormalization)]
     free = [layer for layer in inside if layer not in normalising]
@@ -47,8 +52,10 @@ def build(settings: Pretrained, task: parts.Task) -> keras.Model:
     return model
 
 
-def load(model: keras.Model, settings: Pretrained, task: parts.Task) -> None:
-    """Give the layers of :func:`build`'s network their weights.
+def load(model: keras.Model, settings: Pretrained, task: parts.Task) -> str | None:
+    """Give the layers of :func:`build`'s network their weights, and return their SHA-256.
+
+    Nothing is done, and ``None`` returned, where they stay random or come from another run.
 
     Args:
         model: of :func:`build`.
@@ -58,12 +65,18 @@ def load(model: keras.Model, settings: Pretrained, task: parts.Task) -> None:
     Raises:
         RecipeError: if the weights cannot be had or do not fit.
     """
-    if settings.weights == "random":
-        return
+    if settings.weights == "random" or settings.init_from is not None:
+        return None
     plain, backbone = _plain(settings, task)
     if settings.weights == "imagenet":
         try:
-            source = _network(settings)(include_top=False, weights="imagenet")
+            with warnings.catch_warnings():  # of sizes that it was not trained at
+                warnings.simplefilter("ignore", UserWarning)
+                source = _network(settings)(
+                    include_top=False,
+                    weights="imagenet",
+                    input_shape=(settings.image_size, settings.image_size, 3),
+                )
         except Exception as error:  # whatever the network or Keras's cache raise
             raise RecipeError(
                 f"model.weights = 'imagenet': the weights of {settings.network} could not be"
@@ -84,6 +97,40 @@ def load(model: keras.Model, settings: Pretrained, task: parts.Task) -> None:
                 f" top layers: {_line(error)}"
             ) from None
     model.set_weights(plain.get_weights())
+    digest = hashlib.sha256()
+    for weight in backbone.get_weights():
+        digest.update(np.ascontiguousarray(weight).data)
+    return digest.hexdigest()
+
+
+def _own(model: keras.Model, settings: Pretrained) -> keras.Model:
+    """Return the network with names that are the same in every process, and whole.
+
+    Keras numbers the layers that have no name of their own on and on while a process lives. And it
+    gives EfficientNet the scaling of its ImageNet weights only where it loads them itself.
+    """
+    counts: Counter[str] = Counter()
+    scales = settings.weights != "random" and settings.network.startswith("EfficientNetB")
+
+    def named(layer: keras.layers.Layer) -> keras.layers.Layer:
+        kind = re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
+        config = layer.get_config()
+        if re.fullmatch(rf"{kind}(_\d+)?", layer.name):
+            counts[kind] += 1
+            config["name"] = f"{kind}_{counts[kind]}"
+        return type(layer).from_config(config)
+
+    def call(layer: keras.layers.Layer, *inputs: Any, **options: Any) -> Any:
+        outputs = layer(*inputs, **options)
+        if scales and isinstance(layer, keras.layers.Normalization):
+            deviations = [1 / sqrt(deviation) for deviation in IMAGENET_DEVIATIONS]
+            return keras.layers.Rescaling(deviations, name="deviations")(outputs)
+        return outputs
+
+    copy = keras.models.clone_model(model, clone_function=named, call_function=call)
+    for mine, theirs in zip(copy.weights, model.weights, strict=True):
+        mine.assign(theirs.value)
+    return copy
 
 
 def _line(error: Exception) -> str:

@@ -82,6 +82,11 @@ def save(model: keras.Model, path: Path) -> None:
             aside.unlink(missing_ok=True)
 
 
+def most_layers(family: str) -> int:
+    """Return how many layers a network of a family may have."""
+    return PUBLISHED_LAYERS if family == "pretrained" else MOST_LAYERS
+
+
 def load(path: Path, most_layers: int = MOST_LAYERS) -> keras.Model:
     """Open a ``.keras`` file in Keras's safe mode: nothing in it is run.
 

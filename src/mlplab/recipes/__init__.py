@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -21,6 +22,7 @@ LARGEST = 1_000_000
 
 
 SHIPPED = resources.files(__name__)
+BARE_LIST = re.compile(r"\[[\w\s,./-]*\]")
 
 
 def names(folder: Traversable = SHIPPED) -> list[str]:
@@ -97,7 +99,7 @@ def parse(toml: str, what: str) -> Tables:
 def parse_override(item: str) -> tuple[list[str], Any]:
     """Split ``"table.key=value"`` into the path and the value.
 
-    The value is TOML; a bare word that is not TOML is a string.
+    The value is TOML; a bare word that is not TOML is a string, also within brackets.
 
     Raises:
         RecipeError: if there is no ``=`` or the path is empty.
@@ -112,6 +114,8 @@ def parse_override(item: str) -> tuple[list[str], Any]:
             return keys, parsed["value"]
     except (ValueError, RecursionError):
         pass
+    if BARE_LIST.fullmatch(value.strip()):
+        return keys, [word.strip() for word in value.strip()[1:-1].split(",") if word.strip()]
     return keys, value.strip()
 
 
@@ -264,9 +268,9 @@ def config_id(recipe: config.Recipe, sources: Mapping[str, str] | None = None) -
     known = sources or {}
     if isinstance(tables.get("teacher"), dict):
         tables["teacher"]["runs"] = [known.get(name, name) for name in tables["teacher"]["runs"]]
-    if "init_from" in tables["model"]:
-        name = tables["model"]["init_from"]
-        tables["model"]["init_from"] = known.get(name, name)
+    for key in {"init_from", "weights"} & tables["model"].keys():
+        name = tables["model"][key]
+        tables["model"][key] = known.get(name, name)
     canonical = json.dumps(tables, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

@@ -97,8 +97,9 @@ def how(results: Results) -> dict[str, str]:
     study, levels = results.facts["study"], results.levels
     design = study["design"]
     trials = sum(level.facts["total"] for level in levels)
+    bases = [own.get("base", study["base"]) for own in study.get("levels", {}).values()]
     return {
-        "base recipe": study["base"],
+        "base recipe": ", ".join(dict.fromkeys(bases or [study["base"]])),
         "otherwise": _settings(study.get("recipe", {})),
         "search": f"{design['kind']}, {trials} trials in {len(levels)} levels",
         "runs of a trial": str(design["replicates"]),

@@ -12,8 +12,10 @@ from mlplab import memory, models
 from mlplab.config import Recipe
 from mlplab.data import Dataset
 from mlplab.errors import RecipeError, StorageError
-from mlplab.families import CustomModel
-from mlplab.models import saving
+from mlplab.families import CustomModel, ViT
+from mlplab.models import pretrained, saving
+from mlplab.models.convolution import LAID
+from mlplab.runs import features
 from mlplab.runs.record import Record
 
 if TYPE_CHECKING:  # which checks the memory before it makes an experiment
@@ -108,18 +110,26 @@ def needed(recipe: Recipe, dataset: Dataset) -> dict[str, int]:
         settings.params.get("restore_best_weights") for settings in recipe.callbacks.values()
     )
     copies = 2 * (1 + slots) + 1 + best
-    if len(network.layers) > saving.MOST_LAYERS:
+    most = saving.most_layers(recipe.model.name)
+    if len(network.layers) > most:
         raise RecipeError(
-            f"[model] makes a network of {len(network.layers)} layers; up to {saving.MOST_LAYERS}"
-            " can be opened again. Use fewer."
+            f"[model] makes a network of {len(network.layers)} layers; up to {most} can be opened"
+            " again. Use fewer."
         )
-    numbers = images[0].size + sum(map(_activations, network.layers))
-    # Forward, backward, and one more for what is between two operations.
-    batch = 3 * min(recipe.training.batch_size, len(images)) + 2 * min(VALIDATION, len(images))
+    made = [images[0].size, _attended(recipe, network), *map(_activations, network.layers)]
+    batch, seen = min(recipe.training.batch_size, len(images)), min(VALIDATION, len(images))
+    fixed = 0
+    if features.apply(recipe):  # forward alone, some images at a time, and then their features
+        width = network.get_layer(pretrained.FEATURES).output.shape[1]
+        numbers, fixed = features.BATCH * 3 * max(made), 2 * len(images) * width
+    else:
+        # Forward, backward, and one more for what is between two operations; validation forgets.
+        numbers = 3 * batch * sum(made) + 3 * seen * max(made)
     return {
         "the images": 3 * (images.nbytes + dataset.test.images.nbytes),
         f"{parameters:,} parameters with gradients and optimizer": NUMBER * copies * parameters,
-        "activations": NUMBER * batch * numbers,
+        "activations": NUMBER * numbers + 2 * LAID,
+        "features": NUMBER * fixed,
         # Each view alone, and then all together.
         "the teachers' answers": 2 * NUMBER * _views(recipe) * len(images) * classes,
         "the program": PROGRAM,
@@ -132,12 +142,18 @@ def _views(recipe: Recipe) -> int:
 
 def _activations(layer: keras.layers.Layer) -> int:
     """Return how many numbers a layer makes of an image that the backward pass needs."""
-    if not isinstance(layer, keras.layers.Dense | keras.layers.Conv2D):
+    kinds = (
+        keras.layers.Dense,
+        keras.layers.EinsumDense,
+        keras.layers.Conv2D,
+        keras.layers.DepthwiseConv2D,
+    )
+    return math.prod(layer.output.shape[1:]) if isinstance(layer, kinds) else 0
+
+
+def _attended(recipe: Recipe, network: keras.Model) -> int:
+    """Return how many numbers a vision transformer makes of an image between its patches."""
+    if not isinstance(recipe.model, ViT):
         return 0
-    made: int = math.prod(layer.output.shape[1:])
-    if isinstance(layer, keras.layers.Dense):
-        return made
-    # The inputs of each place of the kernel lie side by side as well.
-    side, _ = layer.kernel_size
-    laid: int = math.prod(layer.output.shape[1:3]) * side**2 * layer.input.shape[-1]
-    return made + laid
+    patches: int = network.get_layer("patches").output.shape[1]
+    return 2 * recipe.model.blocks * recipe.model.heads * patches**2

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab import files
-from mlplab.errors import RunError
+from mlplab import files, memory
+from mlplab.errors import MlplabError, RunError
 from mlplab.runs import store
 from mlplab.runs.run import Run
 
 NETWORK, FACTS, README = "network.onnx", "network.json", "README.md"
 LARGEST_FACTS = 2**20  # bytes
+SIDE = 1024  # of images that an exported network may ask for
 AGREEMENT = 1e-4  # between the probabilities of Keras and of ONNX Runtime
 
 EXPLAINED = """\
@@ -34,11 +35,12 @@ import json
 
 import numpy as np
 import onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 
 session = onnxruntime.InferenceSession("{network}")
 names = json.load(open("{facts}"))["class_names"]
-image = Image.open("photo.jpg").convert("{mode}").resize(({width}, {height}))
+image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}")
+image = ImageOps.fit(image, ({width}, {height}))
 batch = np.asarray(image, np.uint8).reshape(1, {height}, {width}, {channels})
 (probabilities,) = session.run(None, {{session.get_inputs()[0].name: batch}})
 print(names[probabilities[0].argmax()])
@@ -75,12 +77,14 @@ def export(run: Run, folder: Path, trust: bool = False) -> Path:
     try:
         with files.storage(str(folder)):
             aside.mkdir(parents=True)
+            _write_facts(aside, run, record.class_names, record.image_shape)
             try:
                 onnx.export(model, aside / NETWORK)
-            except NotImplementedError as error:
-                raise RunError(f"ONNX cannot express this network: {error}") from None
-            _write_facts(aside, run, record.class_names, record.image_shape)
-            _try(aside, model, record.image_shape)
+                _try(aside, model, record.image_shape)
+            except (MlplabError, OSError):
+                raise
+            except Exception as error:  # the converter has errors of any kind
+                raise RunError(f"ONNX cannot express this network: {_line(error)}") from None
             aside.replace(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -121,6 +125,10 @@ def _try(folder: Path, model: Any, shape: list[int]) -> None:
         raise RunError(f"the ONNX file and Keras give probabilities that differ by {apart:.2g}")
 
 
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
 class Exported:
     """A network of :func:`export`, computed by ONNX Runtime.
 
@@ -139,14 +147,17 @@ class Exported:
 
         try:
             facts = json.loads(files.text(folder / FACTS, LARGEST_FACTS))
-            self.class_names = [str(name) for name in facts["class_names"]]
+            self.class_names = [str(name) for name in list(facts["class_names"])]
             height, width, channels = map(int, facts["image_shape"])
+            if not (1 <= min(height, width) <= max(height, width) <= SIDE and channels in (1, 3)):
+                raise ValueError(f"images of {height}×{width}×{channels}")
             self.image_shape = (height, width, channels)
+            size = {"the exported network": 2 * (folder / NETWORK).stat().st_size}
+            memory.check(size, "It is no network of a run here.", memory.available(), RunError)
             providers = ["CPUExecutionProvider"]
             self._session = onnxruntime.InferenceSession(folder / NETWORK, providers=providers)
         except Exception as error:  # ONNX Runtime has errors of its own
-            reason = str(error).partition("\n")[0][:300]
-            raise RunError(f"{folder} is no exported network, or damaged: {reason}") from None
+            raise RunError(f"{folder} is no exported network, or damaged: {_line(error)}") from None
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return probabilities, float32 [n, classes], of uint8 [n, height, width, channels].
@@ -157,8 +168,7 @@ class Exported:
         try:
             (found,) = self._session.run(None, {self._session.get_inputs()[0].name: images})
         except Exception as error:
-            reason = str(error).partition("\n")[0][:300]
-            raise RunError(f"the ONNX file does not take these images: {reason}") from None
+            raise RunError(f"the ONNX file does not take these images: {_line(error)}") from None
         result: NDArray[np.float32] = np.asarray(found)
         if result.shape != (len(images), len(self.class_names)):
             raise RunError(f"the ONNX file gives {result.shape}, not a probability for each class")

@@ -5,24 +5,27 @@ epoch. Only the head is then trained, on them.
 """
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import files
 from mlplab.config import Recipe
-from mlplab.data import Dataset, Split, Splits
-from mlplab.data.cache import cache_dir, make_private
+from mlplab.data import Splits
+from mlplab.data.cache import cache_dir, make_private, mark_used, tidy
 from mlplab.errors import StorageError
 from mlplab.families import Pretrained
 from mlplab.models.pretrained import FEATURES
+from mlplab.runs import environment
 
 BATCH = 100  # images at a time
-KEPT = 8  # files of features that are kept, those used last
+KEPT = 20  # files of features that are kept, those used last: two a run
 
 Note = Callable[[str], None]
 Features = NDArray[np.float32]
@@ -34,14 +37,12 @@ def apply(recipe: Recipe) -> bool:
     return fixed and recipe.augment == type(recipe.augment)() and recipe.teacher is None
 
 
-def known(
-    recipe: Recipe, model: keras.Model, dataset: Dataset, splits: Splits, note: Note
-) -> dict[str, Features]:
+def known(recipe: Recipe, model: keras.Model, splits: Splits, note: Note) -> dict[str, Features]:
     """Return the features of the splits "train" and "validation", where :func:`apply` says so."""
     if not apply(recipe):
         return {}
     parts = {"train": splits.train, "validation": splits.validation}
-    return {name: extracted(model, part, dataset.data_id, note) for name, part in parts.items()}
+    return {name: extracted(model, part.images, note) for name, part in parts.items()}
 
 
 def head(model: keras.Model) -> keras.Model:
@@ -54,33 +55,32 @@ def head(model: keras.Model) -> keras.Model:
     return keras.Model(features, x, name="head")
 
 
-def extracted(model: keras.Model, split: Split, data_id: str, note: Note) -> Features:
-    """Return the features of a split, float32 [n, features], from the cache where they are there.
+def extracted(model: keras.Model, images: NDArray[np.uint8], note: Note) -> Features:
+    """Return the features of images, float32 [n, features], from the cache where they are there.
 
     Args:
         model: with a layer ``features``.
-        split: whose images.
-        data_id: of their data set.
+        images: uint8 [n, height, width, channels].
         note: told what takes the time, and of a cache that cannot be written.
     """
     extractor = keras.Model(model.input, model.get_layer(FEATURES).output)
-    digest = hashlib.sha256(data_id.encode())
-    digest.update(np.ascontiguousarray(split.index).data)
-    digest.update(repr([layer.get_config() for layer in extractor.layers]).encode())
+    digest = hashlib.sha256(np.ascontiguousarray(images).data)
+    how = [environment.versions(), jax.default_backend(), extractor.get_config()]
+    digest.update(json.dumps(how, sort_keys=True, default=str).encode())
     for weight in extractor.get_weights():
         digest.update(np.ascontiguousarray(weight).data)
     folder = cache_dir() / "features"
     path = folder / f"{digest.hexdigest()}.npz"
-    known = _read(path, (len(split), extractor.output.shape[1]))
+    known = _read(path, (len(images), extractor.output.shape[1]))
     if known is not None:
         return known
-    note(f"the features of {len(split):,} images are computed")
-    found = np.asarray(extractor.predict(split.images, batch_size=BATCH, verbose=0), np.float32)
+    note(f"the features of {len(images):,} images are computed")
+    found = np.asarray(extractor.predict(images, batch_size=BATCH, verbose=0), np.float32)
     try:
         make_private(folder)
         with files.atomic(path) as file:
             np.savez(file, allow_pickle=False, features=found)
-        _tidy(folder)
+        tidy(folder, KEPT)
     except (OSError, StorageError) as error:
         note(f"the features were not kept, so the next start computes them again: {error}")
     return found
@@ -91,12 +91,5 @@ def _read(path: Path, shape: tuple[int, ...]) -> Features | None:
         found: Any = files.arrays(path)["features"]
     except Exception:  # not there, or damaged
         return None
-    path.touch()
+    mark_used(path)
     return found if found.shape == shape and found.dtype == np.float32 else None
-
-
-def _tidy(folder: Path) -> None:
-    """Remove what has been unused for longest."""
-    known = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in known[KEPT:]:
-        path.unlink(missing_ok=True)

@@ -121,7 +121,8 @@ class Job:
         weights = experiment.class_weights
         self.context = callbacks.Context(
             folder=self.folder,
-            images=experiment.inputs("train")[chosen],
+            images=splits.train.images[chosen],
+            inputs=experiment.inputs("train")[chosen],
             labels=experiment.encoded(labels),
             weights=None if weights is None else weights[labels],
             class_names=experiment.dataset.class_names,
@@ -180,7 +181,7 @@ class Job:
         experiment, model = self.experiment, self.experiment.model
         whole = self.options.keep == "all"
         if whole:
-            probe = Probe(experiment.trained, context.images, context.labels, context.weights)
+            probe = Probe(experiment.trained, context.inputs, context.labels, context.weights)
             record.diagnostics = probe().to_json()
         predictions: judge.Predictions = {}
         sound = all(np.isfinite(np.asarray(weight)).all() for weight in model.weights)

@@ -164,12 +164,11 @@ def prepare(
     resizing.check(recipe, train.images.shape[1:])
     evaluate.check(recipe.evaluation, train.images.shape[1:])
     standard = recipe.data.scaling == "standard"
-    moments = channel_statistics(train.images) if standard else (None, None)
-    opened = sources.open_all(recipe, runs_dir, dataset, splits, trust, warn)
-    started = [network for network, source in opened if source.role == "init_from"]
-    if started and standard:  # what it is to compute is that network, scaling and all
-        layer = started[0].get_layer("scaling")
-        moments = np.ravel(layer.mean), np.ravel(layer.variance)
+    opened = sources.open_all(recipe, runs_dir, dataset, splits, trust, warn, data_dir)
+    moments: tuple[Any, Any] = (None, None)
+    if standard:
+        theirs = sources.moments(opened, train.images.shape[-1])
+        moments = theirs or channel_statistics(train.images)
     task = models.Task(
         train.images.shape[1:],
         classes,
@@ -182,10 +181,13 @@ def prepare(
         whitening.fit(model, train.images, recipe.model)
     if isinstance(recipe.model, AirNet):
         whitening.fit_patches(model, train.images, recipe.model.whitening_epsilon)
+    began = [source for _, source in opened]
     if isinstance(recipe.model, Pretrained):
-        pretrained.load(model, recipe.model, task)
+        digest = pretrained.load(model, recipe.model, task)
+        if digest is not None:
+            began.append(sources.of_weights(recipe.model, digest, model.count_params()))
     sources.start(model, recipe, opened, dataset, warn)
-    known = features.known(recipe, model, dataset, splits, warn)
+    known = features.known(recipe, model, splits, warn)
     loss = losses.build(recipe.loss, recipe.augment.mixes, recipe.teacher)
     rate = None
     if recipe.schedule is not None:
@@ -213,7 +215,7 @@ def prepare(
         weights,
         seconds,
         sources.teacher(recipe, opened),
-        [source for _, source in opened],
+        began,
         known,
     )
     vars(experiment)["splits"] = splits  # what would be computed anew

@@ -19,6 +19,7 @@ def find(
     steps: int,
     trust: bool,
     note: Callable[[str], None],
+    runs_dir: Path = Path("runs"),
 ) -> RangeTest:
     """Raise the learning rate of a recipe from ``low`` to ``high``, without schedule and teachers.
 
@@ -27,7 +28,7 @@ def find(
     """
     keep_compiled(note)
     plain = recipe.model_copy(update={"schedule": None, "callbacks": {}, "teacher": None})
-    experiment = prepare(plain, data_dir, trust, note)
+    experiment = prepare(plain, data_dir, trust, note, runs_dir=runs_dir)
     return range_test(
         experiment.trained,
         on_device(experiment, "train"),

@@ -167,9 +167,10 @@ def _check_data(experiment: Experiment, record: Record) -> None:
 def _check_sources(experiment: Experiment, record: Record) -> None:
     for now, then in zip(experiment.sources, record.sources, strict=True):
         if now.digest != then.digest:
+            what = "weights" if then.role == "weights" else "run"
             raise RunError(
-                f"the run {then.run} that {record.name} was begun with has another network now; put"
-                " that one back, or train anew"
+                f"the {what} {then.run} that {record.name} was begun with are others now; put those"
+                " back, or train anew"
             )
 
 

@@ -98,5 +98,4 @@ class Run:
             load_object(self.recipe.model.name, trust=True)
         from mlplab.models import saving
 
-        published = self.recipe.model.name == "pretrained"
-        return saving.load(path, saving.PUBLISHED_LAYERS if published else saving.MOST_LAYERS)
+        return saving.load(path, saving.most_layers(self.recipe.model.name))

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
+from mlplab import data
 from mlplab.config import Recipe
 from mlplab.data import Dataset, Splits
 from mlplab.errors import RecipeError
-from mlplab.families import Network, StructuredInit
+from mlplab.families import Network, Pretrained, StructuredInit
 from mlplab.models import saving, structured_init, transfer
 from mlplab.runs import store
 from mlplab.runs.record import Record, Source
@@ -18,6 +21,7 @@ from mlplab.runs.split import split
 from mlplab.training.teacher import Teacher
 
 Opened = tuple[keras.Model, Source]
+Moments = NDArray[Any]
 
 
 def named(recipe: Recipe) -> list[tuple[str, str]]:
@@ -35,6 +39,7 @@ def open_all(
     splits: Splits,
     trust: bool,
     note: Callable[[str], None],
+    data_dir: Path | None = None,
 ) -> list[Opened]:
     """Open the networks of the runs that a recipe names, with the facts that its record is to hold.
 
@@ -45,6 +50,7 @@ def open_all(
         splits: of it.
         trust: whether code of the user's own may be loaded.
         note: hears of what the user should know.
+        data_dir: a folder that holds the data sets.
 
     Raises:
         RecipeError: if a run is not there, did not finish, or is for other images or classes.
@@ -63,7 +69,8 @@ def open_all(
             _check_same_task(key, name, record, dataset)
         if role == "init_from" and writes_out:
             _check_twin(name, recipe, run.recipe)
-        seen = _validation_seen(record, run.recipe, recipe, dataset, splits)
+        others = _images_of(record, run.recipe, recipe, dataset, data_dir)
+        seen = _validation_seen(record, run.recipe, others, splits)
         _warn(name, record, seen, len(splits.validation), note)
         found.append((run.model(trust), _facts(role, name, record, run.recipe, seen)))
     return found
@@ -98,6 +105,20 @@ def _check_same_task(key: str, name: str, record: Record, dataset: Dataset) -> N
     image_shape = list(dataset.train.images.shape[1:])
     if (record.class_names, record.image_shape) != (list(dataset.class_names), image_shape):
         raise RecipeError(f"{key}: {name} was trained for other classes or images of another size")
+
+
+def moments(opened: Sequence[Opened], channels: int) -> tuple[Moments, Moments] | None:
+    """Return mean and variance that a network is to scale by: those of the one it starts from.
+
+    What it is to compute is that network, scaling and all. ``None`` where there is none, or it
+    scales in another way.
+    """
+    for network, source in opened:
+        for layer in network.layers:
+            scales = layer.name == "scaling" and isinstance(layer, keras.layers.Normalization)
+            if source.role == "init_from" and scales and np.size(layer.mean) == channels:
+                return np.ravel(layer.mean), np.ravel(layer.variance)
+    return None
 
 
 def start(
@@ -139,7 +160,11 @@ def _check_twin(name: str, recipe: Recipe, source: Recipe) -> None:
     """Refuse to write out a network that the dense one would not compute the same as."""
     assert isinstance(recipe.model, StructuredInit)
     ours, theirs = structured_init.twin(recipe.model), source.model
-    start = {"dropout": 0.0, "initialiser": ""}  # of training, not of what is computed
+    start = {
+        "dropout": 0.0,
+        "initialiser": "",
+        "init_from": None,
+    }  # of training, not of what is computed
     same = ours.model_copy(update=start) == theirs.model_copy(update=start)
     if not same or recipe.data.scaling != source.data.scaling:
         raise RecipeError(
@@ -148,14 +173,27 @@ def _check_twin(name: str, recipe: Recipe, source: Recipe) -> None:
         )
 
 
+def _images_of(
+    record: Record, theirs: Recipe, recipe: Recipe, dataset: Dataset, data_dir: Path | None
+) -> Dataset | None:
+    """Return a run's data set if its images are numbered as ours are; else ``None``."""
+    if recipe.data.validation == "test":
+        return None
+    if record.data_id == dataset.data_id:
+        return dataset
+    if theirs.data.name != recipe.data.name or recipe.data.name == "folder":
+        return None
+    found = data.load(theirs.data, data_dir, lambda text: None)  # other classes of the same
+    return found if found.data_id == record.data_id else None
+
+
 def _validation_seen(
-    record: Record, theirs: Recipe, recipe: Recipe, dataset: Dataset, splits: Splits
+    record: Record, theirs: Recipe, others: Dataset | None, splits: Splits
 ) -> int | None:
     """Return how many of our validation images a run was trained on; ``None`` if nobody knows."""
-    other_images = record.data_id != dataset.data_id
-    if other_images or record.sources or recipe.data.validation == "test":
+    if others is None or any(source.validation_seen != 0 for source in record.sources):
         return None
-    return int(np.isin(splits.validation.index, split(dataset, theirs).train.index).sum())
+    return int(np.isin(splits.validation.index, split(others, theirs).train.index).sum())
 
 
 def _warn(
@@ -168,11 +206,31 @@ def _warn(
         )
     elif seen is None:
         note(
-            f"whether {name} has seen these validation images is not known: validation accuracy may"
-            " be flattered"
+            f"whether {name} has seen these validation images, or those of the test split, is not"
+            " known: accuracy on both may be flattered"
         )
     if record.selected_on == "test":
         note(f"{name} was chosen on the test split: test accuracy here is optimistic as well")
+
+
+def of_weights(settings: Pretrained, digest: str, parameters: int) -> Source:
+    """Return the facts of weights that are no run's: where a pretrained network begins."""
+    return Source(
+        role="weights",
+        run=settings.weights,
+        recipe="",
+        config_id=digest[:12],
+        seed=0,
+        network=settings.network,
+        digest=digest,
+        data_id="",
+        parameters=parameters,
+        flops_per_example=0,
+        seconds=0.0,
+        accuracy={},
+        selected_on="",
+        validation_seen=0,
+    )
 
 
 def _facts(role: str, name: str, record: Record, recipe: Recipe, seen: int | None) -> Source:

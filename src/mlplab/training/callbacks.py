@@ -63,6 +63,7 @@ class Context:
     Attributes:
         folder: the run's; every path that a callback writes lies inside.
         images: uint8 [n, height, width, channels], a few hundred of the training split.
+        inputs: what the trained network is given of them: the images, or features [n, features].
         labels: of these images, as the loss wants them.
         weights: float32 [n], of these images in the loss, where classes are weighted.
         class_names: by label.
@@ -72,6 +73,7 @@ class Context:
 
     folder: Path
     images: NDArray[np.uint8]
+    inputs: NDArray[Any]
     labels: NDArray[Any]
     weights: NDArray[np.float32] | None
     class_names: tuple[str, ...]
@@ -164,6 +166,7 @@ def _build(where: str, settings: Named, context: Context) -> keras.callbacks.Cal
         return TensorBoard(
             context.folder / "tensorboard",
             context.images,
+            context.inputs,
             context.labels,
             context.class_names,
             recipe_text=context.recipe_text,

@@ -58,6 +58,7 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
         self,
         folder: Path,
         probe_images: NDArray[np.uint8],
+        probe_inputs: NDArray[Any],
         probe_labels: NDArray[Any],
         class_names: Sequence[str],
         *,
@@ -72,7 +73,8 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
         self.images = images
         self.class_names = class_names
         self.recipe_text = recipe_text
-        self._sample = (probe_images, probe_labels, probe_weights)
+        self._pictures = probe_images
+        self._sample = (probe_inputs, probe_labels, probe_weights)
         self._probe: Probe | None = None
         self._files: tuple[Events, Events] | None = None
         self._statistics: Statistics | None = None
@@ -129,9 +131,9 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
         return path.removeprefix(f"{self.model.name}/")
 
     def _sample_picture(self) -> Figure:
-        images, labels, _ = self._sample
+        labels = self._sample[1]
         classes = labels if labels.ndim == 1 else labels.argmax(axis=-1)
-        return sample_grid(images, classes, self.class_names, *SAMPLES)
+        return sample_grid(self._pictures, classes, self.class_names, *SAMPLES)
 
 
 def write_results(
