@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from mlplab.cli import show
-from mlplab.cli.app import AsJson, RunsDir, app, note, out, print_json
+from mlplab.cli.app import AsJson, DataDir, RunsDir, app, note, out, print_json
 from mlplab.errors import RunError
 
 
@@ -35,6 +35,16 @@ def compare(
         ),
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="Write there a page with pictures: accuracy against cost, and what one has right"
+            " and the other has not.",
+        ),
+    ] = None,
+    data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -56,6 +66,10 @@ def compare(
         own = study.load(runs_dir / sides[0]).comparison
         reference = own.reference if own else None
     found = comparison.compare(configurations, on, share, reference)
+    if output is not None:
+        from mlplab.report import compared
+
+        note(f"page {compared.write(found, configurations, output, data_dir)}")
     if as_json:
         print_json(found.to_json())
     elif markdown:

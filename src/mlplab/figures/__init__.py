@@ -1,6 +1,7 @@
 """Figures: arrays in, Matplotlib figures out. Each function's name is its picture's file name."""
 
 from mlplab.figures.charts import chart
+from mlplab.figures.compared import disagreements, pareto
 from mlplab.figures.curves import calibration, curves
 from mlplab.figures.images import augmented_grid, confident_mistakes, sample_grid, weights
 from mlplab.figures.learnt import receptive_fields, saliency, sensitivity
@@ -15,6 +16,8 @@ __all__ = [
     "confident_mistakes",
     "confusion_matrix",
     "curves",
+    "disagreements",
+    "pareto",
     "per_class_accuracy",
     "range_test",
     "receptive_fields",

@@ -36,7 +36,7 @@ def sample_grid(
     for axes in grid:
         axes.set_axis_off()
     for axes, image, label in zip(grid, images, np.asarray(labels), strict=False):
-        _picture(axes, image, shortened(class_names[int(label)]))
+        picture(axes, image, shortened(class_names[int(label)]))
     return figure
 
 
@@ -60,9 +60,9 @@ def augmented_grid(
     for row, label in enumerate(np.asarray(labels)):
         for axes in grid[row]:
             axes.set_axis_off()
-        _picture(grid[row, 0], images[row], shortened(class_names[int(label)]))
+        picture(grid[row, 0], images[row], shortened(class_names[int(label)]))
         for epoch, axes in enumerate(grid[row, 1:]):
-            _picture(axes, augmented[epoch, row], f"epoch {epoch + 1}")
+            picture(axes, augmented[epoch, row], f"epoch {epoch + 1}")
     return figure
 
 
@@ -84,7 +84,7 @@ def confident_mistakes(
     """
     worst = mistakes(probabilities, labels)[:count]
     if not len(worst):
-        return _sentence("No mistakes: every image was recognised.")
+        return sentence("No mistakes: every image was recognised.")
     truth, predicted = np.asarray(labels), predicted_classes(probabilities)
     columns = min(len(worst), max(2, round(np.sqrt(count))))
     rows = -(-len(worst) // columns)
@@ -95,11 +95,11 @@ def confident_mistakes(
         axes.set_axis_off()
     for axes, index in zip(grid, worst, strict=False):
         guess = int(predicted[index])
-        _picture(axes, images[index], f"is {shortened(class_names[int(truth[index])], 14)}")
+        picture(axes, images[index], f"is {shortened(class_names[int(truth[index])], 14)}")
         said = (
             f"said {shortened(class_names[guess], 14)} ({100 * probabilities[index, guess]:.0f} %)"
         )
-        _caption(axes, said, line=1, colour=VERMILION)
+        caption(axes, said, line=1, colour=VERMILION)
     return figure
 
 
@@ -134,7 +134,7 @@ def weights(kernel: NDArray[np.floating], image_shape: Sequence[int], count: int
     pictures = [_weight_image(kernel[:, unit].reshape(tuple(image_shape))) for unit in chosen]
     axes = figure.subplots()
     axes.set_axis_off()
-    _picture(axes, _tiled(pictures, columns))
+    picture(axes, _tiled(pictures, columns))
     return figure
 
 
@@ -161,15 +161,17 @@ def _weight_image(weight: NDArray[np.floating]) -> NDArray[np.uint8]:
     return np.round(255 * unit).astype(np.uint8)
 
 
-def _picture(axes: Axes, image: NDArray[np.uint8], caption: str = "") -> None:
+def picture(axes: Axes, image: NDArray[np.uint8], text: str = "") -> None:
+    """Show an image, and a line under it."""
     # Pixels are shown as they are: a smoothed picture is not what the network is given.
     shown = image[..., 0] if image.shape[-1] == 1 else image
     axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    if caption:
-        _caption(axes, caption, line=0, colour=INK)
+    if text:
+        caption(axes, text, line=0, colour=INK)
 
 
-def _caption(axes: Axes, text: str, line: int, colour: str) -> None:
+def caption(axes: Axes, text: str, line: int, colour: str) -> None:
+    """Write a line under an image, ``line`` lines below the first."""
     axes.annotate(
         text,
         (0.5, 0),
@@ -184,7 +186,8 @@ def _caption(axes: Axes, text: str, line: int, colour: str) -> None:
     )
 
 
-def _sentence(text: str) -> Figure:
+def sentence(text: str) -> Figure:
+    """Return a figure of words alone, where there is nothing to draw."""
     figure = new_figure(5, 3)
     figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=11, color=MUTED)
     return figure

@@ -1,0 +1,89 @@
+"""Configurations beside each other: what they cost, and where they differ."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from mlplab.figures.charts import COLOURS, MARKERS
+from mlplab.figures.images import caption, picture, sentence
+from mlplab.figures.style import GREEN, VERMILION, new_figure, percent, shortened, tidy, title
+
+COSTS = {
+    "seconds": "seconds of training",
+    "parameters": "parameters",
+    "training_flops": "operations of training",
+}
+
+
+def pareto(points: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw accuracy against what it costs: seconds, parameters, operations.
+
+    Args:
+        points: of each configuration ``name``, ``mean``, ``low`` and ``high`` accuracy, ``cost``
+            (by the keys of ``COSTS``).
+    """
+    figure = new_figure(10.5, 3.9)
+    title(figure, "Accuracy and what it costs")
+    panels = figure.subplots(1, len(COSTS), sharey=True)
+    for axes, (key, label) in zip(panels, COSTS.items(), strict=True):
+        for number, point in enumerate(points):
+            turn, place = divmod(number, len(COLOURS))
+            mean = point["mean"]
+            axes.errorbar(
+                point["cost"][key],
+                mean,
+                [[mean - point["low"]], [point["high"] - mean]],
+                fmt=MARKERS[turn % len(MARKERS)],
+                color=COLOURS[place],
+                capsize=2,
+                label=shortened(point["name"], 24),
+            )
+        axes.set_xscale("log")
+        axes.set_xlabel(label)
+        axes.yaxis.set_major_formatter(percent)
+        tidy(axes)
+    panels[0].set_ylabel("accuracy")
+    figure.legend(
+        *panels[0].get_legend_handles_labels(),
+        loc="outside right center",
+        frameon=False,
+        fontsize=9,
+    )
+    return figure
+
+
+def disagreements(
+    images: NDArray[np.uint8],
+    labels: ArrayLike,
+    said: ArrayLike,
+    names: tuple[str, str],
+    class_names: Sequence[str],
+) -> Figure:
+    """Draw images that the first configuration has right and the second has not.
+
+    Args:
+        images: uint8 [n, height, width, channels].
+        labels: int [n].
+        said: int [n], what the second says.
+        names: of both.
+        class_names: one name a class.
+    """
+    truth, wrong = np.asarray(labels), np.asarray(said)
+    first, second = (shortened(name, 30) for name in names)
+    if not len(images):
+        return sentence(f"Nothing that {first} has right and {second} has not.")
+    columns = min(len(images), 6)
+    rows = -(-len(images) // columns)
+    figure = new_figure(max(4.2, 1.75 * columns), 2.05 * rows + 0.45, pad=0.05)
+    title(figure, f"Right by {first}, not by {second}")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, image, label, other in zip(grid, images, truth, wrong, strict=False):
+        picture(axes, image)
+        caption(axes, f"is {shortened(class_names[int(label)], 14)}", line=0, colour=GREEN)
+        caption(axes, f"said {shortened(class_names[int(other)], 14)}", line=1, colour=VERMILION)
+    return figure
