@@ -81,8 +81,9 @@ def table() -> str:
         " `python -m benchmarks.mlps train cpu` (or `gpu`) trains them. Accuracies on test are of"
         " the images as they are and, where a recipe asks for it, of their views (test-time"
         " augmentation, TTA); ± is the standard deviation over seeds, and a single seed is named."
-        " Every choice was made on validation; each run opened the test split once. Seconds were"
-        " taken while the machine had other work.",
+        " Every choice was made on validation; each run opened the test split once. Seconds are"
+        " those of a shared machine, some of them beside other work: alone it takes up to half as"
+        " long.",
     ]
     for key, title in CLASSES.items():
         if groups[key] or key in PUBLISHED:

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-import mlplab  # noqa: F401  chooses the backend before any test imports Keras
+# Most of the tests' time is compiling, of programs that run for an instant: XLA's optimiser takes
+# longer than it saves. Set before JAX is loaded; processes that tests start inherit it.
+FAST = "--xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FAST}".strip()
+
+import mlplab  # noqa: E402, F401  chooses the backend before any test imports Keras
 
 
 @pytest.fixture(scope="session", autouse=True)
