@@ -17,7 +17,7 @@ from mlplab.runs import execute
 from mlplab.runs.facts import Options
 from mlplab.training.fields import fields, locality
 from mlplab.training.resizing import square_of
-from mlplab.training.saliency import saliency
+from mlplab.training.saliency import explainer
 from mlplab.training.sensitivity import sensitivity
 
 
@@ -57,7 +57,7 @@ def test_saliency_finds_the_pixels_that_decide() -> None:
     kernel[1, 4] = [3, -3]
     model.get_layer("output").kernel.assign(kernel.reshape(36, 2))
     image = np.random.default_rng(0).integers(0, 256, (6, 6, 1), np.uint8)
-    found = saliency(model, image)
+    found = explainer(model)(image)
     assert np.unravel_index(found.argmax(), found.shape) == (1, 4)
     assert (found > 0).sum() == 1
 

@@ -17,7 +17,7 @@ from mlplab.runs.publish import publish_again
 from mlplab.runs.run import Run
 from mlplab.runs.split import split as split_as
 from mlplab.training import evaluate as evaluation
-from mlplab.training.saliency import saliency
+from mlplab.training.saliency import explainer
 
 
 def evaluate(
@@ -132,9 +132,10 @@ def predict(
         return results
     with files.storage(str(explain)):
         explain.mkdir(parents=True, exist_ok=True)
+    why = explainer(model)
     pictures = enumerate(zip(paths, results, strict=True), start=1)
     return [
-        result if result.error else _explained(model, shape, path, result, number, explain)
+        result if result.error else _explained(why, shape, path, result, number, explain)
         for number, (path, result) in pictures
     ]
 
@@ -167,7 +168,7 @@ def _classified(
 
 
 def _explained(
-    model: Any,
+    why: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
     shape: tuple[int, int, int],
     path: Path,
     result: Prediction,
@@ -178,5 +179,5 @@ def _explained(
     said = f"{result.classes[0]}, {100 * result.probabilities[0]:.0f} %"
     target = folder / f"{number:03d}-{path.stem}.png"
     with files.storage(str(target)):
-        figures.save(figures.saliency(image, saliency(model, image), said), target)
+        figures.save(figures.saliency(image, why(image), said), target)
     return replace(result, explained=str(target))
