@@ -42,7 +42,8 @@ def explainer(model: keras.Model) -> Callable[[NDArray[np.uint8]], NDArray[np.fl
             total: jax.Array = jnp.log(rest(pictures, training=False)[:, chosen] + 1e-12).sum()
             return total
 
-        return jax.grad(evidence)(pictures)
+        found: jax.Array = jax.grad(evidence)(pictures)
+        return found
 
     def explain(image: NDArray[np.uint8]) -> NDArray[np.float32]:
         scaled = jnp.asarray(scaling(image[None].astype(np.float32)))
