@@ -40,6 +40,7 @@ HIDDEN = {
     "TensorBoard": (
         "folder",
         "probe_images",
+        "probe_inputs",
         "probe_labels",
         "class_names",
         "recipe_text",
