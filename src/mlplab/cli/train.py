@@ -109,7 +109,7 @@ def train(
 
     def command(variant: Recipe) -> str:
         rates = any(item.startswith(members.RATE) for item in population or [])
-        return _command(recipe, overrides or [], variant, rates, devices, trust)
+        return _command(recipe, overrides or [], variant, rates, devices, trust, no_test)
 
     options = facts.Options(
         data_dir=data_dir,
@@ -220,6 +220,7 @@ def _command(
     with_rate: bool,
     devices: str,
     trust: bool,
+    no_test: bool,
 ) -> str:
     words = ["mlplab", "train", recipe, *overrides]
     if with_rate:
@@ -227,4 +228,6 @@ def _command(
     words += ["--seed", str(variant.seed)]
     if devices != "1":
         words += ["--devices", devices]
+    if no_test:
+        words.append("--no-test")
     return shlex.join([*words, "--trust"] if trust else words)

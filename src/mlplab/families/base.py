@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mlplab.tables import Absent, Named, Table
 
@@ -43,6 +43,12 @@ class FlatNetwork(Network):
     whitening_epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         1.0, description="added to each component's variance, in units of the mean variance"
     )
+
+    @model_validator(mode="after")
+    def _form_of_something(self) -> "FlatNetwork":
+        if self.whitening is None and self.whitening_form != "pca":
+            raise ValueError("model.whitening_form needs model.whitening, how many components")
+        return self
 
 
 class CustomModel(Named):

@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from mlplab.figures.charts import COLOURS, MARKERS
 from mlplab.figures.images import caption, picture, sentence
 from mlplab.figures.style import GREEN, VERMILION, new_figure, percent, shortened, tidy, title
 
+WIDE = 30
+"""Times that costs have to differ for an axis to have a tick at each power of ten alone."""
 COSTS = {
     "seconds": "seconds of training",
     "parameters": "parameters",
@@ -42,6 +45,11 @@ def pareto(points: Sequence[Mapping[str, Any]]) -> Figure:
                 label=shortened(point["name"], 24),
             )
         axes.set_xscale("log")
+        costs = [point["cost"][key] for point in points]
+        if max(costs) < WIDE * min(costs):  # ticks within a decade would run into each other
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.set_xticks(sorted({min(costs), max(costs)}), minor=False)
+            axes.xaxis.set_major_formatter(lambda cost, _: f"{cost:.3g}")
         axes.set_xlabel(label)
         axes.yaxis.set_major_formatter(percent)
         tidy(axes)

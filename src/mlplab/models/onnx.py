@@ -21,7 +21,9 @@ def export(model: keras.Model, path: Path) -> None:
         RecipeError: if jax2onnx is not installed.
     """
     if importlib.util.find_spec("jax2onnx") is None:
-        raise RecipeError("ONNX needs jax2onnx: pip install 'mlplab[onnx]'")
+        raise RecipeError(
+            "ONNX needs jax2onnx: pip install 'mlplab[onnx]', or '.[onnx]' in a clone"
+        )
 
     def portable(layer: keras.layers.Layer) -> keras.layers.Layer:
         # The converter's own form of these is refused by ONNX Runtime.

@@ -80,7 +80,8 @@ def load(model: keras.Model, settings: Pretrained, task: parts.Task) -> str | No
         except Exception as error:  # whatever the network or Keras's cache raise
             raise RecipeError(
                 f"model.weights = 'imagenet': the weights of {settings.network} could not be"
-                f" downloaded ({_line(error)}). Name a file that you have: model.weights=PATH"
+                f" downloaded ({_line(error)}). Name a file that you have,"
+                " model.weights=PATH; or begin with nothing learnt, model.weights=random"
             ) from None
         backbone.set_weights(source.get_weights())
     else:

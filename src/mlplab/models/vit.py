@@ -21,8 +21,10 @@ def build(settings: ViT, task: parts.Task) -> keras.Model:
     """
     parts.check_patches(settings.patch, task.input_shape)
     if settings.width % settings.heads:
+        fits = [heads for heads in range(1, 65) if not settings.width % heads]
         raise RecipeError(
-            f"model.heads = {settings.heads} do not divide model.width = {settings.width}"
+            f"model.heads = {settings.heads} do not divide model.width = {settings.width};"
+            f" {', '.join(map(str, fits))} do"
         )
     images = parts.images(task)
     x = patches(task.scaling(images), settings.patch)

@@ -61,7 +61,8 @@ class _Warmup(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[
         if self.warmup_steps >= self.total_steps:
             raise ValueError(
                 f"warmup_epochs = {warmup_epochs} ({self.warmup_steps} steps) must be less than "
-                f"the training's {epochs} epochs ({self.total_steps} steps)"
+                f"training.epochs = {epochs} ({self.total_steps} steps); "
+                "schedule.warmup_epochs=0 leaves it out"
             )
         if final_learning_rate > peak_learning_rate:
             raise ValueError(

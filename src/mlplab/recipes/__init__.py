@@ -210,6 +210,9 @@ def _explain(error: ValidationError, tables: Tables) -> str:
         return message if path == ["data"] else f"{where}: {message}"
     if first["type"] in ("model_type", "dict_type") and isinstance(first["input"], str):
         return f"'{where}' is a table; to name what it is, write {where}.name={first['input']}"
+    if first["type"] == "list_type" and isinstance(first["input"], str):
+        item = "" if first["input"] == "none" else first["input"]
+        return f"{where} is a list: '{where}=[{item}]'"
     given = repr(first["input"])
     shown = given if len(given) < 60 else f"{given[:57]}..."
     return f"{where} = {shown} is wrong: {message[0].lower()}{message[1:]}"

@@ -32,7 +32,9 @@ def more_regularisation(recipe: Recipe) -> str:
     """What to try against overfitting: more dropout, or weight decay where there is much."""
     dropout = _setting(recipe, "model", "dropout")
     if _setting(recipe, "model", "name") not in (None, "mlp"):
-        return "Try optimizer.weight_decay=0.01."
+        decay = _setting(recipe, "optimizer", "weight_decay")
+        more = 10 * decay if is_number(decay) and decay > 0 else 0.01
+        return f"Try optimizer.weight_decay={more:.2g}."
     if not is_number(dropout):
         return "Try more dropout: model.dropout=0.4."
     if dropout >= 0.5:

@@ -43,10 +43,11 @@ def write(found: Comparison, sides: Sequence[Side], folder: Path, data_dir: Path
         "![Accuracy against seconds, parameters and operations](pareto.png)\n",
     ]
     for number, pairing in enumerate(found.pairings, start=1):
-        apart = disagreement(by_name[pairing.first], reference, found.split)
-        name = f"right-alone-{number}.png"
-        _draw(apart, dataset, found.split, folder / name)
-        parts.append(_section(apart, dataset.class_names, name))
+        both = by_name[pairing.first], reference
+        names = [f"right-alone-{number}{letter}.png" for letter in "ab"]
+        for name, order in zip(names, (both, both[::-1]), strict=True):
+            _draw(disagreement(*order, found.split), dataset, found.split, folder / name)
+        parts.append(_section(disagreement(*both, found.split), dataset.class_names, names))
     page = folder / PAGE
     files.write_text(page, "\n".join(parts))
     return page
@@ -93,7 +94,7 @@ def _draw(apart: Disagreement, dataset: Dataset, split: str, path: Path) -> None
     )
 
 
-def _section(apart: Disagreement, class_names: Sequence[str], picture: str) -> str:
+def _section(apart: Disagreement, class_names: Sequence[str], pictures: Sequence[str]) -> str:
     counts = apart.counts(len(class_names))
     lines = [
         f"## {apart.first} and {apart.second}, image by image",
@@ -108,5 +109,7 @@ def _section(apart: Disagreement, class_names: Sequence[str], picture: str) -> s
         for name, row in zip(class_names, counts.tolist(), strict=True)
     ]
     total = " | ".join(f"{count:,}" for count in counts.sum(axis=0).tolist())
-    lines += [f"| all | {total} |", "", f"![Right by {apart.first} alone]({picture})", ""]
+    lines += [f"| all | {total} |", ""]
+    for side, picture in zip((apart.first, apart.second), pictures, strict=True):
+        lines += [f"![Right by {side} alone]({picture})", ""]
     return "\n".join(lines)

@@ -48,7 +48,7 @@ def flattered(record: Mapping[str, Any]) -> dict[str, Any] | None:
         "text": (
             f"{', '.join(seen)}, which this run started from, has been trained on validation images"
             " of this run, or may have: the validation accuracy is flattered. With the same seed"
-            " and data.validation the splits are the same."
+            " and the same [data], classes included, the splits are the same."
         ),
         "evidence": {"images": seen},
     }
@@ -91,7 +91,8 @@ def calibration(record: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     over = confidence > accuracy
     advice = (
-        " Label smoothing makes a network more modest: try loss.label_smoothing=0.1."
+        " Label smoothing makes a network more modest: try more of it, such as"
+        " loss.label_smoothing=0.1 where there is none."
         if over
         else " That is usual with strong regularisation, and does no harm to the accuracy."
     )

@@ -65,7 +65,7 @@ def _details(pairing: Pairing) -> str:
         parts.append(f"sign flips p = {pairing.flips:.2g}")
     if pairing.mcnemar is not None:
         first, second = (int(pairing.mcnemar[key]) for key in ("first", "second"))
-        parts.append(f"right alone: {first:,} and {second:,} images")
+        parts.append(f"right alone: {pairing.first} {first:,} images, {pairing.second} {second:,}")
     return "; ".join(parts)
 
 

@@ -74,7 +74,7 @@ def extracted(model: keras.Model, images: NDArray[np.uint8], note: Note) -> Feat
     known = _read(path, (len(images), extractor.output.shape[1]))
     if known is not None:
         return known
-    note(f"the features of {len(images):,} images are computed")
+    note(f"computing the features of {len(images):,} images; the next start has them")
     found = np.asarray(extractor.predict(images, batch_size=BATCH, verbose=0), np.float32)
     try:
         make_private(folder)

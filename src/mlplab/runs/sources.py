@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab import data
+from mlplab import data, recipes
 from mlplab.config import Recipe
 from mlplab.data import Dataset, Splits
 from mlplab.errors import RecipeError
@@ -95,16 +95,24 @@ def _find(key: str, name: str, runs_dir: Path) -> Path:
     for folder in places:
         if (folder / "record.json").is_file():
             return folder
+    first = f"; train it first: `mlplab train {name} --name {name}`"
     raise RecipeError(
         f"{key}: there is no run {name} in {runs_dir}; give a run's whole name, or the path of its"
-        " folder"
+        f" folder{first if name in recipes.names() else ''}"
     )
 
 
 def _check_same_task(key: str, name: str, record: Record, dataset: Dataset) -> None:
     image_shape = list(dataset.train.images.shape[1:])
     if (record.class_names, record.image_shape) != (list(dataset.class_names), image_shape):
-        raise RecipeError(f"{key}: {name} was trained for other classes or images of another size")
+        sizes = " and ".join(
+            "×".join(map(str, shape)) for shape in (record.image_shape, image_shape)
+        )
+        raise RecipeError(
+            f"{key}: {name} was trained for other classes or images: {len(record.class_names)}"
+            f" classes ({', '.join(record.class_names[:3])}, …), here {len(dataset.class_names)}"
+            f" ({', '.join(dataset.class_names[:3])}, …); images of {sizes}"
+        )
 
 
 def moments(opened: Sequence[Opened], channels: int) -> tuple[Moments, Moments] | None:
