@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlplab import data, figures, files
+from mlplab import data, figures, files, recipes
 from mlplab.data import Dataset
 from mlplab.errors import RunError
 from mlplab.report import tables
@@ -11,7 +11,6 @@ from mlplab.report.comparison import Comparison
 from mlplab.report.disagreement import Disagreement, disagreement
 from mlplab.report.ranking import Entry
 from mlplab.report.sides import Side
-from mlplab.runs.run import Run
 
 PICTURES = 12
 PAGE = "README.md"
@@ -54,11 +53,13 @@ def write(found: Comparison, sides: Sequence[Side], folder: Path, data_dir: Path
 
 
 def _images(side: Side, data_dir: Path | None) -> Dataset:
-    run = Run(next(iter(side.folders.values())))
-    dataset = data.load(run.recipe.data, data_dir, lambda text: None)
-    if dataset.data_id != run.record.data_id:
+    seed, folder = next(iter(side.folders.items()))
+    record = side.records[seed]
+    settings = recipes.load(str(folder / "recipe.toml")).data
+    dataset = data.load(settings, data_dir, lambda text: None)
+    if dataset.data_id != record.data_id:
         raise RunError(
-            f"the data set {run.record.data} found here is not the one that {side.name} was"
+            f"the data set {record.data} found here is not the one that {side.name} was"
             " measured on; point --data-dir at that one"
         )
     return dataset
