@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mlplab
-from mlplab import families, models
+from mlplab import families, models, recipes
 from mlplab.errors import RecipeError
 from mlplab.models import onnx, parts, saving, structured_init, whitening
 from mlplab.models.inputs import scaling_layer
@@ -189,13 +189,16 @@ def test_a_run_is_written_out_from_another(tmp_path: Path) -> None:
         train(tmp_path, written | {"init_from": "nobody"})
 
 
-def test_replicates_written_out_from_replicates_are_of_one_configuration(tmp_path: Path) -> None:
-    small = {"channels": [4], "hidden": [8]}
-    ids = set()
-    for seed in (0, 1):
-        train(tmp_path, {"name": "cnn", **small}, name=f"c{seed}", seed=seed)
-        written = {"name": "structured-init", "init_from": f"c{seed}", **small}
-        ids.add(train(tmp_path, written, seed=seed).record.config_id)
+def test_replicates_written_out_from_replicates_are_of_one_configuration() -> None:
+    ids = {
+        recipes.config_id(
+            mlplab.recipe(
+                "quickstart", seed=seed, model={"name": "structured-init", "init_from": f"c{seed}"}
+            ),
+            {f"c{seed}": "the same"},
+        )
+        for seed in (0, 1)
+    }
     assert len(ids) == 1
 
 

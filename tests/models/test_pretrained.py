@@ -160,6 +160,7 @@ def test_a_head_is_trained_on_kept_features_and_then_more_layers(
     assert tuned.record.sources[0].fresh == []
 
 
+@pytest.mark.torture
 def test_a_head_is_taken_up_again_to_the_same_bits(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,19 +88,15 @@ def test_an_output_without_bias_begins_anew() -> None:
     assert taken.layers == []
 
 
-@pytest.mark.parametrize("scaling", ["standard", "symmetric"])
-def test_a_run_that_scales_starts_from_one_that_scales_otherwise(
-    scaling: str, tmp_path: Path
-) -> None:
-    other = {"standard": "symmetric", "symmetric": "standard"}[scaling]
-    short = {"training": {"epochs": 1}, "data": {"scaling": scaling, "share": 0.1}}
+def test_a_run_that_scales_starts_from_one_that_scales_otherwise(tmp_path: Path) -> None:
+    short = {"training": {"epochs": 1}, "data": {"scaling": "symmetric", "share": 0.1}}
     train(tmp_path, "first", **short)
     run = train(
         tmp_path,
         "then",
         model={"init_from": "first"},
         training={"epochs": 1},
-        data={"scaling": other, "share": 0.1},
+        data={"scaling": "standard", "share": 0.1},
     )
     assert run.record.status == "finished"
 
