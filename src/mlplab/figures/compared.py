@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import EngFormatter, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from mlplab.figures.charts import COLOURS, MARKERS
@@ -46,10 +46,11 @@ def pareto(points: Sequence[Mapping[str, Any]]) -> Figure:
             )
         axes.set_xscale("log")
         costs = [point["cost"][key] for point in points]
-        if max(costs) < WIDE * min(costs):  # ticks within a decade would run into each other
+        narrow = max(costs) < WIDE * min(costs)
+        if narrow:  # ticks within a decade would run into each other
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set_xticks(sorted({min(costs), max(costs)}), minor=False)
-            axes.xaxis.set_major_formatter(lambda cost, _: f"{cost:.3g}")
+        axes.xaxis.set_major_formatter(EngFormatter(places=1 if narrow else None, sep=""))
         axes.set_xlabel(label)
         axes.yaxis.set_major_formatter(percent)
         tidy(axes)

@@ -39,7 +39,7 @@ def write(found: Comparison, sides: Sequence[Side], folder: Path, data_dir: Path
     figures.save(figures.pareto(points), folder / "pareto.png")
     parts = [
         tables.markdown(found),
-        "![Accuracy against seconds, parameters and operations](pareto.png)\n",
+        "\n![Accuracy against seconds, parameters and operations](pareto.png)\n",
     ]
     for number, pairing in enumerate(found.pairings, start=1):
         both = by_name[pairing.first], reference
