@@ -109,7 +109,7 @@ def test_warmup_schedules_rise_then_fall_between_their_ends(name, warmup, final)
             {"name": "PiecewiseConstantDecay", "boundaries": [2, 2], "values": [3, 2, 1]},
             "must rise",
         ),
-        ({"name": "WarmupLinear", "warmup_epochs": 3}, "must be less than the training's 3 epochs"),
+        ({"name": "WarmupLinear", "warmup_epochs": 3}, "must be less than training.epochs = 3"),
         ({"name": "WarmupLinear", "final_learning_rate": 1}, "not be above the peak, 0.1"),
         ({"name": "WarmupLinear", "epochs": 3}, "'schedule.epochs' is not a parameter"),
     ],
