@@ -45,6 +45,11 @@ class TrainingError(MlplabError):
     """A training cannot go on."""
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error of others says, or its kind if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name closest to ``word``, or the choices."""
     names = sorted(known)

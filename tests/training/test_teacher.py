@@ -16,7 +16,6 @@ from mlplab.runs.facts import Options
 from mlplab.runs.run import Run
 from mlplab.training.distillation import Distillation, accuracy
 from mlplab.training.plan import Silent
-from mlplab.training.teacher import Teacher
 
 LABELS = np.eye(3, dtype=np.float32)[[0, 2]]
 SAID = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], np.float32)
@@ -211,14 +210,3 @@ def test_a_compiled_student_can_be_opened_again(tmp_path: Path) -> None:
     model.save(tmp_path / "m.keras")
     loss = keras.saving.load_model(tmp_path / "m.keras").loss
     assert (loss.temperature, loss.weight, loss.label_smoothing) == (2.0, 0.5, 0.1)
-
-
-def test_a_convolutional_teacher_answers_some_images_at_a_time_as_all_at_once() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (70, 8, 8, 3), dtype=np.uint8)
-    inputs = keras.Input((8, 8, 3), dtype="uint8")
-    x = keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 255)(inputs))
-    outputs = keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(x))
-    network = keras.Model(inputs, outputs)
-    teacher = Teacher([network], views=0)
-    found = teacher.answers(teacher.values, jnp.asarray(images), jnp.arange(70), 0)
-    np.testing.assert_allclose(np.exp(found), network.predict(images, verbose=0), rtol=1e-4)

@@ -87,18 +87,17 @@ def predict(
 
     Example: mlplab predict last photo.jpg
     """
-    exported = Path(run) if (Path(run) / "network.onnx").is_file() else None
+    exported = (Path(run) / "network.onnx").is_file()
     if exported and explain:
         raise RunError("--explain needs the gradients of a run's network; an export has none")
-    found = None if exported else Run(store.find(runs_dir, run))
+    folder = Path(run) if exported else store.find(runs_dir, run)
 
     from mlplab.runs import reuse
 
     if exported:
-        predictions = reuse.predict_exported(exported, images)
+        predictions = reuse.predict_exported(folder, images)
     else:
-        assert found is not None
-        predictions = reuse.predict(found, images, trust, explain)
+        predictions = reuse.predict(Run(folder), images, trust, explain)
     if as_json:
         print_json([asdict(prediction) for prediction in predictions])
     for prediction in predictions:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from mlplab import config
 from mlplab.data import batches, folder, parquet
-from mlplab.data.cache import Source, Warn, decoded
+from mlplab.data.cache import Source, Warn
 from mlplab.data.dataset import Dataset
-from mlplab.data.published import CIFAR10, CIFAR100, SHAPE, Published, not_found, places
+from mlplab.data.published import CIFAR10, CIFAR100, SHAPE, Published, find
 
 
 def load_cifar10(settings: config.Data, data_dir: Path | None, warn: Warn) -> Dataset:
@@ -29,16 +29,11 @@ def load_cifar100(settings: config.Data, data_dir: Path | None, warn: Warn) -> D
 
 
 def _load(kind: Published, data_dir: Path | None, warn: Warn) -> Dataset:
-    for place in places(data_dir):
-        for candidate in (place / kind.name, place):
-            for layout in LAYOUTS:
-                source = layout(candidate, kind)
-                if source is None:
-                    continue
-                if data_dir is not None and place != data_dir.expanduser():
-                    warn(f"{data_dir} does not hold {kind.name}; the one in {candidate} is used")
-                return decoded(source, warn)
-    raise not_found(kind.name, data_dir)
+    def look(candidate: Path) -> Source | None:
+        found = (layout(candidate, kind) for layout in LAYOUTS)
+        return next((source for source in found if source is not None), None)
+
+    return find(kind.name, (kind.name, "."), look, data_dir, warn)
 
 
 def _class_folders(candidate: Path, kind: Published) -> Source | None:

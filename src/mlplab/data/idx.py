@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import config
-from mlplab.data.cache import Source, Warn, content_fingerprint, decoded
+from mlplab.data.cache import Source, Warn, content_fingerprint
 from mlplab.data.dataset import Dataset, Split, assemble, whole
-from mlplab.data.published import not_found, places
+from mlplab.data.published import find
 from mlplab.errors import DataError
 
 SIDE = 28
@@ -117,18 +117,16 @@ def load(settings: config.Data, data_dir: Path | None, warn: Warn) -> Dataset:
         DataError: they are nowhere, or damaged.
     """
     kind = IDX[settings.name]
-    for place in places(data_dir):
-        for folder in (kind.name, *kind.folders):
-            files = list(_files(place / folder))
-            if len(files) == len(FILES):
-                source = Source(
-                    partial(content_fingerprint, files, kind.name, "idx"),
-                    partial(_read, files, kind),
-                )
-                if data_dir is not None and place != data_dir.expanduser():
-                    warn(f"{data_dir} does not hold {kind.name}; the one in {place} is used")
-                return decoded(source, warn)
-    raise not_found(kind.name, data_dir)
+
+    def look(candidate: Path) -> Source | None:
+        files = list(_files(candidate))
+        if len(files) < len(FILES):
+            return None
+        return Source(
+            partial(content_fingerprint, files, kind.name, "idx"), partial(_read, files, kind)
+        )
+
+    return find(kind.name, (kind.name, *kind.folders), look, data_dir, warn)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -4,11 +4,12 @@ Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlplab.data.cache import cache_dir
+from mlplab.data.cache import Source, Warn, cache_dir, decoded
+from mlplab.data.dataset import Dataset
 from mlplab.errors import DataError
 
 SHAPE = (32, 32, 3)
@@ -116,10 +117,35 @@ def places(data_dir: Path | None) -> Iterator[Path]:
     yield cache_dir()
 
 
-def not_found(name: str, data_dir: Path | None) -> DataError:
-    """Return the error for a published data set that is in none of these places."""
+def find(
+    name: str,
+    folders: Iterable[str],
+    look: Callable[[Path], Source | None],
+    data_dir: Path | None,
+    warn: Warn,
+) -> Dataset:
+    """Return the first data set that is found, decoded.
+
+    Args:
+        name: of the data set.
+        folders: of each place that are looked into, in order.
+        look: says what lies in such a folder.
+        data_dir: a place that goes before all others.
+        warn: told if it is in another one.
+
+    Raises:
+        DataError: it is nowhere, or damaged.
+    """
+    for place in places(data_dir):
+        for candidate in (place / folder for folder in folders):
+            source = look(candidate)
+            if source is None:
+                continue
+            if data_dir is not None and place != data_dir.expanduser():
+                warn(f"{data_dir} does not hold {name}; the one in {candidate} is used")
+            return decoded(source, warn)
     searched = ", ".join(dict.fromkeys(str(place) for place in places(data_dir)))
-    return DataError(
+    raise DataError(
         f"{name} was not found in {searched}.\n"
         f"Run `mlplab data fetch {name}`, or point --data-dir or MLPLAB_DATA_DIR at a folder "
         f"that holds {name}/, or run `mlplab train quickstart`, which needs no download."

@@ -7,7 +7,6 @@ from pydantic import Field, model_validator
 from mlplab.tables import Absent, Named, Table
 
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
-Count = Annotated[int, Field(ge=1, le=1000)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 

@@ -9,8 +9,8 @@ from matplotlib.ticker import EngFormatter, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from mlplab.figures.charts import COLOURS, MARKERS
-from mlplab.figures.images import caption, picture, sentence
-from mlplab.figures.style import GREEN, VERMILION, new_figure, percent, shortened, tidy, title
+from mlplab.figures.images import sentence, wrong_answers
+from mlplab.figures.style import new_figure, percent, shortened, tidy, title
 
 WIDE = 30
 """Times that costs have to differ for an axis to have a tick at each power of ten alone."""
@@ -84,15 +84,11 @@ def disagreements(
     first, second = (shortened(name, 30) for name in names)
     if not len(images):
         return sentence(f"Nothing that {first} has right and {second} has not.")
-    columns = min(len(images), 6)
-    rows = -(-len(images) // columns)
-    figure = new_figure(max(4.2, 1.75 * columns), 2.05 * rows + 0.45, pad=0.05)
-    title(figure, f"Right by {first}, not by {second}")
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, image, label, other in zip(grid, images, truth, wrong, strict=False):
-        picture(axes, image)
-        caption(axes, f"is {shortened(class_names[int(label)], 14)}", line=0, colour=GREEN)
-        caption(axes, f"said {shortened(class_names[int(other)], 14)}", line=1, colour=VERMILION)
-    return figure
+    shown = [shortened(name, 14) for name in class_names]
+    return wrong_answers(
+        images,
+        [shown[label] for label in truth],
+        [shown[label] for label in wrong],
+        f"Right by {first}, not by {second}",
+        columns=6,
+    )

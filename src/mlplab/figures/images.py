@@ -36,7 +36,7 @@ def sample_grid(
     for axes in grid:
         axes.set_axis_off()
     for axes, image, label in zip(grid, images, np.asarray(labels), strict=False):
-        picture(axes, image, shortened(class_names[int(label)]))
+        _picture(axes, image, shortened(class_names[int(label)]))
     return figure
 
 
@@ -60,9 +60,9 @@ def augmented_grid(
     for row, label in enumerate(np.asarray(labels)):
         for axes in grid[row]:
             axes.set_axis_off()
-        picture(grid[row, 0], images[row], shortened(class_names[int(label)]))
+        _picture(grid[row, 0], images[row], shortened(class_names[int(label)]))
         for epoch, axes in enumerate(grid[row, 1:]):
-            picture(axes, augmented[epoch, row], f"epoch {epoch + 1}")
+            _picture(axes, augmented[epoch, row], f"epoch {epoch + 1}")
     return figure
 
 
@@ -86,20 +86,39 @@ def confident_mistakes(
     if not len(worst):
         return sentence("No mistakes: every image was recognised.")
     truth, predicted = np.asarray(labels), predicted_classes(probabilities)
-    columns = min(len(worst), max(2, round(np.sqrt(count))))
-    rows = -(-len(worst) // columns)
+    names = [shortened(name, 14) for name in class_names]
+    said = [f"{names[predicted[i]]} ({100 * probabilities[i, predicted[i]]:.0f} %)" for i in worst]
+    columns = max(2, round(np.sqrt(count)))
+    true = [names[label] for label in truth[worst]]
+    return wrong_answers(images[worst], true, said, "Most confident mistakes", columns)
+
+
+def wrong_answers(
+    images: NDArray[np.uint8],
+    true: Sequence[str],
+    said: Sequence[str],
+    heading: str,
+    columns: int,
+) -> Figure:
+    """Draw images with what they are and what was said of them.
+
+    Args:
+        images: uint8 [n, height, width, channels], at least one.
+        true: what they are.
+        said: of them.
+        heading: of the figure.
+        columns: beside each other, at most.
+    """
+    columns = min(len(images), columns)
+    rows = -(-len(images) // columns)
     figure = new_figure(max(3.4, 1.75 * columns), 2.05 * rows + 0.4, pad=GAP)
-    title(figure, "Most confident mistakes")
+    title(figure, heading)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
-    for axes, index in zip(grid, worst, strict=False):
-        guess = int(predicted[index])
-        picture(axes, images[index], f"is {shortened(class_names[int(truth[index])], 14)}")
-        said = (
-            f"said {shortened(class_names[guess], 14)} ({100 * probabilities[index, guess]:.0f} %)"
-        )
-        caption(axes, said, line=1, colour=VERMILION)
+    for axes, image, name, answer in zip(grid, images, true, said, strict=False):
+        _picture(axes, image, f"is {name}")
+        _caption(axes, f"said {answer}", line=1, colour=VERMILION)
     return figure
 
 
@@ -134,7 +153,7 @@ def weights(kernel: NDArray[np.floating], image_shape: Sequence[int], count: int
     pictures = [_weight_image(kernel[:, unit].reshape(tuple(image_shape))) for unit in chosen]
     axes = figure.subplots()
     axes.set_axis_off()
-    picture(axes, _tiled(pictures, columns))
+    _picture(axes, _tiled(pictures, columns))
     return figure
 
 
@@ -161,17 +180,15 @@ def _weight_image(weight: NDArray[np.floating]) -> NDArray[np.uint8]:
     return np.round(255 * unit).astype(np.uint8)
 
 
-def picture(axes: Axes, image: NDArray[np.uint8], text: str = "") -> None:
-    """Show an image, and a line under it."""
+def _picture(axes: Axes, image: NDArray[np.uint8], text: str = "") -> None:
     # Pixels are shown as they are: a smoothed picture is not what the network is given.
     shown = image[..., 0] if image.shape[-1] == 1 else image
     axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     if text:
-        caption(axes, text, line=0, colour=INK)
+        _caption(axes, text, line=0, colour=INK)
 
 
-def caption(axes: Axes, text: str, line: int, colour: str) -> None:
-    """Write a line under an image, ``line`` lines below the first."""
+def _caption(axes: Axes, text: str, line: int, colour: str) -> None:
     axes.annotate(
         text,
         (0.5, 0),

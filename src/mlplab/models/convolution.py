@@ -1,9 +1,10 @@
 """A convolution as matrix products, which processors are faster at.
 
-XLA's CPU backend convolves at half the rate of its matrix products at best, and within a loop, as a
-training is one, at a hundredth. Here the columns under the kernel are laid side by side, for so few
-images at a time that they stay in the processor's cache, and one product is taken for each of the
-kernel's rows. Backward, they are laid out once more: that is faster than to keep them.
+XLA's CPU backend multiplies matrices faster than it convolves, and within a loop, as a training is
+one, slower still (``python -m benchmarks.convolution`` measures both). Here the columns
+under the kernel are laid side by side, for so few images at a time that they stay in the
+processor's cache, and one product is taken for each of the kernel's rows. Backward, they are laid
+out once more: that is faster than to keep them.
 """
 
 from functools import partial
@@ -113,7 +114,7 @@ def _backward(
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = kept
     side, out = len(kernel), kernel.shape[-1]
-    around = margin(x, len(kernel), stride, padding)
+    around = margin(x, side, stride, padding)
     rounded = kernel.astype(precision)
     size = _size(x, kernel, stride)
     gradients = _pieces(gradient, size)

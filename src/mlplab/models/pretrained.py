@@ -14,10 +14,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from mlplab.errors import RecipeError, nearest
+from mlplab.errors import RecipeError, first_line, nearest
 from mlplab.families import Pretrained
 from mlplab.models import parts
-from mlplab.models.saving import to_fast
+from mlplab.models.dense import Precision
+from mlplab.models.saving import copy_weights, of_ours
 
 FEATURES = "features"
 """The layer whose output the new head sees."""
@@ -25,7 +26,7 @@ FEATURES = "features"
 NETWORKS: dict[str, Callable[..., keras.Model]] = {
     name: value for name, value in vars(keras.applications).items() if inspect.isfunction(value)
 }
-PROBES = (0.0, 255.0)
+WHITE = 255.0
 IMAGENET_DEVIATIONS = (0.229, 0.224, 0.225)  # of the channels; Keras takes their square root
 
 
@@ -42,7 +43,7 @@ def build(settings: Pretrained, task: parts.Task) -> keras.Model:
         RecipeError: for a network that ``keras.applications`` does not have or that cannot take
             images of this size.
     """
-    model = _own(to_fast(_plain(settings, task)[0], task.precision), settings)
+    model = _own(_plain(settings, task)[0], settings, task.precision)
     inside = [layer for layer in model.layers if layer.weights and layer.name != "output"]
     normalising = [x for x in inside if isinstance(x, keras.layers.BatchNormalization)]
     free = [layer for layer in inside if layer not in normalising]
@@ -80,7 +81,7 @@ def load(model: keras.Model, settings: Pretrained, task: parts.Task) -> str | No
         except Exception as error:  # whatever the network or Keras's cache raise
             raise RecipeError(
                 f"model.weights = 'imagenet': the weights of {settings.network} could not be"
-                f" downloaded ({_line(error)}). Name a file that you have,"
+                f" downloaded ({first_line(error)}). Name a file that you have,"
                 " model.weights=PATH; or begin with nothing learnt, model.weights=random"
             ) from None
         backbone.set_weights(source.get_weights())
@@ -95,7 +96,7 @@ def load(model: keras.Model, settings: Pretrained, task: parts.Task) -> str | No
         except Exception as error:  # a file that does not fit, or is damaged, raises anything
             raise RecipeError(
                 f"model.weights: {path} does not hold the weights of {settings.network} without its"
-                f" top layers: {_line(error)}"
+                f" top layers: {first_line(error)}"
             ) from None
     model.set_weights(plain.get_weights())
     digest = hashlib.sha256()
@@ -104,8 +105,8 @@ def load(model: keras.Model, settings: Pretrained, task: parts.Task) -> str | No
     return digest.hexdigest()
 
 
-def _own(model: keras.Model, settings: Pretrained) -> keras.Model:
-    """Return the network with names that are the same in every process, and whole.
+def _own(model: keras.Model, settings: Pretrained, precision: Precision) -> keras.Model:
+    """Return the network in our layers, with names that are the same in every process, and whole.
 
     Keras numbers the layers that have no name of their own on and on while a process lives. And it
     gives EfficientNet the scaling of its ImageNet weights only where it loads them itself.
@@ -115,11 +116,10 @@ def _own(model: keras.Model, settings: Pretrained) -> keras.Model:
 
     def named(layer: keras.layers.Layer) -> keras.layers.Layer:
         kind = re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
-        config = layer.get_config()
-        if re.fullmatch(rf"{kind}(_\d+)?", layer.name):
-            counts[kind] += 1
-            config["name"] = f"{kind}_{counts[kind]}"
-        return type(layer).from_config(config)
+        if not re.fullmatch(rf"{kind}(_\d+)?", layer.name):
+            return of_ours(layer, precision)
+        counts[kind] += 1
+        return of_ours(layer, precision, f"{kind}_{counts[kind]}")
 
     def call(layer: keras.layers.Layer, *inputs: Any, **options: Any) -> Any:
         outputs = layer(*inputs, **options)
@@ -129,13 +129,8 @@ def _own(model: keras.Model, settings: Pretrained) -> keras.Model:
         return outputs
 
     copy = keras.models.clone_model(model, clone_function=named, call_function=call)
-    for mine, theirs in zip(copy.weights, model.weights, strict=True):
-        mine.assign(theirs.value)
+    copy_weights(copy, model)
     return copy
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def _network(settings: Pretrained) -> Callable[..., keras.Model]:
@@ -159,7 +154,7 @@ def _plain(settings: Pretrained, task: parts.Task) -> tuple[keras.Model, keras.M
     except ValueError as error:
         raise RecipeError(
             f"model.network = '{settings.network}' cannot be built for images of"
-            f" {settings.image_size} pixels: {_line(error)}"
+            f" {settings.image_size} pixels: {first_line(error)}"
         ) from None
     x = keras.layers.GlobalAveragePooling2D(name=FEATURES)(backbone.output)
     x = parts.dropout(x, settings, task, 1)
@@ -184,12 +179,12 @@ def _prepared(
         raise RecipeError(f"model.network takes coloured or grey images, not {channels} channels")
     prepare = sys.modules[function.__module__].preprocess_input
     low, high, red = (np.zeros((1, 1, 1, 3), np.float32) for _ in range(3))
-    high[...] = PROBES[1]
-    red[..., 0] = PROBES[1]
+    high[...] = WHITE
+    red[..., 0] = WHITE
     at_low, at_high, at_red = (np.ravel(prepare(probe.copy())) for probe in (low, high, red))
     if at_red[0] == at_low[0]:  # red has gone elsewhere: to the end
         x = keras.ops.flip(x, axis=-1)
-    scale = (at_high - at_low) / PROBES[1]
+    scale = (at_high - at_low) / WHITE
     if np.allclose(scale, 1) and np.allclose(at_low, 0):
         return x
     return keras.layers.Rescaling(scale.tolist(), at_low.tolist(), name="prepared")(x)

@@ -4,6 +4,7 @@ import json
 import math
 import zipfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import jax
 import keras
 
 from mlplab import memory
-from mlplab.errors import MlplabError, RunError
+from mlplab.errors import MlplabError, RunError, first_line
 from mlplab.files import storage
 from mlplab.models import pooling
 from mlplab.models.convolution import Conv2D
@@ -118,10 +119,9 @@ def load(path: Path, most_layers: int = MOST_LAYERS) -> keras.Model:
     except MlplabError:
         raise
     except Exception as error:  # a damaged file can raise nearly anything
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise RunError(
-            f"{path} cannot be opened: {lines[0][:300]}. `mlplab runs check` says which files of a"
-            " run are not as it wrote them"
+            f"{path} cannot be opened: {first_line(error)}. `mlplab runs check` says which files of"
+            " a run are not as it wrote them"
         ) from None
 
 
@@ -178,21 +178,30 @@ def of_keras(layer: keras.layers.Layer) -> keras.layers.Layer:
 def to_fast(model: keras.Model, precision: Precision) -> keras.Model:
     """Return a network of :func:`load` in our own layers, where it has such that ours stand for."""
 
-    def fast(layer: keras.layers.Layer) -> keras.layers.Layer:
-        config = layer.get_config()
-        for table, more in ((ROUNDED, {"precision": precision}), (EXACT, {})):
-            if type(layer) in table:
-                ours, stands_for = table[type(layer)]
-                if stands_for(layer):
-                    return ours.from_config(config | more)
-        return layer.__class__.from_config(config)
-
     if type(model) is not keras.Model and type(model).__name__ != "Functional":
         return model  # the user's own, which may do anything
-    copy = keras.models.clone_model(model, clone_function=fast)
+    copy = keras.models.clone_model(model, clone_function=partial(of_ours, precision=precision))
+    copy_weights(copy, model)
+    return copy
+
+
+def of_ours(
+    layer: keras.layers.Layer, precision: Precision, name: str | None = None
+) -> keras.layers.Layer:
+    """Return a copy of a layer, under another name if one is given, ours where we have such."""
+    config = layer.get_config() | ({"name": name} if name else {})
+    for table, more in ((ROUNDED, {"precision": precision}), (EXACT, {})):
+        if type(layer) in table:
+            ours, stands_for = table[type(layer)]
+            if stands_for(layer):
+                return ours.from_config(config | more)
+    return layer.__class__.from_config(config)
+
+
+def copy_weights(copy: keras.Model, model: keras.Model) -> None:
+    """Give a copy the weights of what it was made from."""
     for mine, theirs in zip(copy.weights, model.weights, strict=True):
         mine.assign(theirs.value)  # not by NumPy: an outline has no values
-    return copy
 
 
 def summary(model: keras.Model) -> str:

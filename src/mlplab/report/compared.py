@@ -42,11 +42,11 @@ def write(found: Comparison, sides: Sequence[Side], folder: Path, data_dir: Path
         "\n![Accuracy against seconds, parameters and operations](pareto.png)\n",
     ]
     for number, pairing in enumerate(found.pairings, start=1):
-        both = by_name[pairing.first], reference
+        apart = disagreement(by_name[pairing.first], reference, found.split)
         names = [f"right-alone-{number}{letter}.png" for letter in "ab"]
-        for name, order in zip(names, (both, both[::-1]), strict=True):
-            _draw(disagreement(*order, found.split), dataset, found.split, folder / name)
-        parts.append(_section(disagreement(*both, found.split), dataset.class_names, names))
+        for name, order in zip(names, (apart, apart.turned()), strict=True):
+            _draw(order, dataset, found.split, folder / name)
+        parts.append(_section(apart, dataset.class_names, names))
     page = folder / PAGE
     files.write_text(page, "\n".join(parts))
     return page

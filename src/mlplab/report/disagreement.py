@@ -33,6 +33,11 @@ class Disagreement:
     right: NDArray[np.float64]
     said: NDArray[np.int64]
 
+    def turned(self) -> "Disagreement":
+        """Return the same with the second as the first."""
+        right, said = self.right[::-1], self.said[::-1]
+        return Disagreement(self.second, self.first, self.index, self.labels, right, said)
+
     def counts(self, classes: int) -> NDArray[np.int64]:
         """Return images by class and by who has them right, int64 [classes, 4].
 

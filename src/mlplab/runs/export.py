@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import files, memory
-from mlplab.errors import MlplabError, RunError
+from mlplab.errors import MlplabError, RunError, first_line
+from mlplab.models import onnx
 from mlplab.runs import store
+from mlplab.runs.record import Record
 from mlplab.runs.run import Run
 
 NETWORK, FACTS, README = "network.onnx", "network.json", "README.md"
@@ -66,8 +68,6 @@ def export(run: Run, folder: Path, trust: bool = False) -> Path:
         RecipeError: if jax2onnx is not installed.
         StorageError: if the folder cannot be written.
     """
-    from mlplab.models import onnx
-
     record = store.read_own_record(run.folder)
     store.check_own(run.folder, record, "model.keras")
     if folder.exists():
@@ -77,40 +77,40 @@ def export(run: Run, folder: Path, trust: bool = False) -> Path:
     try:
         with files.storage(str(folder)):
             aside.mkdir(parents=True)
-            _write_facts(aside, run, record.class_names, record.image_shape)
+            _write_facts(aside, run.name, record)
             try:
                 onnx.export(model, aside / NETWORK)
                 _try(aside, model, record.image_shape)
             except (MlplabError, OSError):
                 raise
             except Exception as error:  # the converter has errors of any kind
-                raise RunError(f"ONNX cannot express this network: {_line(error)}") from None
+                raise RunError(f"ONNX cannot express this network: {first_line(error)}") from None
             aside.replace(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder
 
 
-def _write_facts(folder: Path, run: Run, class_names: list[str], shape: list[int]) -> None:
-    height, width, channels = shape
+def _write_facts(folder: Path, name: str, record: Record) -> None:
+    height, width, channels = record.image_shape
     facts = {
         "schema": 1,
-        "run": run.name,
-        "config_id": run.record.config_id,
-        "class_names": class_names,
-        "image_shape": shape,
+        "run": name,
+        "config_id": record.config_id,
+        "class_names": record.class_names,
+        "image_shape": record.image_shape,
         "input": "uint8 [n, height, width, channels], 0 to 255",
         "output": "float32 [n, classes], probabilities",
     }
     (folder / FACTS).write_text(json.dumps(facts, indent=1), "utf-8")
     text = EXPLAINED.format(
-        name=run.name,
+        name=name,
         network=NETWORK,
         facts=FACTS,
         height=height,
         width=width,
         channels=channels,
-        classes=len(class_names),
+        classes=len(record.class_names),
         mode="RGB" if channels == 3 else "L",
     )
     (folder / README).write_text(text, "utf-8")
@@ -123,10 +123,6 @@ def _try(folder: Path, model: Any, shape: list[int]) -> None:
     apart = float(abs(Exported(folder).probabilities(images) - np.asarray(model(images))).max())
     if not apart <= AGREEMENT:
         raise RunError(f"the ONNX file and Keras give probabilities that differ by {apart:.2g}")
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 class Exported:
@@ -156,8 +152,12 @@ class Exported:
             memory.check(size, "It is no network of a run here.", memory.available(), RunError)
             providers = ["CPUExecutionProvider"]
             self._session = onnxruntime.InferenceSession(folder / NETWORK, providers=providers)
+        except MlplabError:
+            raise
         except Exception as error:  # ONNX Runtime has errors of its own
-            raise RunError(f"{folder} is no exported network, or damaged: {_line(error)}") from None
+            raise RunError(
+                f"{folder} is no exported network, or damaged: {first_line(error)}"
+            ) from None
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return probabilities, float32 [n, classes], of uint8 [n, height, width, channels].
@@ -168,7 +168,9 @@ class Exported:
         try:
             (found,) = self._session.run(None, {self._session.get_inputs()[0].name: images})
         except Exception as error:
-            raise RunError(f"the ONNX file does not take these images: {_line(error)}") from None
+            raise RunError(
+                f"the ONNX file does not take these images: {first_line(error)}"
+            ) from None
         result: NDArray[np.float32] = np.asarray(found)
         if result.shape != (len(images), len(self.class_names)):
             raise RunError(f"the ONNX file gives {result.shape}, not a probability for each class")

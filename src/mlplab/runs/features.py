@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import files
-from mlplab.config import Recipe
+from mlplab.config import Augment, Recipe
 from mlplab.data import Splits
 from mlplab.data.cache import cache_dir, make_private, mark_used, tidy
 from mlplab.errors import StorageError
@@ -34,7 +34,7 @@ Features = NDArray[np.float32]
 def apply(recipe: Recipe) -> bool:
     """Say whether a recipe trains a new head alone, on images that are always the same."""
     fixed = isinstance(recipe.model, Pretrained) and recipe.model.trainable == 0
-    return fixed and recipe.augment == type(recipe.augment)() and recipe.teacher is None
+    return fixed and recipe.augment == Augment() and recipe.teacher is None
 
 
 def known(recipe: Recipe, model: keras.Model, splits: Splits, note: Note) -> dict[str, Features]:

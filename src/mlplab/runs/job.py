@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import keras
 import numpy as np
 
@@ -136,8 +135,8 @@ class Job:
             path = self.folder / "checkpoint" / store.CHECKPOINT
             keeper = Keeper(path, self._facts, self.options.checkpoint_seconds)
         return Plan(
-            train=train or on_device(experiment, "train"),
-            validation=validation or on_device(experiment, "validation"),
+            train=train or experiment.on_device("train"),
+            validation=validation or experiment.on_device("validation"),
             epochs=recipe.training.epochs,
             batch_size=recipe.training.batch_size,
             seed=recipe.seed,
@@ -313,9 +312,3 @@ class _Journal:
 def _finite(row: Row) -> dict[str, float | None]:
     """Return a row as JSON can hold it."""
     return {key: value if math.isfinite(value) else None for key, value in row.items()}
-
-
-def on_device(experiment: Experiment, name: str) -> Arrays:
-    """Copy a split to the device, its labels as the experiment's loss wants them."""
-    labels = experiment.encoded(getattr(experiment.splits, name).labels)
-    return Arrays(jnp.asarray(experiment.inputs(name)), jnp.asarray(labels))

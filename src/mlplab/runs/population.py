@@ -11,7 +11,6 @@ import numpy as np
 
 from mlplab import files, recipes
 from mlplab.config import Recipe
-from mlplab.data import Split
 from mlplab.errors import RecipeError
 from mlplab.runs import features, lock, store
 from mlplab.runs.execute import check, default_name
@@ -106,8 +105,9 @@ def _train(
     should_stop: Callable[[], bool],
 ) -> None:
     first = jobs[0].experiment
-    published = _published(first, first.dataset.train)
-    tested = _published(first, first.dataset.test) if first.selects_on_test else None
+    data = first.dataset
+    published = first.arrays(data.train.images, data.train.labels)
+    tested = first.arrays(data.test.images, data.test.labels) if first.selects_on_test else None
     plans = []
     for job in jobs:
         train, validation = published, tested
@@ -119,10 +119,6 @@ def _train(
     fits = population.fit([job.experiment.model for job in jobs], plans, mode, watcher)
     for job, fit in zip(jobs, fits, strict=True):
         job.trained(fit, time.perf_counter() - begun)
-
-
-def _published(experiment: Experiment, split: Split) -> Arrays:
-    return Arrays(jnp.asarray(split.images), jnp.asarray(experiment.encoded(split.labels)))
 
 
 def _halves(published: Arrays, experiment: Experiment) -> tuple[Arrays, Arrays]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from mlplab.runs import budget, features, sources
 from mlplab.runs.record import Source
 from mlplab.runs.split import split
 from mlplab.training import augment, callbacks, distillation, evaluate, losses, resizing
+from mlplab.training.steps import Arrays
 from mlplab.training.teacher import Teacher
 
 
@@ -107,6 +109,14 @@ class Experiment:
         """Return what it is given of a split, images or features, [n, ...]."""
         images: NDArray[Any] = getattr(self.splits, split).images
         return self.features.get(split, images)
+
+    def on_device(self, split: str) -> Arrays:
+        """Copy to the device what is trained on, its labels as the loss wants them."""
+        return self.arrays(self.inputs(split), getattr(self.splits, split).labels)
+
+    def arrays(self, inputs: NDArray[Any], labels: NDArray[np.int32]) -> Arrays:
+        """Copy inputs to the device, their labels as the loss wants them."""
+        return Arrays(jnp.asarray(inputs), jnp.asarray(self.encoded(labels)))
 
     def forget_splits(self) -> None:
         """Free what the splits copied of the data set; they are made again when asked for."""

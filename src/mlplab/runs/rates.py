@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlplab.config import Recipe
-from mlplab.runs.job import on_device
 from mlplab.runs.prepare import prepare
 from mlplab.training.augment import Augmentation
 from mlplab.training.compilation import keep_compiled
@@ -31,7 +30,7 @@ def find(
     experiment = prepare(plain, data_dir, trust, note, runs_dir=runs_dir)
     return range_test(
         experiment.trained,
-        on_device(experiment, "train"),
+        experiment.on_device("train"),
         recipe.training.batch_size,
         recipe.seed,
         low,
