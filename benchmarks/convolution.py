@@ -4,12 +4,12 @@
 
 Shapes are those of the shipped recipes. XLA is measured twice: called step by step from Python,
 where it is at its best, and within a loop (``lax.scan``), as trainings here are, where its CPU
-backend takes a slow path. Ours, in bfloat16 as the recipes have it, likewise, and XLA's in bfloat16
-where that is faster. In turns, five rounds, medians.
+backend takes a slow path. Each in float32 and in bfloat16, of which the faster one counts: which
+that is depends on the processor. In turns, five rounds, medians; the slow path
+once, since it takes minutes.
 """
 
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -22,9 +22,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from mlplab.models.convolution import convolved
+from mlplab.runs import environment
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS, INSIDE, BATCH = 5, 2, 250
+PRODUCT = (4096, 1024, 1024)  # a matrix product, to measure the others by
 # Recipe, side of the image, channels in and out, side of the kernel, stride.
 SHAPES = [
     ("cnn-small", 32, 3, 48, 3, 2),
@@ -50,7 +52,8 @@ def xla(x: jax.Array, kernel: jax.Array, stride: int, dtype: Any) -> jax.Array:
 
 
 FORMS: dict[str, Callable[..., jax.Array]] = {
-    "ours": partial(convolved, precision="bfloat16"),
+    "ours float32": partial(convolved, precision="float32"),
+    "ours bfloat16": partial(convolved, precision="bfloat16"),
     "XLA float32": partial(xla, dtype=jnp.float32),
     "XLA bfloat16": partial(xla, dtype=jnp.bfloat16),
 }
@@ -87,19 +90,20 @@ def measured(shape: tuple[str, int, int, int, int, int]) -> dict[str, Any]:
     results = -(-side // stride)
     flops = 2 * BATCH * results**2 * kernel.size * (2 if first else 3)
     ready = {
-        (name, setting): program
+        (name, setting): program.lower(x, kernel).compile()
         for name, form in FORMS.items()
         for setting, program in programs(form, stride, first).items()
     }
     times: dict[tuple[str, str], list[float]] = {key: [] for key in ready}
-    for program in ready.values():
-        program(x, kernel)[1].block_until_ready()
-    for _ in range(ROUNDS):
+    for turn in range(ROUNDS + 1):  # the first one warms up
         for key, program in ready.items():
-            begun = time.perf_counter()
-            program(x, kernel)[1].block_until_ready()
+            slow = key[0].startswith("XLA") and key[1] == "in a loop"
+            if slow and turn != 1:
+                continue
             steps = INSIDE if key[1] == "in a loop" else 1
-            times[key].append((time.perf_counter() - begun) / steps)
+            seconds = timed(program, x, kernel) / steps
+            if turn:
+                times[key].append(seconds)
     rates = {
         f"{name}, {setting}": flops / statistics.median(seconds) / 1e9
         for (name, setting), seconds in times.items()
@@ -108,35 +112,57 @@ def measured(shape: tuple[str, int, int, int, int, int]) -> dict[str, Any]:
     return {"recipe": recipe, "shape": said, "flops": flops, "rates": rates}
 
 
+def timed(program: Callable[..., Any], *arrays: jax.Array) -> float:
+    """Return the seconds of a call."""
+    begun = time.perf_counter()
+    jax.block_until_ready(program(*arrays))
+    return time.perf_counter() - begun
+
+
+def product() -> float:
+    """Return the GFLOP/s of a matrix product in float32."""
+    rows, depth, columns = PRODUCT
+    factors = jnp.ones((rows, depth)), jnp.ones((depth, columns))
+    program = jax.jit(jnp.matmul).lower(*factors).compile()
+    seconds = [timed(program, *factors) for _ in range(2 * ROUNDS)]
+    return 2 * rows * depth * columns / statistics.median(seconds) / 1e9
+
+
 def main() -> None:
     """Measure all shapes, and write the results."""
-    rows = []
+    rows, products = [], []
     for shape in SHAPES:
+        products.append(product())
         rows.append(measured(shape))
         print(rows[-1]["shape"], {key: round(rate) for key, rate in rows[-1]["rates"].items()})
-    (RESULTS / "convolution.json").write_text(json.dumps(rows, indent=1))
-    (RESULTS / "convolution.md").write_text(table(rows))
+    limit = statistics.median(products)
+    (RESULTS / "convolution.json").write_text(
+        json.dumps({"device": environment.device(), "product": limit, "shapes": rows}, indent=1)
+    )
+    (RESULTS / "convolution.md").write_text(table(rows, limit))
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[dict[str, Any]], limit: float) -> str:
     """Return the page: rates, and ratios over all shapes of a recipe."""
+    device = environment.device()
     lines = [
         "# Convolutions: ours and XLA's",
         "",
-        f"GFLOP/s, forward and backward together, batch {BATCH}, {platform.processor() or 'CPU'},"
-        f" {jax.device_count()} device, JAX {jax.__version__}. `python -m benchmarks.convolution`.",
+        f"GFLOP/s, forward and backward together, batch {BATCH}, on {device['name']} with"
+        f" {device['threads']} threads, JAX {jax.__version__}: `python -m benchmarks.convolution`."
+        f" A matrix product of {' × '.join(map(str, PRODUCT))} in float32 runs at {limit:.0f}"
+        " GFLOP/s there.",
         "",
-        "| recipe | shape | ours, in a loop | XLA alone, its better precision | XLA in a loop |"
+        "| recipe | shape | ours, in a loop | XLA alone | XLA in a loop |"
         " ours over XLA alone | over XLA in a loop |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     seconds: dict[str, list[float]] = {}
     for row in rows:
         rates = row["rates"]
-        ours = rates["ours, in a loop"]
-        alone, loop = (
-            max(rates[f"XLA {precision}, {setting}"] for precision in ("float32", "bfloat16"))
-            for setting in ("alone", "in a loop")
+        ours, alone, loop = (
+            max(rates[f"{form} {precision}, {setting}"] for precision in ("float32", "bfloat16"))
+            for form, setting in (("ours", "in a loop"), ("XLA", "alone"), ("XLA", "in a loop"))
         )
         lines.append(
             f"| {row['recipe']} | {row['shape']} | {ours:.0f} | {alone:.0f} | {loop:.1f} |"
