@@ -6,6 +6,7 @@ figures.
 """
 
 import contextlib
+import gzip
 import io
 import itertools
 import json
@@ -14,6 +15,7 @@ import pickle
 import re
 import resource
 import shutil
+import struct
 import sys
 import tarfile
 import tempfile
@@ -37,12 +39,14 @@ import mlplab
 from mlplab import config, recipes
 from mlplab.cli import app
 from mlplab.data import load
+from mlplab.data.idx import FILES
 from mlplab.data.images import FORMATS
 from mlplab.data.published import CIFAR10
 from mlplab.errors import MlplabError
 from mlplab.models import saving
-from mlplab.runs import execute, facts
+from mlplab.runs import execute, export, facts, reuse
 from mlplab.runs.prepare import complete
+from mlplab.runs.run import Run
 from mlplab.training import checkpoint
 from mlplab.training.engine import Silent
 
@@ -226,6 +230,13 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def exported(whole_run: Path) -> Path:
+    pytest.importorskip("jax2onnx")
+    pytest.importorskip("onnxruntime")
+    return export.export(Run(whole_run), whole_run.parent / "exported")
+
+
+@pytest.fixture(scope="session")
 def saved_training(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     options = facts.Options(
         runs_dir=tmp_path_factory.mktemp("stopped"), name="run", checkpoint_seconds=0
@@ -273,6 +284,29 @@ def read_data(name: str) -> Reader:
     return read
 
 
+def idx(array: np.ndarray[Any, Any]) -> bytes:
+    header = struct.pack(f">{1 + array.ndim}i", 0x800 + array.ndim, *array.shape)
+    return header + array.tobytes()
+
+
+def idx_files() -> dict[str, bytes]:
+    images, labels = np.zeros((20, 28, 28), np.uint8), np.arange(20, dtype=np.uint8) % 10
+    return dict(zip(FILES, map(idx, (images, labels, images, labels)), strict=True))
+
+
+def read_idx(name: str) -> Reader:
+    def read(content: bytes, folder: Path) -> None:
+        (folder / "data" / "mnist").mkdir(parents=True)
+        for other, whole in idx_files().items():
+            (folder / "data" / "mnist" / other).write_bytes(gzip.compress(whole))
+        place = folder / "data" / "mnist" / name
+        place.with_suffix(".gz").unlink(missing_ok=True)
+        place.write_bytes(content)
+        load(config.Data(name="mnist"), folder / "data")
+
+    return read
+
+
 def read_picture(content: bytes, folder: Path) -> None:
     for name in ("a", "b"):
         (folder / "pictures" / name).mkdir(parents=True)
@@ -316,9 +350,21 @@ def read_network(parts: dict[str, bytes]) -> Reader:
     return read
 
 
+def read_export(name: str, exported: Path) -> Reader:
+    def read(content: bytes, folder: Path) -> None:
+        copy = folder / "exported"
+        shutil.copytree(exported, copy)
+        (copy / name).write_bytes(content)
+        (folder / "picture.png").write_bytes(png(9, side=8))
+        reuse.predict_exported(copy, [folder / "picture.png"])
+
+    return read
+
+
 READERS = (
-    *("recipe", "overrides", "pickle", "archive", "parquet", "picture"),
+    *("recipe", "overrides", "pickle", "archive", "parquet", "idx", "packed idx", "picture"),
     *("record", "metrics", "run recipe", "predictions", "checkpoint", "network", "network file"),
+    *("export", "exported network"),
 )
 
 
@@ -341,10 +387,18 @@ def seeds(request: pytest.FixtureRequest) -> Callable[[str], tuple[list[bytes], 
             return [archive()], read_data(CIFAR10.archive)
         if name == "parquet":
             return [parquet(20)], read_data("train-00000-of-00001.parquet")
+        if name == "idx":
+            return list(idx_files().values()), read_idx(FILES[0].removesuffix(".gz"))
+        if name == "packed idx":
+            return [gzip.compress(idx_files()[FILES[0]])], read_idx(FILES[0])
         if name == "picture":
             return pictures(), read_picture
         if name == "checkpoint":
             return [request.getfixturevalue("saved_training")], read_checkpoint
+        if name.startswith("export"):
+            folder: Path = request.getfixturevalue("exported")
+            file_name = export.FACTS if name == "export" else export.NETWORK
+            return [(folder / file_name).read_bytes()], read_export(file_name, folder)
         run: Path = request.getfixturevalue("whole_run")
         if name == "network":
             with zipfile.ZipFile(run / "model.keras") as file:
