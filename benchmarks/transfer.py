@@ -120,10 +120,11 @@ def write(chosen: dict[tuple[int, str], list[Run]]) -> None:
         "",
         "Written by `python -m benchmarks.transfer`. `cnn-narrow`, trained on five classes of"
         f" CIFAR-10 ({', '.join(FIRST)}), is the start (`model.init_from`) of networks that tell"
-        f" the other five apart ({', '.join(THEN)}), of which only some images have labels; beside it, the"
-        " same network from nothing. Both take the same steps; of three learning rates each has the"
-        f" one that is best on validation ({VALIDATION:,} images, more than a practitioner with 100"
-        " labels would have). Three seeds, paired: test accuracy, mean ± standard deviation, and"
+        f" the other five apart ({', '.join(THEN)}), of which only some images have labels;"
+        " beside it, the same network from nothing. Both take the same steps; of three learning"
+        f" rates each has the one that is best on validation ({VALIDATION:,} images, more than a"
+        " practitioner with 100 labels would have). Three seeds, paired: test accuracy, mean ±"
+        " standard deviation, and"
         " the 95 % interval of the mean difference.",
         "",
         "| labels | epochs | from the run | from nothing | difference | learning rates |",
