@@ -61,6 +61,12 @@ def test_overfitting_names_the_gap_and_the_epoch_at_which_validation_turned():
     assert "model.dropout=0.4" in found["text"]
 
 
+def test_a_sparse_network_that_overfits_is_told_to_be_sparser():
+    recipe = {**RECIPE, "optimizer": {"name": "beta-lasso", "l1": 5e-5}}
+    found = only(findings(run(best_epoch=3, epochs=5), OVERFITTED, recipe), "overfitting")
+    assert "optimizer.l1=0.0001" in found["text"]
+
+
 def test_overfitting_prefers_the_evaluated_weights_to_the_curves():
     metrics = {
         "train": {"accuracy": 0.678},

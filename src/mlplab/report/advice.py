@@ -29,7 +29,10 @@ def other_steps(recipe: Recipe) -> str:
 
 
 def more_regularisation(recipe: Recipe) -> str:
-    """What to try against overfitting: more dropout, or weight decay where there is much."""
+    """What to try against overfitting: more of what the recipe has, or weight decay."""
+    l1 = _setting(recipe, "optimizer", "l1")
+    if is_number(l1) and l1 > 0:
+        return f"Try a sparser network: optimizer.l1={2 * l1:.2g}."
     dropout = _setting(recipe, "model", "dropout")
     if _setting(recipe, "model", "name") not in (None, "mlp"):
         decay = _setting(recipe, "optimizer", "weight_decay")
