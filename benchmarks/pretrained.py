@@ -25,7 +25,7 @@ from mlplab.runs import reuse, store
 from mlplab.runs.run import Run
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "pretrained.md"
-NETWORK, SIDE = "MobileNet", 64
+NETWORK, SIDE = "MobileNet", 48
 
 
 def main() -> None:
