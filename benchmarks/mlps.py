@@ -19,11 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import mlps_table
+from benchmarks import mlps_table, records
 from benchmarks.mlps_table import COPIES, PICTURE
 from mlplab.runs import store
-
-KEPT = ("record.json", "metrics.jsonl", "recipe.toml")
 
 
 class Entry(NamedTuple):
@@ -138,10 +136,7 @@ def copy(folder: Path) -> None:
     """Keep what the table is made of, of a run that has finished."""
     if store.read_record(folder).status != "finished":
         return
-    target = COPIES / folder.name
-    target.mkdir(parents=True, exist_ok=True)
-    for name in KEPT:
-        shutil.copyfile(folder / name, target / name)
+    target = records.keep(folder, COPIES.with_suffix(".md"))
     picture = folder / "figures" / PICTURE
     if picture.exists() and folder.name.startswith("s-fc"):
         shutil.copyfile(picture, target / PICTURE)

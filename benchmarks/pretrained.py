@@ -20,8 +20,9 @@ from typing import Any
 import keras
 
 import mlplab
+from benchmarks import records
 from benchmarks.transfer import FIRST, THEN
-from mlplab.runs import reuse, store
+from mlplab.runs import reuse
 from mlplab.runs.run import Run
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "pretrained.md"
@@ -80,11 +81,7 @@ def trained(
     rate: float = 1e-3,
     batch: int = 250,
 ) -> Run:
-    """Return a run, trained unless it is there."""
-    folder = runs_dir / name
-    if (folder / "record.json").is_file() and store.read_record(folder).status == "finished":
-        return Run(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    """Return a run of some classes, trained unless it is there."""
     recipe = mlplab.recipe(
         "pretrained",
         data={"classes": classes},
@@ -92,8 +89,7 @@ def trained(
         optimizer={"learning_rate": rate},
         training={"epochs": epochs, "batch_size": batch},
     )
-    print(name, flush=True)
-    return mlplab.train(recipe, runs_dir=runs_dir, name=name, open_test=False)
+    return records.trained(recipe, runs_dir, name)
 
 
 def write(runs: dict[str, Run], seconds: dict[str, float]) -> None:
@@ -117,10 +113,7 @@ def write(runs: dict[str, Run], seconds: dict[str, float]) -> None:
             f"| {name} | {trainable(run):,} | {len(run.history)} |"
             f" {100 * run.metrics['test']['accuracy']:.1f} % | {record.seconds.total:.0f} |"
         )
-        target = PAGE.with_suffix("") / run.name
-        target.mkdir(parents=True, exist_ok=True)
-        for file in ("record.json", "recipe.toml", "metrics.jsonl"):
-            shutil.copyfile(run.folder / file, target / file)
+        records.keep(run.folder, PAGE)
     lines += [
         "",
         f"Computing the features of the images takes {seconds['features']:.0f} s. The head's"

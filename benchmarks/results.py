@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import sittings
+from benchmarks.records import KEPT
 from mlplab.runs import store
 from mlplab.runs.record import Record
 
-KEPT = ("record.json", "metrics.jsonl", "recipe.toml")
 TITLE = "The published experiment, repeated"
 MEASURED = Path(__file__).parent / "results"
 # The published program by itself: under TensorFlow, and under JAX in an earlier sitting.

@@ -10,15 +10,15 @@ split is opened for these alone. Records go to docs/results/transfer/.
 
 import argparse
 import json
-import shutil
 import statistics
 from pathlib import Path
 from typing import Any
 
 import mlplab
+from benchmarks import records
 from mlplab import differences, figures
 from mlplab.figures.charts import chart
-from mlplab.runs import reuse, store
+from mlplab.runs import reuse
 from mlplab.runs.run import Run
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "transfer.md"
@@ -70,10 +70,7 @@ def best(runs_dir: Path, labels: int, start: str) -> list[Run]:
     for run in runs:
         if "test" not in run.metrics:
             reuse.evaluate(run, "test")
-        target = PAGE.with_suffix("") / run.name
-        target.mkdir(parents=True, exist_ok=True)
-        for name in ("record.json", "recipe.toml", "metrics.jsonl"):
-            shutil.copyfile(run.folder / name, target / name)
+        records.keep(run.folder, PAGE)
     return runs
 
 
@@ -94,11 +91,7 @@ def train(
     share: float = 1.0,
     first: str | None = None,
 ) -> Run:
-    """Return a run, trained unless it is there."""
-    folder = runs_dir / name
-    if (folder / "record.json").is_file() and store.read_record(folder).status == "finished":
-        return Run(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    """Return a run of some classes, trained unless it is there."""
     recipe = mlplab.recipe(
         "cnn-narrow",
         seed=seed,
@@ -109,8 +102,7 @@ def train(
         training={"epochs": epochs, "batch_size": batch, "precision": "float32"},
         evaluation={"splits": ["validation"], "tta_flip": False, "tta_shift": 0},
     )
-    print(name, flush=True)
-    return mlplab.train(recipe, runs_dir=runs_dir, name=name, open_test=False)
+    return records.trained(recipe, runs_dir, name)
 
 
 def write(chosen: dict[tuple[int, str], list[Run]]) -> None:
