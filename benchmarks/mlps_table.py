@@ -18,6 +18,7 @@ PAIRS = [
     ("mlp-taught", "mlp-budget", "test"),
     ("structured-init", "cnn-narrow", "test"),
     ("s-fc-small", "s-fc-small-sgd", "validation"),
+    ("s-fc-small", "s-fc-small-sgd", "test"),
 ]
 CLASSES = {
     "1": "Class 1: plain MLPs, random initial weights, CIFAR-10's 50,000 training images alone",
