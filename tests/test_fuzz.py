@@ -388,7 +388,7 @@ def seeds(request: pytest.FixtureRequest) -> Callable[[str], tuple[list[bytes], 
         if name == "parquet":
             return [parquet(20)], read_data("train-00000-of-00001.parquet")
         if name == "idx":
-            return list(idx_files().values()), read_idx(FILES[0].removesuffix(".gz"))
+            return [idx_files()[FILES[0]]], read_idx(FILES[0].removesuffix(".gz"))
         if name == "packed idx":
             return [gzip.compress(idx_files()[FILES[0]])], read_idx(FILES[0])
         if name == "picture":
