@@ -84,7 +84,9 @@ def table() -> str:
         " augmentation, TTA); ± is the standard deviation over seeds, and a single seed is named."
         " Every choice was made on validation; each run opened the test split once. Seconds are"
         " those of a shared machine, some of them beside other work: alone it takes up to half as"
-        " long.",
+        " long; those of teachers and of networks to begin from are apart, at the end. A teacher"
+        " of another seed was trained on most of the images that are validation here: then"
+        " validation flatters (seeds 1 and 2 of class 2), and ± holds no other teachers.",
     ]
     for key, title in CLASSES.items():
         if groups[key] or key in PUBLISHED:

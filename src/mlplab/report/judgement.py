@@ -91,8 +91,8 @@ def calibration(record: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     over = confidence > accuracy
     advice = (
-        " Label smoothing makes a network more modest: try more of it, such as"
-        " loss.label_smoothing=0.1 where there is none."
+        " Fewer epochs, or more regularisation, make a network more modest; so does label smoothing"
+        " (loss.label_smoothing)."
         if over
         else " That is usual with strong regularisation, and does no harm to the accuracy."
     )

@@ -89,7 +89,8 @@ def overfitting(
         f"The network overfits: it recognises {percent(train)} of the training images but"
         f" {percent(validation)} of the {split} images, a gap of {points(gap)}."
     )
-    if crossed is not None:
+    # A teacher's training loss is that of its answers: not to be compared with that of the labels.
+    if crossed is not None and not recipe.get("teacher"):
         text += f" The training loss lies below the {split} loss from epoch {crossed} on."
     rise = float(curves.val_loss[-1] / curves.val_loss.min() - 1)
     if turned is not None:

@@ -15,7 +15,7 @@ from mlplab.errors import RecipeError
 from mlplab.families import Network, Pretrained, StructuredInit
 from mlplab.models import saving, structured_init, transfer
 from mlplab.runs import store
-from mlplab.runs.record import Record, Source
+from mlplab.runs.record import UNFINISHED, Record, Source
 from mlplab.runs.run import Run
 from mlplab.runs.split import split
 from mlplab.training.teacher import Teacher
@@ -62,7 +62,10 @@ def open_all(
         run = Run(_find(key, name, runs_dir))
         record = store.read_own_record(run.folder)
         if record.status != "finished" or "model.keras" not in record.files:
-            raise RecipeError(f"{key}: {name} is {record.status} and has no network to start from")
+            hint = f"; go on with it: mlplab resume {name}" if record.status in UNFINISHED else ""
+            raise RecipeError(
+                f"{key}: {name} is {record.status} and has no network to start from{hint}"
+            )
         store.check_own(run.folder, record, "model.keras", "recipe.toml")
         writes_out = isinstance(recipe.model, StructuredInit)
         if role == "teacher" or writes_out:
