@@ -44,6 +44,12 @@ OVERFITTED = history(
     accuracy=[0.3, 0.5, 0.6, 0.7, 0.8],
     val_accuracy=[0.4, 0.5, 0.55, 0.55, 0.54],
 )
+CROSSED = history(
+    loss=[2.0, 1.5, 1.2, 0.9, 0.6],
+    val_loss=[1.8, 1.6, 1.5, 1.5, 1.5],
+    accuracy=[0.3, 0.5, 0.6, 0.7, 0.8],
+    val_accuracy=[0.4, 0.5, 0.55, 0.55, 0.55],
+)
 HEALTHY = history(
     loss=[2.0, 1.0, 0.5, 0.30, 0.299],
     val_loss=[1.8, 1.0, 0.55, 0.349, 0.35],
@@ -65,6 +71,15 @@ def test_a_sparse_network_that_overfits_is_told_to_be_sparser():
     recipe = {**RECIPE, "optimizer": {"name": "beta-lasso", "l1": 5e-5}}
     found = only(findings(run(best_epoch=3, epochs=5), OVERFITTED, recipe), "overfitting")
     assert "optimizer.l1=0.0001" in found["text"]
+
+
+def test_losses_of_a_teachers_answers_are_not_compared_with_those_of_labels():
+    taught = {**RECIPE, "teacher": {"runs": ["large"]}}
+    texts = [
+        only(findings(run(best_epoch=5, epochs=5), CROSSED, recipe), "overfitting")["text"]
+        for recipe in (RECIPE, taught)
+    ]
+    assert ["lies below" in text for text in texts] == [True, False]
 
 
 def test_overfitting_prefers_the_evaluated_weights_to_the_curves():
