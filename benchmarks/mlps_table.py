@@ -72,6 +72,7 @@ def table() -> str:
     for record in records:
         if record.test_openings != 1 or record.selected_on != "validation":
             raise SystemExit(f"{record.name} opened the test split more than once, or chose on it")
+    flattered = [r.name for r in records if any(s.validation_seen != 0 for s in r.sources)]
     groups: dict[str, dict[str, list[Record]]] = {key: {} for key in CLASSES}
     for record in sorted(records, key=lambda r: r.seed):
         groups[class_of(record)].setdefault(record.group or record.name, []).append(record)
@@ -86,7 +87,7 @@ def table() -> str:
         " those of a shared machine, some of them beside other work: alone it takes up to half as"
         " long; those of teachers and of networks to begin from are apart, at the end. A teacher"
         " of another seed was trained on most of the images that are validation here: then"
-        " validation flatters (seeds 1 and 2 of class 2), and ± holds no other teachers.",
+        f" validation flatters ({', '.join(flattered)}), and ± holds no other teachers.",
     ]
     for key, title in CLASSES.items():
         if groups[key] or key in PUBLISHED:
