@@ -29,7 +29,7 @@ NARROW: dict[str, dict[str, object]] = {
     "cnn": {"channels": [4, 6], "depth": 2, "hidden": [8]},
     "lenet": {},
     "resnet": {"depth": 8, "width": 4},
-    "airnet": {"widths": [6, 8], "convolutions": 3},
+    "airnet": {"widths": [6, 8], "convolutions": 3, "identity": False},
     "convmixer": {"width": 8, "depth": 2, "kernel": 3},
     "vit": {"patch": 4, "width": 12, "blocks": 2, "heads": 2, "expansion": 2},
     "mixer": {"patch": 4, "width": 12, "blocks": 2, "token_units": 6, "channel_units": 16},
@@ -130,6 +130,18 @@ def test_a_family_is_exported_to_onnx(name: str, tmp_path: Path) -> None:
     kinds = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
     (found,) = session.run(None, {given.name: pictures().astype(kinds[given.type])})
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_convolution_of_airnet_passes_on_its_channels_at_first() -> None:
+    chosen = families.AirNet(widths=[30, 8])
+    first, drawn = models.build(chosen, task()), models.build(chosen, task(seed=1))
+    for name, passed in ("convolution_1", 24), ("convolution_3", 8):
+        kernels = [np.asarray(model.get_layer(name).kernel) for model in (first, drawn)]
+        given = np.random.default_rng(0).normal(size=(1, 4, 4, kernels[0].shape[2]))
+        said = np.asarray(first.get_layer(name)(given.astype(np.float32)))
+        np.testing.assert_allclose(said[..., :passed], given[..., :passed], rtol=1e-6)
+        assert np.array_equal(*(kernel[..., :passed] for kernel in kernels))
+        assert passed == 8 or not np.array_equal(*kernels)  # the others are drawn
 
 
 def test_the_published_s_fc_has_its_width() -> None:

@@ -100,6 +100,9 @@ class AirNet(Deep):
     convolutions: Annotated[int, Field(ge=1, le=10)] = Field(
         2, description="in a block; of three and more, the later ones are added to their input"
     )
+    identity: bool = Field(
+        True, description="whether a convolution begins by passing on the channels that it is given"
+    )
     whitening_epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         5e-4, description="added to the variance of each component of the patches"
     )

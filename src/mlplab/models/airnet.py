@@ -1,5 +1,6 @@
 """A convolutional network that is fast to train: whitened patches, then few wide blocks."""
 
+import jax.numpy as jnp
 import keras
 
 from mlplab.families import AirNet
@@ -17,7 +18,8 @@ def build(settings: AirNet, task: parts.Task) -> keras.Model:
     :func:`mlplab.models.whitening.fit_patches` sets it to give each principal component of the
     patches with both signs. Then blocks of convolutions, in which the resolution is halved after
     the first; the maximum over what is left of the image; the output without bias. Normalisation
-    has no scale of its own.
+    has no scale of its own. Where a filter passes on a channel at first, the gradient reaches the
+    first block whole.
 
     Args and errors are those of :func:`mlplab.models.mlp.build`.
     """
@@ -33,7 +35,10 @@ def build(settings: AirNet, task: parts.Task) -> keras.Model:
         for step in range(settings.convolutions):
             number += 1
             options = {"use_bias": False, "name": f"convolution_{number}"}
-            y = parts.convolution(settings, task, number, filters, 3, **options)(x)
+            convolution = parts.convolution(settings, task, number, filters, 3, **options)
+            y = convolution(x)
+            if settings.identity:
+                pass_on(convolution)
             if not step and min(y.shape[1:3]) > 1:
                 y = MaxPooling2D(2, name=f"pool_{number}")(y)
             y = keras.layers.BatchNormalization(
@@ -49,3 +54,17 @@ def build(settings: AirNet, task: parts.Task) -> keras.Model:
     x = keras.layers.Rescaling(settings.output_scale, name="output_scale")(x)
     outputs = parts.output(x, settings, task, number + 1, use_bias=False)
     return keras.Model(images, outputs, name="airnet")
+
+
+def pass_on(layer: Conv2D) -> None:
+    """Make the first filters of a convolution give the channels that it is given, unchanged.
+
+    So many as there are channels; the others stay as drawn (in airbench by PyTorch's ``dirac_``;
+    Zagoruyko & Komodakis 2017, "DiracNets").
+    """
+    kernel = layer.kernel.value
+    side, _, channels, filters = kernel.shape
+    passed = min(channels, filters)
+    kernel = kernel.at[..., :passed].set(0)
+    kernel = kernel.at[side // 2, side // 2, :, :passed].set(jnp.eye(channels, passed))
+    layer.kernel.assign(kernel)
