@@ -60,6 +60,7 @@ PLANS = {
         Entry("residual-mlp", "residual-mlp", (0,)),
         Entry("linear-bottleneck", "linear-bottleneck", (0,)),
         Entry("mixer", "mixer", (0,)),
+        Entry("airnet-small", "airnet-small"),
     ],
     "gpu": [
         Entry("s-fc", "s-fc", (0,)),
