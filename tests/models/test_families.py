@@ -195,10 +195,12 @@ def test_a_run_is_written_out_from_another(tmp_path: Path) -> None:
     run = train(tmp_path, written, name="d")
     (source,) = run.record.sources
     assert (source.role, source.run, source.network) == ("init_from", "c", "cnn")
-    with pytest.raises(RecipeError, match="its activation, channels, kernel"):
+    with pytest.raises(RecipeError, match=r"its model\.activation is relu, here gelu$"):
         train(tmp_path, written | {"activation": "gelu"})
-    with pytest.raises(RecipeError, match="there is no run nobody"):
+    with pytest.raises(RecipeError, match=r"there is no run nobody.*choose from c, d"):
         train(tmp_path, written | {"init_from": "nobody"})
+    with pytest.raises(RecipeError, match="d is a network structured-init; only a cnn"):
+        train(tmp_path, written | {"init_from": "d"})
 
 
 def test_replicates_written_out_from_replicates_are_of_one_configuration() -> None:

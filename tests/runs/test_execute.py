@@ -15,7 +15,7 @@ import pytest
 import mlplab
 from mlplab import recipes
 from mlplab.errors import DataError, RecipeError, RunError, StorageError
-from mlplab.runs import reuse, store
+from mlplab.runs import environment, reuse, store
 from mlplab.runs.run import Run
 from mlplab.training.engine import Silent
 
@@ -84,6 +84,15 @@ def test_the_written_recipe_trains_again_to_the_same_bits(run: Run, tmp_path: Pa
     assert again.record.config_id == run.record.config_id
     one, two = again.predictions("test"), run.predictions("test")
     np.testing.assert_array_equal(one["probabilities"], two["probabilities"])
+
+
+def test_a_processor_without_bfloat16_is_told_of_float32() -> None:
+    note = environment.precision_note("bfloat16", ["fma", "avx2"])
+    assert note is not None
+    assert "training.precision=float32" in note
+    assert environment.precision_note("bfloat16", ["avx2", "avx512_bf16"]) is None
+    assert environment.precision_note("bfloat16", []) is None  # nobody says what it can do
+    assert environment.precision_note("float32", ["fma", "avx2"]) is None
 
 
 def test_a_network_trained_in_bfloat16_is_judged_as_it_is_saved(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_what_ships_makes_recipes_at_the_ends_of_its_spaces(name: str, quick: bo
             recipe = found.recipe_of(level, point, 3)
             assert recipe.seed == 3
             assert recipe.data.validation != "test"
-    if quick:
+    if quick and any(found.spaces(level) for level in found.names):
         assert found.design.trials == 4
 
 

@@ -78,7 +78,7 @@ def overfitting(
     curves: Curves, record: Mapping[str, Any], recipe: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Say how far training and held-out accuracy lie apart, and when they parted."""
-    if not curves.validated:
+    if not curves.validated or len(curves.loss) < 2:  # in one epoch nothing was seen twice
         return None
     gap, train, validation, split = _gap(curves, record)
     turned, crossed = curves.turned, curves.crossed

@@ -3,12 +3,16 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Collection
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("mlplab", "keras", "jax", "jaxlib", "numpy", "scipy", "scikit-learn", "pillow")
+
+BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
+"""Flags of processors that multiply bfloat16, x86 and Arm."""
 
 
 def versions() -> dict[str, str]:
@@ -38,12 +42,36 @@ def _threads() -> int:
 
 
 def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo(*keys: str) -> str:
+    """Return what Linux says of the first core under one of some keys; nothing elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines()
     except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(keys)), "")
+
+
+def precision_note(precision: str, flags: Collection[str] | None = None) -> str | None:
+    """Return a word on a precision that this machine is slower at, or ``None``.
+
+    Args:
+        precision: of a training.
+        flags: of the processor; those that the system names, if it does.
+    """
+    import jax
+
+    if precision != "bfloat16" or jax.default_backend() != "cpu":
+        return None
+    flags = _cpuinfo("flags", "Features").split() if flags is None else flags
+    if not flags or BFLOAT16.intersection(flags):
+        return None
+    return (
+        "this processor has no instructions for bfloat16 and takes longer in it;"
+        " training.precision=float32 is faster here"
+    )
 
 
 def peak_memory_bytes() -> int:

@@ -14,7 +14,7 @@ import keras
 from mlplab import files
 from mlplab.config import Recipe
 from mlplab.errors import RecipeError
-from mlplab.runs import lock, store
+from mlplab.runs import environment, lock, store
 from mlplab.runs.facts import Options
 from mlplab.runs.interrupt import interruptible
 from mlplab.runs.job import Job, begin, recorded
@@ -49,6 +49,7 @@ def run(recipe: Recipe, options: Options, watcher: Watcher | None = None) -> Run
     check(recipe, options)
     shared = devices.choose(options.devices)
     keep_compiled(watcher.on_note)
+    tell_of_precision(recipe, watcher)
     _release()
     experiment = prepare(
         recipe, options.data_dir, options.trust, watcher.on_note, runs_dir=options.runs_dir
@@ -60,6 +61,13 @@ def run(recipe: Recipe, options: Options, watcher: Watcher | None = None) -> Run
         begin([job])
         carry_out(job, shared)
     return Run(folder)
+
+
+def tell_of_precision(recipe: Recipe, watcher: Watcher) -> None:
+    """Say so if this machine takes longer in the recipe's precision."""
+    note = environment.precision_note(recipe.training.precision)
+    if note is not None:
+        watcher.on_note(note)
 
 
 def _release() -> None:

@@ -13,7 +13,7 @@ from mlplab import files, recipes
 from mlplab.config import Recipe
 from mlplab.errors import RecipeError
 from mlplab.runs import features, lock, store
-from mlplab.runs.execute import check, default_name
+from mlplab.runs.execute import check, default_name, tell_of_precision
 from mlplab.runs.facts import Options
 from mlplab.runs.interrupt import interruptible
 from mlplab.runs.job import Job, begin, recorded
@@ -56,6 +56,7 @@ def run(
     completed = [complete(member, options.trust) for member in members]
     _check(completed, options.trust)
     keep_compiled(watcher.on_note)
+    tell_of_precision(completed[0], watcher)
     experiments = _prepared(completed, options, watcher)
     mode = population.choose_mode(_widths(experiments[0]))
     facts = Population(members=len(members), mode=mode)

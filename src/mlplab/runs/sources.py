@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mlplab import data, recipes
 from mlplab.config import Recipe
 from mlplab.data import Dataset, Splits
-from mlplab.errors import RecipeError
+from mlplab.errors import RecipeError, nearest
 from mlplab.families import Network, Pretrained, StructuredInit
 from mlplab.models import saving, structured_init, transfer
 from mlplab.runs import store
@@ -22,6 +22,8 @@ from mlplab.training.teacher import Teacher
 
 Opened = tuple[keras.Model, Source]
 Moments = NDArray[Any]
+
+MOST_NAMED = 20  # runs that an error lists
 
 
 def named(recipe: Recipe) -> list[tuple[str, str]]:
@@ -98,10 +100,15 @@ def _find(key: str, name: str, runs_dir: Path) -> Path:
     for folder in places:
         if (folder / "record.json").is_file():
             return folder
-    first = f"; train it first: `mlplab train {name} --name {name}`"
+    known = [folder.name for folder in store.folders(runs_dir)]
+    hint = nearest(name, known)
+    if len(known) > MOST_NAMED and not hint.startswith("; did"):
+        hint = "; `mlplab runs` lists them"
+    if name in recipes.names():
+        hint = f"; train it first: `mlplab train {name} --name {name}`"
     raise RecipeError(
         f"{key}: there is no run {name} in {runs_dir}; give a run's whole name, or the path of its"
-        f" folder{first if name in recipes.names() else ''}"
+        f" folder{hint}"
     )
 
 
@@ -176,11 +183,19 @@ def _check_twin(name: str, recipe: Recipe, source: Recipe) -> None:
         "initialiser": "",
         "init_from": None,
     }  # of training, not of what is computed
-    same = ours.model_copy(update=start) == theirs.model_copy(update=start)
-    if not same or recipe.data.scaling != source.data.scaling:
+    if theirs.name != "cnn":
         raise RecipeError(
-            f"model.init_from: {name} is not the cnn that this recipe describes; its activation,"
-            " channels, kernel, depth, hidden and data.scaling must be the same"
+            f"model.init_from: {name} is a network {theirs.name}; only a cnn can be written out"
+        )
+    mine, its = (side.model_copy(update=start).model_dump() for side in (ours, theirs))
+    pairs = {f"model.{key}": (its[key], value) for key, value in mine.items()}
+    pairs["data.scaling"] = (source.data.scaling, recipe.data.scaling)
+    apart = [f"{key} is {there}, here {here}" for key, (there, here) in pairs.items()
+             if there != here]  # fmt: skip
+    if apart:
+        raise RecipeError(
+            f"model.init_from: {name} is not the cnn that this recipe describes: its"
+            f" {'; '.join(apart)}"
         )
 
 
