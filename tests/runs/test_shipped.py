@@ -12,7 +12,15 @@ from mlplab import recipes
 from mlplab.runs import sources
 from mlplab.runs.run import Run
 
-FOR_A_GPU = ("airnet", "cnn-broad", "cnn-wide", "s-fc", "s-fc-taught", "structured-broad")
+FOR_A_GPU = (
+    "airnet",
+    "airnet-wide",
+    "cnn-broad",
+    "cnn-wide",
+    "s-fc",
+    "s-fc-taught",
+    "structured-broad",
+)
 """Recipes of which a processor takes a tenth of the images, too few for some to learn anything."""
 
 
