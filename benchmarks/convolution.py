@@ -36,8 +36,10 @@ SHAPES = [
     ("cnn-small", 8, 96, 192, 3, 2),
     ("cnn-small", 4, 192, 192, 3, 1),
     ("airnet-small", 31, 24, 32, 3, 1),
-    ("airnet-small", 15, 32, 96, 3, 1),
-    ("airnet-small", 7, 96, 128, 3, 1),
+    ("airnet-small", 15, 32, 32, 3, 1),
+    ("airnet-small", 15, 32, 64, 3, 1),
+    ("airnet-small", 7, 64, 64, 3, 1),
+    ("airnet-small", 7, 64, 128, 3, 1),
 ]
 
 

@@ -2,23 +2,45 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
-import mlplab
+from mlplab import recipes
 from mlplab.config import Recipe
-from mlplab.runs import store
+from mlplab.runs import execute, store
+from mlplab.runs.facts import Options
+from mlplab.runs.prepare import complete
 from mlplab.runs.run import Run
 
 KEPT = ("record.json", "metrics.jsonl", "recipe.toml")
 
 
-def trained(recipe: Recipe, runs_dir: Path, name: str) -> Run:
-    """Return a finished run, trained unless it is there; the test split stays closed."""
+def trained(recipe: Recipe, runs_dir: Path, name: str, **options: Any) -> Run:
+    """Return a finished run, trained unless it is there.
+
+    What was stopped, or is of another recipe, is trained anew.
+
+    Args:
+        recipe: what to train.
+        runs_dir: where the run is, or is made.
+        name: of the run.
+        **options: others of ``Options``; the test split stays closed unless they open it.
+    """
     folder = runs_dir / name
-    if (folder / "record.json").is_file() and store.read_record(folder).status == "finished":
+    if (folder / "record.json").is_file() and _is_of(recipe, folder):
         return Run(folder)
     shutil.rmtree(folder, ignore_errors=True)
     print(name, flush=True)
-    return mlplab.train(recipe, runs_dir=runs_dir, name=name, open_test=False)
+    options = {"open_test": False, **options}
+    run = execute.run(recipe, Options(runs_dir=runs_dir, name=name, **options))
+    if run.record.status != "finished":
+        raise SystemExit(f"{name} is {run.record.status}: {run.record.reason or 'stopped'}")
+    return run
+
+
+def _is_of(recipe: Recipe, folder: Path) -> bool:
+    if store.read_record(folder).status != "finished":
+        return False
+    return (folder / "recipe.toml").read_text("utf-8") == recipes.to_toml(complete(recipe))
 
 
 def keep(folder: Path, page: Path) -> Path:

@@ -50,11 +50,16 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the known name closest to ``word``, or the choices."""
+def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """Return ``"; did you mean 'x'?"`` for the known name closest to ``word``, or the choices.
+
+    Where no name is close, ``otherwise`` stands for the choices.
+    """
     names = sorted(known)
     by_lower = {name.lower(): name for name in names}
     close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     if close:
         return f"; did you mean '{by_lower[close[0]]}'?"
+    if otherwise is not None:
+        return otherwise
     return f"; choose from {', '.join(names)}" if names else ""

@@ -126,6 +126,16 @@ QUICK: dict[str, Any] = {
 }
 
 
+class Listening(Silent):
+    """Keeps what is said on the way."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def on_note(self, text: str) -> None:
+        self.notes.append(text)
+
+
 class Interrupting(Silent):
     """Stops training as Ctrl-C does, when an epoch has ended."""
 
@@ -146,7 +156,11 @@ def test_a_head_is_trained_on_kept_features_and_then_more_layers(
     monkeypatch.setenv("MLPLAB_CACHE_DIR", str(tmp_path / "cache"))
     base = {"name": "pretrained", "network": "MobileNet", "image_size": SIZE}
     model = {**base, "weights": str(weights)}
-    head = train(tmp_path, "head", model=model)
+    listening = Listening()
+    head = train(tmp_path, "head", listening, model=model)
+    (source,) = head.record.sources
+    assert source.validation_seen is None  # nobody knows what a file has seen
+    assert any("has seen these validation images" in note for note in listening.notes)
     assert len(list((tmp_path / "cache" / "features").glob("*.npz"))) == 2
     assert head.record.metrics["validation"]["accuracy"] == pytest.approx(
         head.history[-1]["val_accuracy"], abs=0.01

@@ -100,6 +100,16 @@ def test_overfitting_prefers_the_evaluated_weights_to_the_curves():
     assert "below the test loss from epoch 2 on" in text
 
 
+def test_one_epoch_is_too_early_to_call_it_overfitting():
+    metrics = {
+        "train": {"accuracy": 0.7},
+        "validation": {"accuracy": 0.5, "accuracy_high": 0.51},
+    }
+    for epochs, told in ((1, False), (2, True)):
+        found = findings(run(best_epoch=epochs, metrics=metrics), OVERFITTED[:epochs], RECIPE)
+        assert ("overfitting" in kinds(found)) is told
+
+
 def test_a_gap_within_the_noise_of_few_images_is_no_overfitting():
     metrics = {
         "train": {"accuracy": 0.99},

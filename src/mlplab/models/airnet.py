@@ -18,8 +18,8 @@ def build(settings: AirNet, task: parts.Task) -> keras.Model:
     :func:`mlplab.models.whitening.fit_patches` sets it to give each principal component of the
     patches with both signs. Then blocks of convolutions, in which the resolution is halved after
     the first; the maximum over what is left of the image; the output without bias. Normalisation
-    has no scale of its own. Where a filter passes on a channel at first, the gradient reaches the
-    first block whole.
+    has no scale of its own. Where filters pass on their channels at first, there is a path
+    without mixing to the first block.
 
     Args and errors are those of :func:`mlplab.models.mlp.build`.
     """

@@ -69,8 +69,8 @@ def precision_note(precision: str, flags: Collection[str] | None = None) -> str 
     if not flags or BFLOAT16.intersection(flags):
         return None
     return (
-        "this processor has no instructions for bfloat16 and takes longer in it;"
-        " training.precision=float32 is faster here"
+        "this processor has no instructions for bfloat16, and most likely takes longer in it:"
+        " try training.precision=float32"
     )
 
 

@@ -71,9 +71,9 @@ def extracted(model: keras.Model, images: NDArray[np.uint8], note: Note) -> Feat
         digest.update(np.ascontiguousarray(weight).data)
     folder = cache_dir() / "features"
     path = folder / f"{digest.hexdigest()}.npz"
-    known = _read(path, (len(images), extractor.output.shape[1]))
-    if known is not None:
-        return known
+    kept = _read(path, (len(images), extractor.output.shape[1]))
+    if kept is not None:
+        return kept
     note(f"computing the features of {len(images):,} images; the next start has them")
     found = np.asarray(extractor.predict(images, batch_size=BATCH, verbose=0), np.float32)
     try:

@@ -195,7 +195,7 @@ def prepare(
     if isinstance(recipe.model, Pretrained):
         digest = pretrained.load(model, recipe.model, task)
         if digest is not None:
-            began.append(sources.of_weights(recipe.model, digest, model.count_params()))
+            began.append(sources.of_weights(recipe.model, digest, model.count_params(), warn))
     sources.start(model, recipe, opened, dataset, warn)
     known = features.known(recipe, model, splits, warn)
     loss = losses.build(recipe.loss, recipe.augment.mixes, recipe.teacher)

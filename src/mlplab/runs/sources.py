@@ -24,6 +24,10 @@ Opened = tuple[keras.Model, Source]
 Moments = NDArray[Any]
 
 MOST_NAMED = 20  # runs that an error lists
+UNKNOWN = (
+    "whether {} has seen these validation images, or those of the test split, is not known:"
+    " accuracy on both may be flattered"
+)
 
 
 def named(recipe: Recipe) -> list[tuple[str, str]]:
@@ -101,9 +105,7 @@ def _find(key: str, name: str, runs_dir: Path) -> Path:
         if (folder / "record.json").is_file():
             return folder
     known = [folder.name for folder in store.folders(runs_dir)]
-    hint = nearest(name, known)
-    if len(known) > MOST_NAMED and not hint.startswith("; did"):
-        hint = "; `mlplab runs` lists them"
+    hint = nearest(name, known, "; `mlplab runs` lists them" if len(known) > MOST_NAMED else None)
     if name in recipes.names():
         hint = f"; train it first: `mlplab train {name} --name {name}`"
     raise RecipeError(
@@ -178,16 +180,13 @@ def _check_twin(name: str, recipe: Recipe, source: Recipe) -> None:
     """Refuse to write out a network that the dense one would not compute the same as."""
     assert isinstance(recipe.model, StructuredInit)
     ours, theirs = structured_init.twin(recipe.model), source.model
-    start = {
-        "dropout": 0.0,
-        "initialiser": "",
-        "init_from": None,
-    }  # of training, not of what is computed
+    # Of training, not of what is computed.
+    ignored = {"dropout": 0.0, "initialiser": "", "init_from": None}
     if theirs.name != "cnn":
         raise RecipeError(
             f"model.init_from: {name} is a network {theirs.name}; only a cnn can be written out"
         )
-    mine, its = (side.model_copy(update=start).model_dump() for side in (ours, theirs))
+    mine, its = (side.model_copy(update=ignored).model_dump() for side in (ours, theirs))
     pairs = {f"model.{key}": (its[key], value) for key, value in mine.items()}
     pairs["data.scaling"] = (source.data.scaling, recipe.data.scaling)
     apart = [f"{key} is {there}, here {here}" for key, (there, here) in pairs.items()
@@ -231,16 +230,21 @@ def _warn(
             " accuracy is flattered, and says less about the test split"
         )
     elif seen is None:
-        note(
-            f"whether {name} has seen these validation images, or those of the test split, is not"
-            " known: accuracy on both may be flattered"
-        )
+        note(UNKNOWN.format(name))
     if record.selected_on == "test":
         note(f"{name} was chosen on the test split: test accuracy here is optimistic as well")
 
 
-def of_weights(settings: Pretrained, digest: str, parameters: int) -> Source:
-    """Return the facts of weights that are no run's: where a pretrained network begins."""
+def of_weights(
+    settings: Pretrained, digest: str, parameters: int, note: Callable[[str], None]
+) -> Source:
+    """Return the facts of weights that are no run's: where a pretrained network begins.
+
+    Nobody knows what those of a file have seen. ImageNet has none of the images of data sets here.
+    """
+    seen = 0 if settings.weights == "imagenet" else None
+    if seen is None:
+        note(UNKNOWN.format(f"the network of {settings.weights}"))
     return Source(
         role="weights",
         run=settings.weights,
@@ -255,7 +259,7 @@ def of_weights(settings: Pretrained, digest: str, parameters: int) -> Source:
         seconds=0.0,
         accuracy={},
         selected_on="",
-        validation_seen=0,
+        validation_seen=seen,
     )
 
 
