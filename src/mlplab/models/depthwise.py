@@ -1,6 +1,6 @@
 """A depthwise convolution that a CPU is fast at."""
 
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import keras
 from jax import lax
 
-from mlplab.models.convolution import Padding, margin, reach
+from mlplab.models.convolution import Margin, Padding, margin, reach
 
 
 @keras.saving.register_keras_serializable(package="mlplab")
@@ -59,7 +59,16 @@ def depthwise(
             feature_group_count=channels,
         )
         return found
-    around = margin(x, side, stride, padding)
+    return _depthwise(x, kernel, stride, margin(x, side, stride, padding))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _depthwise(x: jax.Array, kernel: jax.Array, stride: int, around: Margin) -> jax.Array:
+    return _summed(x, kernel, stride, around)
+
+
+def _summed(x: jax.Array, kernel: jax.Array, stride: int, around: Margin) -> jax.Array:
+    side = len(kernel)
     high, wide = reach(x, side, stride, around)
     padded = jnp.pad(x, ((0, 0), *around, (0, 0)))
     last_row, last_column = (high - 1) * stride + 1, (wide - 1) * stride + 1
@@ -70,3 +79,39 @@ def depthwise(
         for right in range(side)
     ]
     return reduce(jnp.add, seen)
+
+
+def _forward(
+    x: jax.Array, kernel: jax.Array, stride: int, around: Margin
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _summed(x, kernel, stride, around), (x, kernel)
+
+
+def _backward(
+    stride: int, around: Margin, kept: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = kept
+    if stride > 1:
+        _, back = jax.vjp(lambda x, kernel: _summed(x, kernel, stride, around), x, kernel)
+        of_images, of_kernel = back(gradient)
+        return of_images, of_kernel
+    side = len(kernel)
+    down, right = (tuple(side - 1 - zeros for zeros in both) for both in around)
+    of_images = _summed(gradient, kernel[::-1, ::-1], 1, (down, right))
+    padded = jnp.pad(x, ((0, 0), *around, (0, 0)))
+    high, wide = gradient.shape[1:3]
+
+    # A column at a time, all of the kernel's places and channels at once: a sum over the images
+    # for each place by itself is what takes XLA the most time of a step.
+    def step(total: jax.Array, column: jax.Array) -> tuple[jax.Array, None]:
+        below = lax.dynamic_slice_in_dim(padded, column, side, 2)
+        given = lax.dynamic_slice_in_dim(gradient, column, 1, 2)
+        seen = [below[:, row : row + side] * given[:, row : row + 1] for row in range(high)]
+        return total + reduce(jnp.add, seen), None
+
+    start = jnp.zeros((len(x), side, side, x.shape[-1]))
+    of_kernel, _ = lax.scan(step, start, jnp.arange(wide))
+    return of_images, of_kernel.sum(axis=0)[..., None]
+
+
+_depthwise.defvjp(_forward, _backward)
