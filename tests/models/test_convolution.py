@@ -14,6 +14,7 @@ from mlplab.models import convolution, pooling
 from mlplab.models.depthwise import depthwise
 
 FORMS = list(itertools.product([1, 2], [3, 20], [2, 3], ["same", "valid"]))
+FORMS += [(stride, 20, 1, "same") for stride in (1, 2)]
 
 
 def drawn(*shape: int) -> jax.Array:
@@ -48,11 +49,21 @@ def test_values_and_gradients_are_those_of_xla(
         np.testing.assert_allclose(mine, other, atol=1e-4)
 
 
-@pytest.mark.parametrize(("stride", "padding"), itertools.product([1, 2], ["same", "valid"]))
-def test_a_depthwise_convolution_is_kerass(stride: int, padding: Any) -> None:
-    x, kernel = drawn(2, 7, 6, 5), drawn(3, 3, 5, 1)
-    expected = keras.ops.depthwise_conv(x, kernel, strides=stride, padding=padding)
-    np.testing.assert_allclose(depthwise(x, kernel, stride, padding), expected, atol=1e-4)
+@pytest.mark.parametrize(
+    ("stride", "side", "padding"), itertools.product([1, 2], [2, 3], ["same", "valid"])
+)
+def test_a_depthwise_convolution_is_kerass(stride: int, side: int, padding: Any) -> None:
+    x, kernel = drawn(2, 7, 6, 5), drawn(side, side, 5, 1)
+
+    def ours(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return depthwise(x, kernel, stride, padding)
+
+    def theirs(x: jax.Array, kernel: jax.Array) -> Any:
+        return keras.ops.depthwise_conv(x, kernel, strides=stride, padding=padding)
+
+    both = jax.jit(with_gradients, static_argnums=0)
+    for mine, other in zip(both(ours, x, kernel), both(theirs, x, kernel), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-4)
 
 
 @pytest.mark.parametrize("pool", [pooling.MaxPooling2D, pooling.AveragePooling2D])
