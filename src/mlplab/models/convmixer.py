@@ -6,6 +6,10 @@ from mlplab.families import ConvMixer
 from mlplab.models import parts
 from mlplab.models.depthwise import DepthwiseConv2D
 
+MOMENTUM = 0.9
+"""Of the statistics of normalisation, as its authors have it. Keras's 0.99 needs more steps than an
+epoch has: until then the network is judged by statistics of its first steps."""
+
 
 def build(settings: ConvMixer, task: parts.Task) -> keras.Model:
     """Return a ConvMixer (Trockman & Kolter 2022, "Patches Are All You Need?").
@@ -21,7 +25,8 @@ def build(settings: ConvMixer, task: parts.Task) -> keras.Model:
 
     def finished(x: keras.KerasTensor) -> keras.KerasTensor:
         x = keras.layers.Activation(settings.activation, name=f"activation_{number}")(x)
-        return parts.normalisation("batch", f"normalisation_{number}")(x)
+        name = f"normalisation_{number}"
+        return keras.layers.BatchNormalization(momentum=MOMENTUM, name=name)(x)
 
     def convolved(x: keras.KerasTensor, side: int, stride: int) -> keras.KerasTensor:
         nonlocal number
