@@ -68,10 +68,19 @@ def test_pixels_are_scaled_as_the_network_is_used_to(network: str) -> None:
 
 @pytest.mark.parametrize(("trainable", "trained"), [(0, 0), (1, 1), ("all", 13 * 2 + 1)])
 def test_so_many_of_the_last_layers_are_trained(trainable: Any, trained: int) -> None:
-    model, _, _ = build(trainable=trainable, weights="random")
+    model, _, _ = build(trainable=trainable)
     inside = [layer for layer in model.layers if layer.trainable_weights and layer.name != "output"]
     assert len(inside) == trained
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in inside)
+
+
+@pytest.mark.parametrize(("weights", "learnt"), [("random", True), ("imagenet", False)])
+def test_normalisation_is_learnt_by_a_network_from_nothing_alone(
+    weights: str, learnt: bool
+) -> None:
+    model, _, _ = build(trainable="all", weights=weights)
+    normalising = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert {layer.trainable for layer in normalising} == {learnt}
 
 
 def test_a_deep_network_fits_at_its_usual_size() -> None:

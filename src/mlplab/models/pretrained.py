@@ -35,7 +35,8 @@ def build(settings: Pretrained, task: parts.Task) -> keras.Model:
 
     Images are enlarged to ``image_size`` and scaled as the network is used to; its own top layers
     are left out. After the mean over the image, ``features``, comes ``output``. The layers before
-    are trained as ``trainable`` says; :func:`load` gives them their weights.
+    are trained as ``trainable`` says; :func:`load` gives them their weights. Batch normalisation
+    stays as it was, but for a network that is trained whole and from nothing.
 
     Args and errors are those of :func:`mlplab.models.mlp.build`.
 
@@ -48,6 +49,9 @@ def build(settings: Pretrained, task: parts.Task) -> keras.Model:
     normalising = [x for x in inside if isinstance(x, keras.layers.BatchNormalization)]
     free = [layer for layer in inside if layer not in normalising]
     fixed = 0 if settings.trainable == "all" else max(0, len(free) - settings.trainable)
+    from_nothing = settings.weights == "random" and settings.init_from is None
+    if from_nothing and settings.trainable == "all":
+        return model  # a deep network does not begin to learn at statistics that are nobody's
     for layer in [*normalising, *free[:fixed]]:
         layer.trainable = False
     return model
