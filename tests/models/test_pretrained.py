@@ -184,6 +184,19 @@ def test_a_head_is_trained_on_kept_features_and_then_more_layers(
 
 
 @pytest.mark.torture
+def test_features_are_found_again_in_the_same_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLPLAB_CACHE_DIR", str(tmp_path))
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    listening = Listening()
+    first, second = (
+        features.extracted(build(weights="random")[0], images, listening.on_note) for _ in range(2)
+    )
+    assert len(listening.notes) == 1
+    np.testing.assert_array_equal(first, second)
+
+
 def test_a_head_is_taken_up_again_to_the_same_bits(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

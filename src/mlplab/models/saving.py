@@ -176,13 +176,23 @@ def of_keras(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 
 def to_fast(model: keras.Model, precision: Precision) -> keras.Model:
-    """Return a network of :func:`load` in our own layers, where it has such that ours stand for."""
+    """Return a network of :func:`load` in our own layers, where it has such that ours stand for.
 
+    The network itself, where it contains code of the user's own, or networks.
+    """
     if type(model) is not keras.Model and type(model).__name__ != "Functional":
         return model  # the user's own, which may do anything
+    if not all(_known(layer) for layer in model.layers):
+        return model
     copy = keras.models.clone_model(model, clone_function=partial(of_ours, precision=precision))
     copy_weights(copy, model)
     return copy
+
+
+def _known(layer: keras.layers.Layer) -> bool:
+    """Say whether a layer can be made again from its configuration: no code of the user's own."""
+    ours = type(layer).__module__.partition(".")[0] in ("keras", "mlplab")
+    return ours and not isinstance(layer, keras.layers.Lambda | keras.Model)
 
 
 def of_ours(

@@ -63,7 +63,8 @@ def extracted(model: keras.Model, images: NDArray[np.uint8], note: Note) -> Feat
         images: uint8 [n, height, width, channels].
         note: told what takes the time, and of a cache that cannot be written.
     """
-    extractor = keras.Model(model.input, model.get_layer(FEATURES).output)
+    # Named: Keras would number it, and a second head in this process would not find the features.
+    extractor = keras.Model(model.input, model.get_layer(FEATURES).output, name=FEATURES)
     digest = hashlib.sha256(np.ascontiguousarray(images).data)
     how = [environment.versions(), jax.default_backend(), extractor.get_config()]
     digest.update(json.dumps(how, sort_keys=True, default=str).encode())

@@ -186,7 +186,7 @@ class Job:
         sound = all(np.isfinite(np.asarray(weight)).all() for weight in model.weights)
         status = STATUS[self.fit.ending] if sound else "diverged"
         if sound:
-            # Judged as it is saved: in Keras's own layers, whatever the precision of training.
+            # Judged as it is saved, in float32, whatever the precision of training.
             model = saving.to_keras(model)
             if self.options.keep != "results":
                 saving.save(model, self.folder / "model.keras")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mlplab import figures
 from mlplab.config import Evaluation
 from mlplab.data import Splits
+from mlplab.models import saving
 from mlplab.models.filters import first_filters
 from mlplab.runs import store
 from mlplab.statistics import confusion
@@ -44,6 +45,9 @@ def judge(
         Metrics by split, with those over the views as ``tta``; and probabilities of the images as
         they are, float32 [n, classes], by split.
     """
+    # Our layers compute what Keras's do; on a processor XLA's convolutions take several times as
+    # long, and judging the network would take longer than many a training.
+    model = saving.to_fast(model, "float32")
     metrics: dict[str, dict[str, Any]] = {}
     predictions: Predictions = {}
     classify = evaluate.over_views(model, settings) if settings.tta else None
@@ -73,7 +77,8 @@ def learnt(model: keras.Model, splits: Splits, closed: bool) -> dict[str, Any]:
     name = "train" if closed else "validation"
     split = getattr(splits, name)
     chosen = sample(len(split), sensitivity.IMAGES)
-    found = sensitivity.sensitivity(model, split.images[chosen], split.labels[chosen])
+    fast = saving.to_fast(model, "float32")
+    found = sensitivity.sensitivity(fast, split.images[chosen], split.labels[chosen])
     result: dict[str, Any] = {"sensitivity": {"split": name, **found}}
     seen = fields.of_model(model)
     if seen is not None:
