@@ -14,7 +14,7 @@ from mlplab import data, families, models
 from mlplab.errors import RecipeError, RunError
 from mlplab.models import pretrained
 from mlplab.models.inputs import scaling_layer
-from mlplab.runs import budget, execute, resume
+from mlplab.runs import budget, execute, features, resume
 from mlplab.runs.facts import Options
 from mlplab.runs.run import Run
 from mlplab.training.plan import Silent
@@ -190,9 +190,8 @@ def test_features_are_found_again_in_the_same_process(
     monkeypatch.setenv("MLPLAB_CACHE_DIR", str(tmp_path))
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
     listening = Listening()
-    first, second = (
-        features.extracted(build(weights="random")[0], images, listening.on_note) for _ in range(2)
-    )
+    heads = [build(weights="random")[0] for _ in range(2)]
+    first, second = (features.extracted(head, images, listening.on_note) for head in heads)
     assert len(listening.notes) == 1
     np.testing.assert_array_equal(first, second)
 
