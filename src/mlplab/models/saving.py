@@ -10,6 +10,7 @@ from typing import Any
 
 import h5py
 import jax
+import jax.numpy as jnp
 import keras
 
 from mlplab import memory
@@ -211,7 +212,8 @@ def of_ours(
 def copy_weights(copy: keras.Model, model: keras.Model) -> None:
     """Give a copy the weights of what it was made from."""
     for mine, theirs in zip(copy.weights, model.weights, strict=True):
-        mine.assign(theirs.value)  # not by NumPy: an outline has no values
+        # Not by NumPy: an outline has no values. Copied: Keras's predict gives back a model's own.
+        mine.assign(jnp.copy(theirs.value))
 
 
 def summary(model: keras.Model) -> str:
