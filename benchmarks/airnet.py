@@ -17,6 +17,7 @@ from pathlib import Path
 
 import mlplab
 from benchmarks import records
+from benchmarks.mlps_table import values
 from mlplab import differences
 from mlplab.runs import store
 from mlplab.runs.record import Record
@@ -85,7 +86,7 @@ def page() -> str:
             continue
         seconds = [record.seconds.train - record.seconds.compile for record in found]
         whole = [record.seconds.total for record in found]
-        short = percent - statistics.mean(accuracies(found, tta=True))
+        short = percent - statistics.mean(values(found, "test", tta=True))
         reached = f"short by {short:.2f} points" if short > 0 else "yes"
         if max(seconds) > most:
             reached += ", but too slow"
@@ -105,7 +106,8 @@ def trials() -> list[str]:
         "## How the recipes were settled",
         "",
         "On validation (5,000 images, the other 45,000 trained on), one run each, on the same"
-        " machine. A difference of less than half a point is within what another seed does.",
+        " machine: `mlplab train`, what the row says, and `--no-test`. One seed alone each: small"
+        " differences decide nothing.",
         "",
         "| ten views | as they are | training, s | recipe, with what changes |",
         "| ---: | ---: | ---: | --- |",
@@ -118,19 +120,13 @@ def trials() -> list[str]:
     return lines
 
 
-def accuracies(found: Sequence[Record], tta: bool = False) -> list[float]:
-    """Return accuracies on test, in percent."""
-    tests = [record.metrics["test"] for record in found]
-    return [100 * float((test["tta"] if tta else test)["accuracy"]) for test in tests]
-
-
 def figure(found: Sequence[Record], tta: bool = False) -> str:
     """Return mean and interval of accuracies on test, in percent."""
-    values = accuracies(found, tta)
-    if len(values) < differences.FEWEST:
-        return ", ".join(f"{value:.2f}" for value in values)
-    found_mean = differences.paired(values)  # from nothing: the interval of the mean itself
-    return f"{found_mean.mean:.2f} ({found_mean.low:.2f} to {found_mean.high:.2f})"
+    known = values(found, "test", tta)
+    if len(known) < differences.FEWEST:
+        return ", ".join(f"{value:.2f}" for value in known)
+    mean, low, high, _ = differences.paired(known)  # from nothing: the interval of the mean itself
+    return f"{mean:.2f} ({low:.2f} to {high:.2f})"
 
 
 if __name__ == "__main__":

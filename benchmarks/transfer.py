@@ -4,8 +4,8 @@
 
 ``cnn-narrow`` is trained on five classes, and from there, by ``model.init_from``, on the other five
 with 100, 500 and 2,500 labels, against starting from nothing: the same splits, the same steps, and
-for each of both the learning rate of four that is best on validation (mean of the seeds). The test
-split is opened for these alone. Records go to docs/results/transfer/.
+for each of both the learning rate of four that is best on validation (mean of the seeds).
+The test split is opened for what is chosen. Records go to docs/results/transfer/.
 """
 
 import argparse

@@ -183,7 +183,6 @@ def test_a_head_is_trained_on_kept_features_and_then_more_layers(
     assert tuned.record.sources[0].fresh == []
 
 
-@pytest.mark.torture
 def test_features_are_found_again_in_the_same_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +195,7 @@ def test_features_are_found_again_in_the_same_process(
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.torture
 def test_a_head_is_taken_up_again_to_the_same_bits(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,11 +78,11 @@ def convolved(
         precision: of the products' factors.
         padding: as Keras's.
     """
-    if jax.default_backend() == "cpu" and kernel.shape[:2] == (1, 1) and stride == 1:
-        # A dense layer across channels: 2 ms for 250 images of 8×8×128, and 180 in pieces.
-        found = product(x.reshape(-1, x.shape[-1]), kernel[0, 0], precision)
-        return found.reshape(*x.shape[:-1], -1)
     if jax.default_backend() == "cpu":
+        if kernel.shape[:2] == (1, 1) and stride == 1:
+            # A dense layer across channels, which XLA takes far longer for in pieces.
+            found = product(x.reshape(-1, x.shape[-1]), kernel[0, 0], precision)
+            return found.reshape(*x.shape[:-1], -1)
         return _convolved(x, kernel, stride, precision, padding)
     factors = x.astype(precision), kernel.astype(precision)
     form = ("NHWC", "HWIO", "NHWC")

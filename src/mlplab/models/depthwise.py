@@ -59,12 +59,13 @@ def depthwise(
             feature_group_count=channels,
         )
         return found
-    return _depthwise(x, kernel, stride, margin(x, side, stride, padding))
+    around = margin(x, side, stride, padding)
+    return _summed(x, kernel, stride, around) if stride > 1 else _depthwise(x, kernel, around)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _depthwise(x: jax.Array, kernel: jax.Array, stride: int, around: Margin) -> jax.Array:
-    return _summed(x, kernel, stride, around)
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _depthwise(x: jax.Array, kernel: jax.Array, around: Margin) -> jax.Array:
+    return _summed(x, kernel, 1, around)
 
 
 def _summed(x: jax.Array, kernel: jax.Array, stride: int, around: Margin) -> jax.Array:
@@ -82,19 +83,15 @@ def _summed(x: jax.Array, kernel: jax.Array, stride: int, around: Margin) -> jax
 
 
 def _forward(
-    x: jax.Array, kernel: jax.Array, stride: int, around: Margin
+    x: jax.Array, kernel: jax.Array, around: Margin
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _summed(x, kernel, stride, around), (x, kernel)
+    return _summed(x, kernel, 1, around), (x, kernel)
 
 
 def _backward(
-    stride: int, around: Margin, kept: tuple[jax.Array, jax.Array], gradient: jax.Array
+    around: Margin, kept: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = kept
-    if stride > 1:
-        _, back = jax.vjp(lambda x, kernel: _summed(x, kernel, stride, around), x, kernel)
-        of_images, of_kernel = back(gradient)
-        return of_images, of_kernel
     side = len(kernel)
     down, right = (tuple(side - 1 - zeros for zeros in both) for both in around)
     of_images = _summed(gradient, kernel[::-1, ::-1], 1, (down, right))

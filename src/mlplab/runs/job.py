@@ -190,6 +190,7 @@ class Job:
             model = saving.to_keras(model)
             if self.options.keep != "results":
                 saving.save(model, self.folder / "model.keras")
+            model = judge.fast(model)
             record.metrics, predictions = judge.judge(
                 self.folder,
                 model,

@@ -23,6 +23,18 @@ SAMPLES = 25  # images in the sample picture
 HELD_OUT = ("validation", "test")
 
 
+def fast(model: keras.Model) -> keras.Model:
+    """Return a saved network as it is best judged: with convolutions, in our own layers.
+
+    They compute the same. XLA's convolutions take a processor several times as long: judging would
+    take longer than many a training.
+    """
+    kinds = keras.layers.Conv2D | keras.layers.DepthwiseConv2D
+    if not any(isinstance(layer, kinds) for layer in model.layers):
+        return model
+    return saving.to_fast(model, "float32")
+
+
 def judge(
     folder: Path,
     model: keras.Model,
@@ -45,7 +57,6 @@ def judge(
         Metrics by split, with those over the views as ``tta``; and probabilities of the images as
         they are, float32 [n, classes], by split.
     """
-    model = _fast(model)
     metrics: dict[str, dict[str, Any]] = {}
     predictions: Predictions = {}
     classify = evaluate.over_views(model, settings) if settings.tta else None
@@ -75,24 +86,13 @@ def learnt(model: keras.Model, splits: Splits, closed: bool) -> dict[str, Any]:
     name = "train" if closed else "validation"
     split = getattr(splits, name)
     chosen = sample(len(split), sensitivity.IMAGES)
-    found = sensitivity.sensitivity(_fast(model), split.images[chosen], split.labels[chosen])
+    found = sensitivity.sensitivity(model, split.images[chosen], split.labels[chosen])
     result: dict[str, Any] = {"sensitivity": {"split": name, **found}}
     seen = fields.of_model(model)
     if seen is not None:
         units, empty = len(seen.spread), int(np.isnan(np.asarray(seen.spread)).sum())
         result["fields"] = {"units": units, "empty": empty, **fields.summary(seen)}
     return result
-
-
-def _fast(model: keras.Model) -> keras.Model:
-    """Return a network with convolutions in our own layers, which compute the same.
-
-    XLA's take a processor several times as long: judging would take longer than many a training.
-    """
-    kinds = keras.layers.Conv2D | keras.layers.DepthwiseConv2D
-    if not any(isinstance(layer, kinds) for layer in model.layers):
-        return model
-    return saving.to_fast(model, "float32")
 
 
 def draw(

@@ -71,7 +71,7 @@ def _evaluate(
         )
     evaluation.check(settings, dataset.test.images.shape[1:])
     splits = split_as(dataset, recipe)
-    model = run.model(trust)
+    model = judge.fast(run.model(trust))
     if split == "test" or (split == "validation" and record.selected_on == "test"):
         record.ledger = store.open_test(run.folder.parent, record)
         record.test_openings += 1
