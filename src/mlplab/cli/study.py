@@ -25,7 +25,7 @@ def study(
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Keys of the study to change.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Its short form: a quarter of an hour on two cores.")
+        bool, typer.Option("--quick", help="Its short form: minutes, not hours, on two cores.")
     ] = False,
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="Workers on this machine, or a Ray cluster.")
