@@ -1,6 +1,7 @@
 """What every test may use: a cache of the session's own, and the real CIFAR-10 where it is."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 # longer than it saves. Set before JAX is loaded; processes that tests start inherit it.
 FAST = "--xla_backend_optimization_level=0"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FAST}".strip()
+
+# A shell has what it starts in the background ignore Ctrl-C, which some tests are about.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import mlplab  # noqa: E402, F401  chooses the backend before any test imports Keras
 
