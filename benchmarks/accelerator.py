@@ -3,7 +3,7 @@
     python -m benchmarks.accelerator
     python -m benchmarks.accelerator --resume
 
-Seconds of training to 54.4 % with ``mlp-fast``, compiled before; seconds an epoch of ``seed``
+Seconds of training to 54.4 % with ``mlp-fast``, compiled before; seconds an epoch of ``published``
 beside the limit of its step; populations against their members one after another. Each answer is
 written to ``results/accelerator-<device>.json`` when it is there; ``--resume`` keeps those. The
 races against peers are the other modules', with the same commands as on a processor.
@@ -42,7 +42,7 @@ def main() -> None:
         result = json.loads(path.read_text())
     questions: dict[str, Callable[[Path, argparse.Namespace], Answer]] = {
         "mlp-fast": _fast,
-        "seed": _epoch,
+        "published": _epoch,
         "population, narrow": lambda folder, asked: _population(folder, asked, NARROW),
         "population, of the seed's": lambda folder, asked: _population(folder, asked, {}),
     }
@@ -73,7 +73,7 @@ def _fast(folder: Path, asked: argparse.Namespace) -> Answer:
 def _epoch(folder: Path, asked: argparse.Namespace) -> Answer:
     """Profile the published experiment, on its 50,000 images."""
     epochs = 1 if asked.quick else 5
-    run = _train("seed", folder, 0, training={"epochs": epochs}, profile=True)
+    run = _train("published", folder, 0, training={"epochs": epochs}, profile=True)
     profile = json.loads((run.folder / "profile" / "table.json").read_text())
     limit, step = profile["limit"], profile["step_seconds"]["median"]
     return {
@@ -92,7 +92,7 @@ def _population(folder: Path, asked: argparse.Namespace, model: Mapping[str, Any
     """
     tables: dict[str, Any] = {"training": {"epochs": 3, "batch_size": 512}}
     tables |= {"callbacks": {"early_stopping": "none", "tensorboard": "none"}}
-    base = mlplab.recipe("seed-honest", **tables, **({"model": model} if model else {}))
+    base = mlplab.recipe("published-honest", **tables, **({"model": model} if model else {}))
     members = [base.model_copy(update={"seed": seed}) for seed in range(asked.members)]
     together = mlplab.train_population(members, runs_dir=folder, open_test=False)
     alone = [mlplab.train(recipe, runs_dir=folder, open_test=False) for recipe in members[:3]]

@@ -18,9 +18,9 @@ from pathlib import Path
 import mlplab
 from benchmarks import records
 from benchmarks.mlps_table import values
-from mlplab import differences
 from mlplab.runs import store
 from mlplab.runs.record import Record
+from mlplab.statistics import significance
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "airnet.md"
 RECIPES = {"airnet": (94, 5), "airnet-wide": (96, 40)}
@@ -123,9 +123,9 @@ def trials() -> list[str]:
 def figure(found: Sequence[Record], tta: bool = False) -> str:
     """Return mean and interval of accuracies on test, in percent."""
     known = values(found, "test", tta)
-    if len(known) < differences.FEWEST:
+    if len(known) < significance.FEWEST:
         return ", ".join(f"{value:.2f}" for value in known)
-    mean, low, high, _ = differences.paired(known)  # from nothing: the interval of the mean itself
+    mean, low, high, _ = significance.paired(known)  # from nothing: the interval of the mean itself
     return f"{mean:.2f} ({low:.2f} to {high:.2f})"
 
 

@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from mlplab.models.convolution import convolved
-from mlplab.runs import environment
+from mlplab.experiment import environment
+from mlplab.models.layers.convolution import convolved
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS, INSIDE, BATCH = 5, 2, 250

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import data
-from mlplab.config import Data
 from mlplab.errors import DataError
+from mlplab.recipes.recipe import Data
 
 QUICK_IMAGES = 6_464  # of training; 101 batches of 64
 

@@ -13,8 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlplab import files
+from mlplab.experiment import environment, execute
+from mlplab.experiment import lr_finder as rates
+from mlplab.experiment.options import Options
 from mlplab.report import study as results
-from mlplab.runs import environment, execute, facts, rates, store
+from mlplab.runs import layout
 from mlplab.study import design
 
 KEY = "optimizer.learning_rate"
@@ -23,7 +26,7 @@ KEY = "optimizer.learning_rate"
 def main(folder: Path) -> None:
     """Test the suggestion of every level and write the table."""
     found = results.load(folder)
-    study = design.read(files.text(folder / store.STUDY, design.LARGEST), str(folder))
+    study = design.read(files.text(folder / layout.STUDY, design.LARGEST), str(folder))
     rows = []
     for level in found.levels:
         best = level.best
@@ -37,7 +40,7 @@ def main(folder: Path) -> None:
             continue
         point = best["point"] | {KEY: test.suggestion}
         with tempfile.TemporaryDirectory() as runs:
-            options = facts.Options(runs_dir=Path(runs), open_test=False)
+            options = Options(runs_dir=Path(runs), open_test=False)
             run = execute.run(
                 study.recipe_of(level.name, point, study.design.seed),
                 replace(options, keep="results"),

@@ -2,7 +2,7 @@
 
     python -m benchmarks.memory
 
-``mlplab train seed`` against the published program under Keras/TensorFlow, both with their
+``mlplab train published`` against the published program under Keras/TensorFlow, both with their
 callbacks, their evaluation and all that they write: the most memory resident (VmHWM) of each.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import inputs, race, report, whole
 from benchmarks.published import KERAS
 
-OURS = "mlplab train seed"
+OURS = "mlplab train published"
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
                 f"training.epochs={asked.epochs}",
             ]
             commands = {
-                OURS: [sys.executable, "-m", "mlplab", "train", "seed", *runs],
+                OURS: [sys.executable, "-m", "mlplab", "train", "published", *runs],
                 KERAS.name: KERAS.command(told),
             }
             for name, command in commands.items():

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlplab import recipes
-from mlplab.config import Recipe
+from mlplab.recipes.recipe import Recipe
 from mlplab.report import comparison, verdicts
-from mlplab.report.sides import side
+from mlplab.report.configurations import side
 from mlplab.runs import store
 from mlplab.runs.record import Record, Source
 

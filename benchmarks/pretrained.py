@@ -24,7 +24,7 @@ import keras
 import mlplab
 from benchmarks import records
 from benchmarks.transfer import FIRST, THEN
-from mlplab.runs import reuse
+from mlplab.experiment import inference
 from mlplab.runs.run import Run
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "pretrained.md"
@@ -44,7 +44,7 @@ def main() -> None:
     tuned = trained("tuned", runs_dir, THEN, tuning, rate=2e-4, epochs=3)
     for run in (head, tuned):
         if "test" not in run.metrics:
-            reuse.evaluate(run, "test")
+            inference.evaluate(run, "test")
     write({"head": head, "head and 8 layers": tuned}, seconds(runs_dir, first))
 
 

@@ -1,4 +1,4 @@
-"""The published program as it stands, against ``mlplab train seed`` as it stands.
+"""The published program as it stands, against ``mlplab train published`` as it stands.
 
     python -m benchmarks.published --rounds 5      # seconds an epoch
     python -m benchmarks.published --whole         # whole fits: times and accuracies, 3 seeds each
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from benchmarks import race, report, sittings
 from benchmarks.workers import JAX, TENSORFLOW, Contestant
 
-OURS = "mlplab train seed"
+OURS = "mlplab train published"
 PROGRAM, MODULE = "published program, Keras/TensorFlow", "published.py"
 KERAS = Contestant(PROGRAM, MODULE, "keras-tensorflow", environ=TENSORFLOW)
 WITH_JAX = "published program, Keras/JAX, without TensorBoard"
@@ -59,7 +59,7 @@ def _whole(asked: argparse.Namespace) -> None:
     jobs = []
     for seed in range(1 if asked.quick else asked.seeds):
         jobs += [sittings.keras(peer, seed, epochs) for peer in peers]
-        jobs.append(sittings.ours("seed", seed, [f"training.epochs={epochs}"]))
+        jobs.append(sittings.ours("published", seed, [f"training.epochs={epochs}"]))
     question = "the published program as it stands: whole fits"
     result = sittings.sit(question, "published-whole", jobs, asked)
     report.write(asked.out, "published-whole", result, table(result), _picture(result))

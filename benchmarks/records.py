@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from mlplab import recipes
-from mlplab.config import Recipe
-from mlplab.runs import execute, store
-from mlplab.runs.facts import Options
-from mlplab.runs.prepare import complete
+from mlplab.experiment import execute
+from mlplab.experiment.options import Options
+from mlplab.experiment.prepare import complete
+from mlplab.recipes.recipe import Recipe
+from mlplab.runs import store
 from mlplab.runs.run import Run
 
 KEPT = ("record.json", "metrics.jsonl", "recipe.toml")

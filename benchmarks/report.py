@@ -12,7 +12,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from mlplab.runs import environment
+from mlplab.experiment import environment
 
 RESULTS = Path(__file__).parent / "results"
 OURS_COLOUR, PEER_COLOUR, LIMIT_COLOUR = "#1f6f8b", "#b9c2c9", "#d08c2b"

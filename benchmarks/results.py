@@ -1,7 +1,7 @@
 """The table of the published experiment, made from the records of its runs.
 
-    mlplab train seed --seeds 0..2 --runs-dir runs-seed
-    mlplab train seed-honest --seeds 0..2 --runs-dir runs-seed
+    mlplab train published --seeds 0..2 --runs-dir runs-seed
+    mlplab train published-honest --seeds 0..2 --runs-dir runs-seed
     python -m benchmarks.results runs-seed docs/results/seed.md
 
 The records and their curves are copied beside the table, into the folder of its name, so that it
@@ -68,9 +68,9 @@ def table(records: Sequence[Record]) -> str:
     lines += [
         "",
         "The interval of a run speaks of the 10,000 test images; the deviation of a recipe speaks"
-        " of its seeds. `seed` chooses its best epoch on the test split, as the original did, so"
-        " that its test accuracy flatters; `seed-honest` chooses on a tenth of the training images,"
-        " and opens the test split once a run. The published program is measured by itself"
+        " of its seeds. `seed` (now `published`) chooses its best epoch on the test split, as the"
+        " original did, so that its test accuracy flatters; `seed-honest` (now `published-honest`)"
+        " chooses on a tenth of the training images, and opens the test split once a run. The published program is measured by itself"
         " (`python -m benchmarks.published --whole`; under TensorFlow on an AMD EPYC), with none of"
         " mlplab's engine or networks: what the experiment gives with these versions, beside the"
         " 54.4 % that was published.",

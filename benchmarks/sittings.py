@@ -13,7 +13,7 @@ from benchmarks import inputs, report, whole
 from benchmarks.protocol import LOWEST, reference_rate
 from benchmarks.workers import OURS as OWN
 from benchmarks.workers import Contestant, python
-from mlplab.data.cache import cache_dir
+from mlplab.cache import cache_dir
 
 Run = dict[str, Any]
 AGAIN = 1  # times that a slowed run is repeated

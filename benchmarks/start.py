@@ -2,7 +2,7 @@
 
     python -m benchmarks.start --rounds 5
 
-Of ``mlplab train seed`` and of the published program under Keras, each in a new process; images
+Of ``mlplab train published`` and of the published program under Keras, each in a new process; images
 decoded before, which Keras's program is handed as arrays. Apart: mlplab with nothing in its cache,
 which decodes CIFAR-10 first. Each tells the time at its first step's end and ends there.
 """
@@ -18,12 +18,12 @@ from typing import IO, Any
 from benchmarks import inputs, published, race, report, whole
 from benchmarks.protocol import interleave
 from benchmarks.workers import Contestant
-from mlplab.data.cache import cache_dir
+from mlplab.cache import cache_dir
 
 FIRST = {"until": "first step"}
-MLPLAB = Contestant("mlplab train seed", "mlplab_train.py", settings=FIRST)
+MLPLAB = Contestant("mlplab train published", "mlplab_train.py", settings=FIRST)
 TENSORFLOW, JAX = (replace(peer, settings=FIRST) for peer in (published.KERAS, published.KERAS_JAX))
-OURS = "mlplab train seed, again"
+OURS = "mlplab train published, again"
 
 
 def main() -> None:
@@ -68,8 +68,8 @@ def _contestants(folder: Path, log: IO[str]) -> dict[str, Callable[[], float]]:
         return _first_step(JAX, kept, folder, log)
 
     return {
-        "mlplab train seed, nothing cached": fresh,
-        "mlplab train seed, nothing compiled": first,
+        "mlplab train published, nothing cached": fresh,
+        "mlplab train published, nothing compiled": first,
         OURS: lambda: _first_step(MLPLAB, ours, folder, log),
         "published program, Keras/TensorFlow": lambda: _first_step(TENSORFLOW, {}, folder, log),
         "published program, Keras/JAX": first_of_jax,

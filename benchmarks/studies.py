@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mlplab.runs import environment, store
+from mlplab.experiment import environment
+from mlplab.runs import store
 
 STUDY = """
 base = "quickstart"

@@ -18,10 +18,11 @@ from typing import Any
 
 import mlplab
 from benchmarks import records
-from mlplab import differences, figures
+from mlplab import figures
+from mlplab.experiment import inference
 from mlplab.figures.charts import chart
-from mlplab.runs import reuse
 from mlplab.runs.run import Run
+from mlplab.statistics import significance
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "transfer.md"
 FIRST = ["airplane", "automobile", "bird", "cat", "deer"]
@@ -74,7 +75,7 @@ def best(runs_dir: Path, labels: int, start: str) -> list[Run]:
     runs = max(found, key=lambda pair: pair[0])[1]
     for run in runs:
         if "test" not in run.metrics:
-            reuse.evaluate(run, "test")
+            inference.evaluate(run, "test")
     return runs
 
 
@@ -136,7 +137,7 @@ def write(chosen: dict[tuple[int, str], list[Run]]) -> None:
         values = [[100 * accuracy(run, "test") for run in runs] for runs in pair]
         for start, numbers in zip(STARTS, values, strict=True):
             series[start].append(numbers)
-        apart = differences.paired([a - b for a, b in zip(*values, strict=True)])
+        apart = significance.paired([a - b for a, b in zip(*values, strict=True)])
         rates = [runs[0].recipe.optimizer.params["learning_rate"] for runs in pair]
         said = [f"{statistics.mean(v):.1f} ± {statistics.stdev(v):.1f}" for v in values]
         lines.append(

@@ -16,11 +16,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from mlplab.config import Recipe
 from mlplab.models import parts
 from mlplab.optim import signatures
 from mlplab.optim.optimizers import OPTIMIZERS
 from mlplab.optim.schedules import SCHEDULES
+from mlplab.recipes.recipe import Recipe
 from mlplab.training.callbacks import CALLBACKS, HIDDEN, PATHS
 from mlplab.training.losses import LOSSES
 

@@ -36,19 +36,22 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import mlplab
-from mlplab import config, recipes
+from mlplab import recipes
 from mlplab.cli import app
 from mlplab.data import load
 from mlplab.data.idx import FILES
 from mlplab.data.images import FORMATS
 from mlplab.data.published import CIFAR10
 from mlplab.errors import MlplabError
+from mlplab.experiment import execute, export, inference
+from mlplab.experiment.options import Options
+from mlplab.experiment.prepare import complete
 from mlplab.models import saving
-from mlplab.runs import execute, export, facts, reuse
-from mlplab.runs.prepare import complete
+from mlplab.recipes.networks.base import MOST_LAYERS
+from mlplab.recipes.recipe import Data
+from mlplab.runs import checkpoint
 from mlplab.runs.run import Run
-from mlplab.training import checkpoint
-from mlplab.training.engine import Silent
+from mlplab.training.plan import NoProgress
 
 SECONDS, BYTES = 10, 2 * 2**30
 
@@ -217,7 +220,7 @@ filename = "log.csv"
 """
 
 
-class Stop(Silent):
+class Stop(NoProgress):
     def on_steps(self, epoch: int, done: int, total: int, logs: dict[str, float]) -> None:
         if epoch == 2:
             raise RuntimeError("stopped on purpose")
@@ -238,9 +241,7 @@ def exported(whole_run: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def saved_training(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    options = facts.Options(
-        runs_dir=tmp_path_factory.mktemp("stopped"), name="run", checkpoint_seconds=0
-    )
+    options = Options(runs_dir=tmp_path_factory.mktemp("stopped"), name="run", checkpoint_seconds=0)
     recipe = mlplab.recipe("quickstart", model={"hidden": [4]}, training={"epochs": 3})
     with pytest.raises(RuntimeError):
         execute.run(recipe, options, Stop())
@@ -279,7 +280,7 @@ def read_data(name: str) -> Reader:
             for other in CIFAR10.train_files:
                 (path.parent / other).write_bytes(batch(2))
         path.write_bytes(content)
-        load(config.Data(name="cifar10"), folder / "data")
+        load(Data(name="cifar10"), folder / "data")
 
     return read
 
@@ -302,7 +303,7 @@ def read_idx(name: str) -> Reader:
         place = folder / "data" / "mnist" / name
         place.with_suffix(".gz").unlink(missing_ok=True)
         place.write_bytes(content)
-        load(config.Data(name="mnist"), folder / "data")
+        load(Data(name="mnist"), folder / "data")
 
     return read
 
@@ -313,7 +314,7 @@ def read_picture(content: bytes, folder: Path) -> None:
         for number in range(4):
             (folder / "pictures" / name / f"{number}.png").write_bytes(png(9, side=8))
     (folder / "pictures" / "a" / "changed").write_bytes(content)
-    load(config.Data(name="folder", path=str(folder / "pictures"), image_size=8))
+    load(Data(name="folder", path=str(folder / "pictures"), image_size=8))
 
 
 def read_run(name: str, run: Path) -> Reader:
@@ -335,7 +336,7 @@ def read_checkpoint(content: bytes, folder: Path) -> None:
 
 def read_network_file(content: bytes, folder: Path) -> None:
     (folder / "model.keras").write_bytes(content)
-    saving.load(folder / "model.keras")
+    saving.load(folder / "model.keras", MOST_LAYERS)
 
 
 def read_network(parts: dict[str, bytes]) -> Reader:
@@ -345,7 +346,7 @@ def read_network(parts: dict[str, bytes]) -> Reader:
         with zipfile.ZipFile(folder / "model.keras", "w") as new:
             for name, part in (parts | {"config.json": content}).items():
                 new.writestr(name, part)
-        saving.load(folder / "model.keras")
+        saving.load(folder / "model.keras", MOST_LAYERS)
 
     return read
 
@@ -356,7 +357,7 @@ def read_export(name: str, exported: Path) -> Reader:
         shutil.copytree(exported, copy)
         (copy / name).write_bytes(content)
         (folder / "picture.png").write_bytes(png(9, side=8))
-        reuse.predict_exported(copy, [folder / "picture.png"])
+        inference.predict_exported(copy, [folder / "picture.png"])
 
     return read
 

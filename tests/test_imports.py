@@ -1,100 +1,68 @@
-"""The layers, and the cold side that loads neither Keras nor JAX."""
+"""The rooms and their floors, no circles, and the cold side that loads neither Keras nor JAX."""
 
-import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
-import pytest
-
-import mlplab
-
-ROOT = Path(mlplab.__file__).parent
-
-# A module may import from its own layer's package and from those before it.
-LAYERS = [
-    {
-        "errors",
-        "plain",
-        "files",
-        "memory",
-        "tables",
-        "families",
-        "config",
-        "recipes",
-        "statistics",
-        "differences",
-    }
-    | {"runs.record", "runs.lock", "runs.store"},
-    {"data", "models", "optim", "figures"},
-    {"training"},
-    {"report"},
-    {"runs"},
-    {"study"},
-    {"api"},
-    {"cli"},
-]
-COLD = [
-    "differences",
-    "study.design",
-    "study.points",
-    "tables",
-    "families",
-    "config",
-    "recipes",
-    "statistics",
-    "runs.record",
-    "runs.store",
-    "runs.run",
-    "report",
-    "cli",
-]
+SOURCE = Path(__file__).parents[1] / "docs" / "plan.py"
 
 
-def modules() -> dict[str, Path]:
-    return {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-        for path in ROOT.rglob("*.py")
-        if path.name != "__main__.py" and path != ROOT / "__init__.py"
-    }
+def load_plan() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("plan", SOURCE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def layer(module: str) -> int:
-    parts = module.split(".")
-    for depth in (2, 1):
-        for number, names in enumerate(LAYERS):
-            if ".".join(parts[:depth]) in names:
-                return number
-    raise AssertionError(f"{module} belongs to no layer")
+plan = load_plan()
+FILES: dict[str, set[str]] = plan.files()
+
+# Cold files of rooms that are not cold as a whole.
+COLD_FILES = {"study.design", "study.sampling", "study.search_space", "tensorboard.server"}
 
 
-def imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    ours = {name.removeprefix("mlplab.") for name in found if name.startswith("mlplab.")}
-    known = modules()
-    return {name for name in ours if name in known}
+def test_a_file_imports_only_from_its_own_room_and_from_rooms_below() -> None:
+    for name, imported in FILES.items():
+        for other in imported:
+            same_room = name.split(".")[0] == other.split(".")[0]
+            ground = plan.floor(name) == plan.floor(other) == 0
+            assert same_room or ground or plan.floor(other) < plan.floor(name), f"{name}: {other}"
 
 
-@pytest.mark.parametrize("module", sorted(modules()))
-def test_a_module_imports_only_from_its_layer_and_those_before(module: str) -> None:
-    own = module.split(".")[0]
-    for imported in imports(modules()[module]) - {"runs"}:
-        assert layer(imported) <= layer(module), f"{module} imports {imported}"
-        siblings = {"data", "models", "optim", "figures"}
-        if own in siblings and imported.split(".")[0] in siblings:
-            assert imported.split(".")[0] == own, f"{module} imports its sibling {imported}"
+def test_neither_files_nor_rooms_import_in_a_circle() -> None:
+    assert plan.circle(FILES) == []
+    assert plan.circle(plan.rooms()) == []
 
 
-@pytest.mark.parametrize("module", COLD)
-def test_the_cold_side_loads_neither_keras_nor_jax(module: str) -> None:
+def test_a_circle_would_be_found() -> None:
+    assert plan.circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+
+
+def test_the_plan_of_the_rooms_is_as_the_imports_are() -> None:
+    assert plan.PICTURE.read_text("utf-8") == plan.picture(), "run python docs/plan.py"
+
+
+def loaded_by(names: list[str], libraries: tuple[str, ...]) -> str:
+    """Import files one after the other in one process; return what the first failure says."""
     code = (
-        f"import sys, mlplab.{module};"
-        "print([m for m in ('keras', 'jax', 'tensorflow', 'matplotlib') if m in sys.modules])"
+        "import importlib, sys\n"
+        f"for name in {names}:\n"
+        "    importlib.import_module(f'mlplab.{name}')\n"
+        f"    loaded = [m for m in {libraries} if m in sys.modules]\n"
+        "    assert not loaded, f'{name} loads {loaded}'\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return done.stderr
+
+
+def test_the_cold_side_loads_neither_keras_nor_jax() -> None:
+    cold = sorted(n for n in FILES if n.split(".")[0] in plan.COLD or n in COLD_FILES)
+    assert loaded_by(cold, ("keras", "jax", "tensorflow")) == ""
+
+
+def test_the_command_line_loads_no_matplotlib_before_it_draws() -> None:
+    assert loaded_by(["cli"], ("matplotlib", "keras", "jax")) == ""

@@ -8,8 +8,8 @@ from PIL import Image
 import mlplab
 from mlplab import memory
 from mlplab.errors import DataError, RecipeError
-from mlplab.runs import budget
-from mlplab.runs.prepare import complete
+from mlplab.experiment import budget
+from mlplab.experiment.prepare import complete
 
 
 def test_what_fits_is_not_refused_and_what_does_not_is_told_in_numbers() -> None:

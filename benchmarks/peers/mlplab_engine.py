@@ -14,10 +14,11 @@ import numpy as np
 from turns import say, settings, wait
 
 from mlplab import models, recipes
-from mlplab.models.inputs import scaling_layer
+from mlplab.models.layers.inputs import scaling_layer
 from mlplab.optim import optimizers
-from mlplab.training.engine import Plan, fit
-from mlplab.training.steps import Arrays
+from mlplab.training.arrays import Arrays
+from mlplab.training.engine import fit
+from mlplab.training.plan import Control, Plan, TrainingData, TrainingSchedule
 
 ASKED = {"precision": "float32"} | settings()
 
@@ -35,10 +36,10 @@ class Turn(keras.callbacks.Callback):
 
 def main() -> None:
     """Train an epoch a turn, without an end."""
-    recipe = recipes.load("seed", [f"training.precision={ASKED['precision']}"])
+    recipe = recipes.load("published", [f"training.precision={ASKED['precision']}"])
     scaling = scaling_layer(recipe.data.scaling)
     precision = recipe.training.precision
-    model = models.build(recipe.model, (32, 32, 3), 10, scaling, 0, precision=precision)
+    model = models.build(recipe.model, models.Task((32, 32, 3), 10, scaling, 0, precision))
     model.compile(
         optimizer=optimizers.build(optimizers.complete(recipe.optimizer), model),
         loss="sparse_categorical_crossentropy",
@@ -50,10 +51,9 @@ def main() -> None:
     fit(
         model,
         Plan(
-            train=Arrays(x, y),
-            batch_size=ASKED["batch_size"],
-            epochs=1_000_000,
-            callbacks=[Turn()],
+            data=TrainingData(train=Arrays(x, y)),
+            schedule=TrainingSchedule(batch_size=ASKED["batch_size"], epochs=1_000_000),
+            control=Control(callbacks=[Turn()]),
         ),
     )
 

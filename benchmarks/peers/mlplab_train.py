@@ -13,8 +13,9 @@ from turns import say, settings, wait
 
 import mlplab
 from mlplab import cli, recipes  # noqa: F401  the command imports all of it
+from mlplab.experiment.options import Options
 
-ASKED = {"recipe": "seed", "overrides": []} | settings()
+ASKED = {"recipe": "published", "overrides": []} | settings()
 
 
 class Watcher:
@@ -43,9 +44,9 @@ def main() -> None:
         say(ready=True, versions={"mlplab": mlplab.__version__})
         wait()
         overrides += ["training.epochs=1000", "callbacks.early_stopping.patience=1000"]
-    from mlplab.runs import execute, facts
+    from mlplab.experiment import execute
 
-    options = facts.Options(runs_dir=Path(ASKED["scratch"]), recipe_name=ASKED["recipe"])
+    options = Options(runs_dir=Path(ASKED["scratch"]), recipe_name=ASKED["recipe"])
     execute.run(recipes.load(ASKED["recipe"], overrides), options, Watcher())
 
 

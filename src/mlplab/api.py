@@ -1,25 +1,52 @@
 """mlplab from Python: the same as on the command line."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlplab import recipes
-from mlplab.config import Recipe
+from mlplab.recipes.recipe import Recipe
+from mlplab.runs import run as runs
 from mlplab.runs import store
-from mlplab.runs.run import Run
 
 if TYPE_CHECKING:
-    from mlplab.training.engine import Watcher
+    import keras
+
+    from mlplab.training.plan import Progress
 
 __all__ = ["Recipe", "Run", "load_run", "recipe", "resume", "train", "train_population"]
+
+
+class Run(runs.Run):
+    """A run folder, read when asked.
+
+    Examples:
+        >>> import mlplab
+        >>> run = mlplab.load_run("last")               # doctest: +SKIP
+        >>> run.metrics["test"]["accuracy"]             # doctest: +SKIP
+        0.9722
+    """
+
+    def model(self, trust: bool = False) -> "keras.Model":
+        """Load the trained network: raw uint8 [n, height, width, channels] to probabilities.
+
+        Args:
+            trust: import the user's own module that the recipe names, for its classes.
+
+        Raises:
+            RunError: if the run has no network, or its file is damaged.
+        """
+        from mlplab.experiment.networks import load_network  # and with it Keras
+
+        return load_network(self, trust)
 
 
 def recipe(name_or_path: str, **tables: Mapping[str, Any] | int) -> Recipe:
     """Return a shipped recipe, or one from a ``.toml`` file, with some keys changed.
 
     Args:
-        name_or_path: such as ``"seed"`` or ``"mine.toml"``.
+        name_or_path: such as ``"published"`` or ``"mine.toml"``.
         **tables: keys to change, by table: ``optimizer={"name": "sgd"}``, ``seed=3``. As on the
             command line, naming another optimizer, model, data set or callback drops the keys of
             the one before.
@@ -29,11 +56,11 @@ def recipe(name_or_path: str, **tables: Mapping[str, Any] | int) -> Recipe:
 
     Examples:
         >>> import mlplab
-        >>> changed = mlplab.recipe("seed", optimizer={"name": "sgd", "learning_rate": 0.05})
+        >>> changed = mlplab.recipe("published", optimizer={"name": "sgd", "learning_rate": 0.05})
         >>> changed.optimizer.params
         {'learning_rate': 0.05}
     """
-    return recipes.load(name_or_path, tables)
+    return _load(name_or_path, tables)
 
 
 def train(
@@ -47,22 +74,22 @@ def train(
     devices: int | Literal["all"] = 1,
     trust: bool = False,
     profile: bool = False,
-    watcher: "Watcher | None" = None,
+    progress: "Progress | None" = None,
 ) -> Run:
     """Train a recipe, evaluate the network and record the run.
 
     Args:
         recipe: from ``mlplab.recipe``, or a shipped name.
-        data_dir: a folder that holds the data set's, such as ``cifar10/``.
-        runs_dir: where the run folder is made.
+        data_dir: folder containing the data set's, such as ``cifar10/``.
+        runs_dir: where the run folder is created.
         name: of the run; by default made of the recipe, the time and the seed.
         group: a label that comparisons can use.
-        open_test: ``False`` leaves the test split closed.
+        open_test: ``False`` to not evaluate on the test set.
         devices: how many of the machine's devices share each batch, or ``"all"``.
-        trust: load code of your own that the recipe names.
+        trust: load your own code that the recipe names.
         profile: when training has ended, time some steps beside this machine's limit, and write a
             trace of them, into ``profile/`` of the run folder.
-        watcher: hears of each chunk of steps and each epoch.
+        progress: called with each chunk of steps and each epoch.
 
     Returns:
         The run; look at ``run.record.status`` for how it ended.
@@ -80,10 +107,11 @@ def train(
         >>> run.predictions("test")["probabilities"].shape
         (359, 10)
     """
-    from mlplab.runs import execute, facts
+    from mlplab.experiment import execute
+    from mlplab.experiment.options import Options
 
-    title = Path(recipe).stem if isinstance(recipe, str) else "recipe"
-    options = facts.Options(
+    title = recipes.title(recipe) if isinstance(recipe, str) else "recipe"
+    options = Options(
         data_dir=Path(data_dir) if data_dir is not None else None,
         runs_dir=Path(runs_dir),
         name=name,
@@ -94,9 +122,8 @@ def train(
         trust=trust,
         profile=profile,
     )
-    return execute.run(
-        recipes.load(recipe) if isinstance(recipe, str) else recipe, options, watcher
-    )
+    found = execute.run(_load(recipe) if isinstance(recipe, str) else recipe, options, progress)
+    return Run(found.folder)
 
 
 def train_population(
@@ -108,7 +135,7 @@ def train_population(
     group: str | None = None,
     open_test: bool = True,
     trust: bool = False,
-    watcher: "Watcher | None" = None,
+    progress: "Progress | None" = None,
 ) -> list[Run]:
     """Train recipes that differ in seed and learning rate alone, by one compiled program.
 
@@ -117,13 +144,13 @@ def train_population(
 
     Args:
         members: recipes; ``seed`` and ``optimizer.learning_rate`` may differ.
-        data_dir: a folder that holds the data set's, such as ``cifar10/``.
+        data_dir: folder containing the data set's, such as ``cifar10/``.
         runs_dir: where the run folders are made.
         name: extended for each member by what it differs in: ``-s3``, ``-lr0.001-s3``.
         group: a label that comparisons can use.
-        open_test: ``False`` leaves the test split closed.
-        trust: load code of your own that the recipes name.
-        watcher: hears of steps, and of epochs as means over the members.
+        open_test: ``False`` to not evaluate on the test set.
+        trust: load your own code that the recipes name.
+        progress: called with steps, and with epochs as means over the members.
 
     Returns:
         The runs, in the order of the recipes.
@@ -140,9 +167,10 @@ def train_population(
         >>> [(run.record.seed, run.record.population.members) for run in runs]
         [(0, 2), (1, 2)]
     """
-    from mlplab.runs import facts, population
+    from mlplab.experiment import population
+    from mlplab.experiment.options import Options
 
-    options = facts.Options(
+    options = Options(
         data_dir=Path(data_dir) if data_dir is not None else None,
         runs_dir=Path(runs_dir),
         name=name,
@@ -151,7 +179,7 @@ def train_population(
         open_test=open_test,
         trust=trust,
     )
-    return population.run(members, options, watcher)
+    return [Run(found.folder) for found in population.run(members, options, progress)]
 
 
 def resume(
@@ -160,27 +188,27 @@ def resume(
     data_dir: str | Path | None = None,
     runs_dir: str | Path = "runs",
     trust: bool = False,
-    watcher: "Watcher | None" = None,
+    progress: "Progress | None" = None,
 ) -> Run:
-    """Go on with an interrupted run, to the result that it would have had.
+    """Continue an interrupted run to the result that it would have had.
 
     Args:
         query: a run's name, a unique prefix of it, its path, or ``"last"``.
-        data_dir: a folder that holds the data set's, such as ``cifar10/``.
-        runs_dir: where the run lies.
-        trust: load code of your own that the recipe names.
-        watcher: hears of each chunk of steps and each epoch.
+        data_dir: folder containing the data set's, such as ``cifar10/``.
+        runs_dir: where the run is.
+        trust: load your own code that the recipe names.
+        progress: called with each chunk of steps and each epoch.
 
     Raises:
         RunError: if the run has ended or is being written, or if its recipe, its data or the
             versions of what computes have changed.
         StorageError: if the disk is full or the run folder cannot be written.
     """
-    from mlplab.runs import facts
-    from mlplab.runs import resume as resuming
+    from mlplab.experiment import resume as resuming
+    from mlplab.experiment.options import Options
 
-    options = facts.Options(data_dir=Path(data_dir) if data_dir is not None else None, trust=trust)
-    return resuming.resume(load_run(query, runs_dir), options, watcher)
+    options = Options(data_dir=Path(data_dir) if data_dir is not None else None, trust=trust)
+    return Run(resuming.resume(load_run(query, runs_dir), options, progress).folder)
 
 
 def load_run(query: str = "last", runs_dir: str | Path = "runs") -> Run:
@@ -190,3 +218,10 @@ def load_run(query: str = "last", runs_dir: str | Path = "runs") -> Run:
         RunError: if no run or more than one fits.
     """
     return Run(store.find(Path(runs_dir), query))
+
+
+def _load(name_or_path: str, tables: Mapping[str, Any] | None = None) -> Recipe:
+    """Return a recipe; a name that it had before is a warning."""
+    if line := recipes.renamed(name_or_path):
+        warnings.warn(line, FutureWarning, stacklevel=3)
+    return recipes.load(name_or_path, tables or {})

@@ -133,11 +133,11 @@ def test_other_seeds_are_refused(text: str) -> None:
     "arguments",
     [
         ["train", "sede"],
-        ["train", "seed", "optimizer.name=adamm"],
-        ["train", "seed", "--seeds", "x"],
-        ["train", "seed", "--seed", "1", "--seeds", "0..1"],
-        ["train", "seed", "--seed", "1", "--population", "seed=0..1"],
-        ["train", "seed", "--population", "model.dropout=0.1,0.2"],
+        ["train", "published", "optimizer.name=adamm"],
+        ["train", "published", "--seeds", "x"],
+        ["train", "published", "--seed", "1", "--seeds", "0..1"],
+        ["train", "published", "--seed", "1", "--population", "seed=0..1"],
+        ["train", "published", "--population", "model.dropout=0.1,0.2"],
         ["train", "quickstart", "--name", "../up"],
         ["train", "missing.toml"],
         ["runs", "show", "nothing"],
@@ -171,7 +171,7 @@ def test_missing_data_names_the_three_ways_out(
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("MLPLAB_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("MLPLAB_DATA_DIR", raising=False)
-    done = mlplab("train", "seed", "--runs-dir", tmp_path / "runs")
+    done = mlplab("train", "published", "--runs-dir", tmp_path / "runs")
     assert done.exit_code == 2
     for way in ("mlplab data fetch cifar10", "--data-dir", "quickstart"):
         assert way in done.stderr
@@ -270,8 +270,8 @@ def test_data_info_counts_images() -> None:
 
 
 def test_recipes_are_listed_and_shown() -> None:
-    assert "seed-honest" in mlplab("recipes").stdout
-    assert mlplab("recipes", "show", "seed").stdout.startswith("# mlplab train seed")
+    assert "published-honest" in mlplab("recipes").stdout
+    assert mlplab("recipes", "show", "published").stdout.startswith("# mlplab train published")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["recipes"], ["runs"], ["train", "--help"]])

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlplab import config
 from mlplab.data import batches, load, parquet
 from mlplab.data.published import CIFAR10, CIFAR100, PUBLISHED
 from mlplab.errors import DataError
+from mlplab.recipes.recipe import Data
 
-SETTINGS = {name: config.Data(name=name) for name in ("cifar10", "cifar100")}
+SETTINGS = {name: Data(name=name) for name in ("cifar10", "cifar100")}
 LAYOUTS = ["hub", "batches", "archive", "keras", "class folders"]
 
 

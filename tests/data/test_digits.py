@@ -1,13 +1,13 @@
 import numpy as np
 from sklearn.datasets import load_digits
 
-from mlplab import config
 from mlplab.data import load
 from mlplab.data.info import describe
+from mlplab.recipes.recipe import Data
 
 
 def test_digits_are_spread_over_eight_bits():
-    dataset = load(config.Data(name="digits", test=0.2))
+    dataset = load(Data(name="digits", test=0.2))
     assert dataset.train.images.shape[1:] == (8, 8, 1)
     assert (dataset.train.images.min(), dataset.train.images.max()) == (0, 255)
     bunch = load_digits()
@@ -17,7 +17,7 @@ def test_digits_are_spread_over_eight_bits():
 
 
 def test_the_test_images_are_always_the_same_stratified_share():
-    first, again = (load(config.Data(name="digits", test=0.25)) for _ in range(2))
+    first, again = (load(Data(name="digits", test=0.25)) for _ in range(2))
     assert (first.test.index == again.test.index).all()
     assert not set(first.test.index) & set(first.train.index)
     share = np.bincount(first.test.labels) / np.bincount(load_digits().target)
@@ -25,7 +25,7 @@ def test_the_test_images_are_always_the_same_stratified_share():
 
 
 def test_describe_counts_images_by_class():
-    facts = describe(load(config.Data(name="digits")))
+    facts = describe(load(Data(name="digits")))
     assert facts["image_shape"] == [8, 8, 1]
     assert facts["classes"] == list("0123456789")
     assert sum(facts["splits"]["train"]["per_class"].values()) == facts["splits"]["train"]["images"]

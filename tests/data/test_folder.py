@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlplab import config
 from mlplab.data import Dataset, load
 from mlplab.data.info import describe
 from mlplab.errors import DataError
+from mlplab.recipes.recipe import Data
 
 
 def fill(folder: Path, count: int, grey: int = 0) -> None:
@@ -19,7 +19,7 @@ def fill(folder: Path, count: int, grey: int = 0) -> None:
 
 
 def read(root: Path, said: list[str] | None = None, **settings: object) -> Dataset:
-    data = config.Data(name="folder", path=str(root), image_size=8, **settings)
+    data = Data(name="folder", path=str(root), image_size=8, **settings)
     return load(data, warn=(said if said is not None else []).append)
 
 

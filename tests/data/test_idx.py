@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mlplab import data
-from mlplab.config import Data
 from mlplab.data.idx import FILES, IDX
 from mlplab.errors import DataError
+from mlplab.recipes.recipe import Data
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 28, 28), np.uint8)
 LABELS = (np.arange(30) % 10).astype(np.uint8)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from mlplab.models import convolution, pooling
-from mlplab.models.depthwise import depthwise
+from mlplab.models.layers import convolution, pooling
+from mlplab.models.layers.depthwise import depthwise
 
 FORMS = list(itertools.product([1, 2], [3, 20], [2, 3], ["same", "valid"]))
 FORMS += [(stride, 20, 1, "same") for stride in (1, 2)]

@@ -6,9 +6,9 @@ import pytest
 
 from mlplab import models
 from mlplab.errors import RecipeError
-from mlplab.families import CustomModel
 from mlplab.models.custom import load_object
-from mlplab.models.inputs import scaling_layer
+from mlplab.models.layers.inputs import scaling_layer
+from mlplab.recipes.networks import CustomModel
 
 MODULE = """
 import keras

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from mlplab.models import saving
-from mlplab.models.dense import Dense, product
+from mlplab.models import conversion, saving
+from mlplab.models.layers.dense import Dense, product
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((64, 96)).astype(np.float32)
@@ -43,7 +43,7 @@ def test_it_is_the_dense_layer_of_keras_to_three_digits(options, tmp_path) -> No
     plain.set_weights(model.get_weights())
     ours, theirs = np.asarray(model(X)), np.asarray(plain(X))
     np.testing.assert_allclose(ours, theirs, atol=0.05)
-    saving.save(saving.to_keras(model), tmp_path / "model.keras")
+    saving.save(conversion.to_keras(model), tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert type(loaded.layers[-1]) is keras.layers.Dense
     np.testing.assert_allclose(loaded.predict(X, verbose=0), theirs, atol=1e-5)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlplab.models import saving
-from mlplab.models.dropout import Dropout, hashed_bits
+from mlplab.models import conversion, saving
+from mlplab.models.layers.dropout import Dropout, hashed_bits
 
 WORD = st.integers(0, 2**32 - 1)
 
@@ -54,7 +54,7 @@ def test_a_saved_network_has_the_layers_of_keras_alone(tmp_path) -> None:
     inputs = keras.Input((4,))
     hidden = Dropout(0.5, name="dropout_1")(keras.layers.Dense(3, name="dense_1")(inputs))
     model = keras.Model(inputs, keras.layers.Dense(2, name="output")(hidden))
-    saving.save(saving.to_keras(model), tmp_path / "model.keras")
+    saving.save(conversion.to_keras(model), tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert type(loaded.get_layer("dropout_1")) is keras.layers.Dropout
     x = np.ones((1, 4), np.float32)

@@ -8,15 +8,19 @@ import numpy as np
 import pytest
 
 import mlplab
-from mlplab import families, models, recipes
+from mlplab import models, recipes
 from mlplab.errors import RecipeError
-from mlplab.models import onnx, parts, saving, structured_init, whitening
-from mlplab.models.inputs import scaling_layer
-from mlplab.runs import execute
-from mlplab.runs.facts import Options
+from mlplab.experiment import execute
+from mlplab.experiment.options import Options
+from mlplab.models import conversion, onnx, parts, saving
+from mlplab.models.layers.inputs import scaling_layer
+from mlplab.models.networks import structured_init
+from mlplab.recipes import networks
+from mlplab.recipes.networks.base import MOST_LAYERS
 from mlplab.runs.run import Run
-from mlplab.training.engine import Plan, fit
-from mlplab.training.steps import Arrays
+from mlplab.training.arrays import Arrays
+from mlplab.training.engine import fit
+from mlplab.training.plan import Plan, TrainingData, TrainingSchedule
 
 SHAPE = (8, 8, 3)
 NARROW: dict[str, dict[str, object]] = {
@@ -40,19 +44,15 @@ def task(seed: int = 0) -> models.Task:
     return models.Task(SHAPE, 3, scaling_layer("symmetric"), seed)
 
 
-def settings(name: str) -> families.Family:
-    chosen = families.FAMILIES[name].model_validate({"name": name, **NARROW[name]})
+def settings(name: str) -> networks.Family:
+    chosen = networks.FAMILIES[name].model_validate({"name": name, **NARROW[name]})
     return parts.complete(chosen)
 
 
 def build(name: str, seed: int = 0) -> keras.Model:
     model = models.build(settings(name), task(seed))
-    if name == "structured-init":
-        structured_init.write_out(model, None, settings(name), seed)
-    if name == "airnet":
-        whitening.fit_patches(model, pictures(50), 5e-4)
-    if "whitening" in NARROW[name]:
-        whitening.fit(model, pictures(50), settings(name))
+    models.initialise(model, settings(name), None, seed)
+    models.fit(model, settings(name), pictures(50))
     return model
 
 
@@ -74,7 +74,12 @@ def train(folder: Path, model: dict[str, object], name: str | None = None, seed:
 
 def test_every_family_is_tried_here() -> None:
     here = set(NARROW) | {"pretrained"}  # which test_pretrained.py tries
-    assert here == set(families.FAMILIES) == set(models.MODELS)
+    assert here == set(networks.FAMILIES)
+
+
+@pytest.mark.parametrize("family", networks.FAMILIES.values())
+def test_every_family_has_a_module_of_its_name(family: type[networks.Network]) -> None:
+    assert callable(models.family(family()).build)
 
 
 @pytest.mark.parametrize("name", NARROW)
@@ -85,13 +90,16 @@ def test_a_family_learns_is_saved_and_predicts_again(name: str, tmp_path: Path) 
     loss = "sparse_categorical_crossentropy"
     model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"])
     data = Arrays(jnp.asarray(images), jnp.asarray(labels))
-    rows = fit(model, Plan(train=data, epochs=8, batch_size=32)).rows
+    rows = fit(
+        model,
+        Plan(data=TrainingData(train=data), schedule=TrainingSchedule(epochs=8, batch_size=32)),
+    ).rows
     assert rows[-1]["loss"] < rows[0]["loss"]
     for variable, value in zip(model.trainable_variables, before, strict=True):
         assert not np.array_equal(np.asarray(variable), value), variable.path
-    plain = saving.to_keras(model)
+    plain = conversion.to_keras(model)
     saving.save(plain, tmp_path / "m.keras")
-    loaded = saving.load(tmp_path / "m.keras")
+    loaded = saving.load(tmp_path / "m.keras", MOST_LAYERS)
     assert {type(layer).__module__.partition(".")[0] for layer in loaded.layers} == {"keras"}
     said = np.asarray(loaded(images))
     np.testing.assert_allclose(said, np.asarray(model(images)), atol=1e-5)
@@ -121,7 +129,7 @@ def test_an_outline_counts_what_is_built(name: str) -> None:
 def test_a_family_is_exported_to_onnx(name: str, tmp_path: Path) -> None:
     pytest.importorskip("jax2onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
-    model = saving.to_keras(build(name))
+    model = conversion.to_keras(build(name))
     expected = np.asarray(model(pictures()))
     path = tmp_path / "network.onnx"
     onnx.export(model, path)
@@ -133,7 +141,7 @@ def test_a_family_is_exported_to_onnx(name: str, tmp_path: Path) -> None:
 
 
 def test_a_convolution_of_airnet_passes_on_its_channels_at_first() -> None:
-    chosen = families.AirNet(widths=[30, 8])
+    chosen = networks.AirNet(widths=[30, 8])
     first, drawn = models.build(chosen, task()), models.build(chosen, task(seed=1))
     for name, passed in ("convolution_1", 24), ("convolution_3", 8):
         kernels = [np.asarray(model.get_layer(name).kernel) for model in (first, drawn)]
@@ -145,19 +153,19 @@ def test_a_convolution_of_airnet_passes_on_its_channels_at_first() -> None:
 
 
 def test_the_published_s_fc_has_its_width() -> None:
-    outline = models.outline(families.SFC(), (32, 32, 3), 10)
+    outline = models.outline(networks.SFC(), (32, 32, 3), 10)
     assert [outline.get_layer(f"dense_{k}").units for k in (1, 2)] == [38_400, 3_600]
 
 
 def test_a_network_of_structured_weights_computes_what_its_cnn_does() -> None:
     chosen = settings("structured-init")
-    assert isinstance(chosen, families.StructuredInit)
+    assert isinstance(chosen, networks.StructuredInit)
     source = models.build(structured_init.twin(chosen), task())
     random = np.random.default_rng(0)
     for variable in source.variables:  # trained, with statistics of its own
         variable.assign(variable + 0.2 * random.random(variable.shape))
     dense = models.build(chosen, task(5))
-    structured_init.write_out(dense, source, chosen, 5)
+    structured_init.initialise(dense, chosen, source, 5)
     images = pictures(50)
     np.testing.assert_allclose(np.asarray(dense(images)), np.asarray(source(images)), atol=1e-5)
     assert not any(isinstance(layer, keras.layers.Conv2D) for layer in dense.layers)
@@ -165,23 +173,23 @@ def test_a_network_of_structured_weights_computes_what_its_cnn_does() -> None:
 
 def test_a_cnn_of_another_form_is_not_written_out() -> None:
     chosen = settings("structured-init")
-    assert isinstance(chosen, families.StructuredInit)
-    other = models.build(families.CNN(channels=[5]), task())
+    assert isinstance(chosen, networks.StructuredInit)
+    other = models.build(networks.CNN(channels=[5]), task())
     with pytest.raises(RecipeError, match="not the cnn that this recipe describes"):
-        structured_init.write_out(build("structured-init"), other, chosen, 0)
+        structured_init.initialise(build("structured-init"), chosen, other, 0)
 
 
 def test_patches_have_to_tile_the_image() -> None:
     with pytest.raises(RecipeError, match="squares of that side do not tile images of 8×8"):
-        models.build(families.Mixer(patch=3), task())
+        models.build(networks.Mixer(patch=3), task())
 
 
 def test_a_network_of_our_layers_and_of_keras_own_agree_after_loading(tmp_path: Path) -> None:
     model = build("cnn")
     path = tmp_path / "m.keras"
-    saving.save(saving.to_keras(model), path)
-    loaded = saving.load(path)
-    fast = saving.to_fast(loaded, "float32")
+    saving.save(conversion.to_keras(model), path)
+    loaded = saving.load(path, MOST_LAYERS)
+    fast = conversion.to_fast(loaded, "float32")
     assert any(type(layer).__module__.startswith("mlplab") for layer in fast.layers)
     np.testing.assert_allclose(
         np.asarray(fast(pictures())), np.asarray(loaded(pictures())), atol=1e-5
@@ -189,8 +197,8 @@ def test_a_network_of_our_layers_and_of_keras_own_agree_after_loading(tmp_path: 
 
 
 def test_a_network_still_has_its_weights_when_its_copy_has_predicted() -> None:
-    model = saving.to_keras(build("airnet"))
-    fast = saving.to_fast(model, "float32")
+    model = conversion.to_keras(build("airnet"))
+    fast = conversion.to_fast(model, "float32")
     first = fast.predict(pictures(), batch_size=2, verbose=0)
     np.testing.assert_allclose(model.predict(pictures(), verbose=0), first, atol=1e-5)
 

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from mlplab.models.inputs import scaling_layer
+from mlplab.models.layers.inputs import scaling_layer
 
 PIXELS = np.array([[[[0, 51, 255], [255, 102, 7]]]], np.uint8)
 

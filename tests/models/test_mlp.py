@@ -7,9 +7,9 @@ import pytest
 
 from mlplab import models
 from mlplab.errors import RecipeError
-from mlplab.families import MLP
 from mlplab.models import parts
-from mlplab.models.inputs import scaling_layer
+from mlplab.models.layers.inputs import scaling_layer
+from mlplab.recipes.networks.mlp import MLP
 
 SHAPE = (4, 5, 3)
 

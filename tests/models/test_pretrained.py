@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 import mlplab
-from mlplab import data, families, models
+from mlplab import data, models
 from mlplab.errors import RecipeError, RunError
-from mlplab.models import pretrained
-from mlplab.models.inputs import scaling_layer
-from mlplab.runs import budget, execute, features, resume
-from mlplab.runs.facts import Options
+from mlplab.experiment import budget, execute, features, resume
+from mlplab.experiment.options import Options
+from mlplab.models.layers.inputs import scaling_layer
+from mlplab.models.networks import pretrained
+from mlplab.models.parts import FEATURES
+from mlplab.recipes import networks
 from mlplab.runs.run import Run
-from mlplab.training.plan import Silent
+from mlplab.training.plan import NoProgress
 
 SIZE = 32
 
@@ -36,7 +38,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(channels: int = 3, **options: Any) -> tuple[keras.Model, Any, models.Task]:
-    settings = families.Pretrained(network="MobileNet", image_size=SIZE, **options)
+    settings = networks.Pretrained(network="MobileNet", image_size=SIZE, **options)
     task = models.Task((8, 8, channels), 3, scaling_layer("symmetric"), 0)
     return models.build(settings, task), settings, task
 
@@ -50,7 +52,7 @@ def test_its_features_are_those_of_keras_applications(weights: Path) -> None:
     images = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3), np.uint8)
     large = keras.layers.Resizing(SIZE, SIZE)(images.astype(np.float32))
     expected = source(keras.applications.mobilenet.preprocess_input(np.array(large)))
-    found = keras.Model(model.input, model.get_layer(pretrained.FEATURES).output)(images)
+    found = keras.Model(model.input, model.get_layer(FEATURES).output)(images)
     np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-3, atol=1e-4)
 
 
@@ -58,7 +60,7 @@ def test_its_features_are_those_of_keras_applications(weights: Path) -> None:
 def test_pixels_are_scaled_as_the_network_is_used_to(network: str) -> None:
     function = pretrained.NETWORKS[network]
     images = keras.Input((SIZE, SIZE, 3), dtype="uint8")
-    settings = families.Pretrained(network=network, image_size=SIZE)
+    settings = networks.Pretrained(network=network, image_size=SIZE)
     prepared = keras.Model(images, pretrained._prepared(images, settings, function))
     pixels = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
     module = pretrained.sys.modules[function.__module__]
@@ -94,7 +96,7 @@ def test_a_deep_network_fits_at_its_usual_size() -> None:
 
 def test_layers_have_the_same_names_in_every_process() -> None:
     """Keras numbers the layers of a network after those of all networks before it."""
-    settings = families.Pretrained(network="Xception", image_size=71, weights="random")
+    settings = networks.Pretrained(network="Xception", image_size=71, weights="random")
     one, other = (
         [layer.name for layer in models.outline(settings, (8, 8, 3), 3).layers] for _ in range(2)
     )
@@ -114,7 +116,7 @@ def test_grey_images_are_taken() -> None:
     ],
 )
 def test_what_is_not_there_is_told(options: dict[str, Any], told: str) -> None:
-    settings = families.Pretrained(**{"image_size": SIZE, **options})
+    settings = networks.Pretrained(**{"image_size": SIZE, **options})
     task = models.Task((8, 8, 3), 3, scaling_layer("symmetric"), 0)
     with pytest.raises(RecipeError, match=told):
         pretrained.load(models.build(settings, task), settings, task)
@@ -135,7 +137,7 @@ QUICK: dict[str, Any] = {
 }
 
 
-class Listening(Silent):
+class Listening(NoProgress):
     """Keeps what is said on the way."""
 
     def __init__(self) -> None:
@@ -145,7 +147,7 @@ class Listening(Silent):
         self.notes.append(text)
 
 
-class Interrupting(Silent):
+class Interrupting(NoProgress):
     """Stops training as Ctrl-C does, when an epoch has ended."""
 
     def on_row(self, row: dict[str, float]) -> None:
@@ -153,10 +155,10 @@ class Interrupting(Silent):
             signal.raise_signal(signal.SIGINT)
 
 
-def train(folder: Path, name: str, watcher: Silent | None = None, **tables: Any) -> Run:
+def train(folder: Path, name: str, watcher: NoProgress | None = None, **tables: Any) -> Run:
     chosen = mlplab.recipe("quickstart", **(QUICK | tables))
     options = Options(runs_dir=folder, name=name, keep="model")
-    return execute.run(chosen, options, watcher or Silent())
+    return execute.run(chosen, options, watcher or NoProgress())
 
 
 def test_a_head_is_trained_on_kept_features_and_then_more_layers(

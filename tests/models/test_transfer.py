@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import mlplab
-from mlplab import families, models
+from mlplab import models
 from mlplab.errors import RecipeError
-from mlplab.models.inputs import scaling_layer
+from mlplab.experiment import execute
+from mlplab.experiment.options import Options
+from mlplab.models.layers.inputs import scaling_layer
 from mlplab.models.transfer import take_over
-from mlplab.runs import execute
-from mlplab.runs.facts import Options
+from mlplab.recipes import networks
 from mlplab.runs.run import Run
 
 ABC, BCD = ["a", "b", "c"], ["b", "c", "d"]
@@ -21,7 +22,7 @@ ABC, BCD = ["a", "b", "c"], ["b", "c", "d"]
 def network(
     shape: tuple[int, int, int] = (8, 8, 3), seed: int = 0, **options: object
 ) -> keras.Model:
-    settings = families.MLP(hidden=[6, 5], normalisation="batch", **options)
+    settings = networks.MLP(hidden=[6, 5], normalisation="batch", **options)
     return models.build(settings, models.Task(shape, 3, scaling_layer("unit"), seed))
 
 
@@ -68,7 +69,7 @@ def test_the_first_layer_is_adapted_to_other_images(shape: tuple[int, int, int])
 
 
 def test_a_convolution_is_adapted_to_grey_images() -> None:
-    settings = families.CNN(channels=[4], hidden=[5])
+    settings = networks.CNN(channels=[4], hidden=[5])
     source, model = (
         models.build(settings, models.Task((8, 8, channels), 3, scaling_layer("unit"), 0))
         for channels in (3, 1)

@@ -4,11 +4,11 @@ import pytest
 
 from mlplab import models
 from mlplab.errors import RecipeError
-from mlplab.families import MLP
-from mlplab.models import saving, whitening
+from mlplab.models import conversion, saving, whitening
 from mlplab.models.filters import first_filters
-from mlplab.models.inputs import scaling_layer
-from mlplab.models.pooling import AveragePooling2D
+from mlplab.models.layers.inputs import scaling_layer
+from mlplab.models.layers.pooling import AveragePooling2D
+from mlplab.recipes.networks.mlp import MLP
 
 SHAPE = (4, 6, 3)
 
@@ -34,7 +34,7 @@ def components(model: keras.Model, pictures: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("pool", [1, 2])
 def test_components_are_uncorrelated_and_of_like_variance(pool):
     model = build(whitening=12, pool=pool)
-    whitening.fit(model, images(), MLP(whitening=12, whitening_epsilon=1e-6))
+    whitening.fit(model, MLP(whitening=12, whitening_epsilon=1e-6), images())
     seen = components(model, images())
     np.testing.assert_allclose(seen.mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(np.cov(seen.T), np.eye(12), atol=0.02)
@@ -43,7 +43,7 @@ def test_components_are_uncorrelated_and_of_like_variance(pool):
 def test_zca_whitens_pixels_and_keeps_them_in_their_places():
     model = build(whitening=72, whitening_form="zca", whitening_epsilon=1e-3)
     settings = MLP(whitening=72, whitening_form="zca", whitening_epsilon=1e-3)
-    whitening.fit(model, images(), settings)
+    whitening.fit(model, settings, images())
     kernel = np.asarray(model.get_layer("whitening").kernel)
     np.testing.assert_allclose(kernel, kernel.T, atol=1e-4)
     assert (np.argmax(kernel, axis=0) == np.arange(72)).mean() > 0.9
@@ -53,7 +53,7 @@ def test_zca_whitens_pixels_and_keeps_them_in_their_places():
 
 def test_epsilon_keeps_small_components_small():
     model = build(whitening=72)
-    whitening.fit(model, images(), MLP(whitening=72))
+    whitening.fit(model, MLP(whitening=72), images())
     deviations = components(model, images()).std(axis=0)
     assert (np.diff(deviations) < 1e-4).all()
     assert deviations[0] > 0.9
@@ -62,10 +62,10 @@ def test_epsilon_keeps_small_components_small():
 
 def test_whitening_is_not_trained_and_is_saved_in_layers_of_keras(tmp_path):
     model = build(whitening=12, pool=2)
-    whitening.fit(model, images(), MLP(whitening=12))
+    whitening.fit(model, MLP(whitening=12), images())
     assert {v.path.split("/")[0] for v in model.trainable_variables} == {"dense_1", "output"}
     model.compile(loss="sparse_categorical_crossentropy")
-    saving.save(saving.to_keras(model), tmp_path / "model.keras")
+    saving.save(conversion.to_keras(model), tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_allclose(loaded.predict(images(9)), model.predict(images(9)), rtol=1e-5)
     assert type(loaded.get_layer("whitening")) is keras.layers.Dense
@@ -74,7 +74,7 @@ def test_whitening_is_not_trained_and_is_saved_in_layers_of_keras(tmp_path):
 
 def test_filters_are_seen_through_the_whitening():
     model = build(whitening=12, pool=2)
-    whitening.fit(model, images(), MLP(whitening=12))
+    whitening.fit(model, MLP(whitening=12), images())
     kernel, shape = first_filters(model)
     assert shape == (2, 3, 3)
     first = np.asarray(model.get_layer("whitening").kernel) @ model.get_layer("dense_1").kernel

@@ -4,14 +4,14 @@ import pytest
 
 from mlplab.optim import optimizers
 from mlplab.optim.muon import Muon
-from mlplab.tables import Named
+from mlplab.recipes.schema import Named
 
 
 @pytest.mark.parametrize("shape", [(30, 50), (50, 30), (40, 40)])
 def test_a_step_is_what_kerass_is_to_the_rounding_of_bfloat16(shape):
     matrix = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     rounded = Muon()
-    rounded.rounded = True
+    rounded.precision = "bfloat16"
     ours, theirs = (
         np.asarray(each.zeropower_via_newtonschulz5(matrix, 5))
         for each in (rounded, keras.optimizers.Muon())
@@ -27,8 +27,8 @@ def test_is_used_where_products_are_to_be_in_bfloat16():
     built = {
         p: optimizers.build(Named(name="muon"), model, precision=p) for p in ("float32", "bfloat16")
     }
-    assert not built["float32"].rounded
-    assert built["bfloat16"].rounded
+    assert built["float32"].precision == "float32"
+    assert built["bfloat16"].precision == "bfloat16"
     assert built["bfloat16"].name == built["float32"].name == "muon"
 
 

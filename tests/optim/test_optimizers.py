@@ -1,4 +1,5 @@
 import inspect
+import tomllib
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +10,10 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlplab import recipes
-from mlplab.config import Average
 from mlplab.errors import RecipeError
 from mlplab.optim import optimizers
-from mlplab.tables import Named
+from mlplab.recipes.recipe import Average
+from mlplab.recipes.schema import Named
 
 EVERY = sorted(optimizers.OPTIMIZERS)
 BASE_KNOBS = {
@@ -119,7 +119,7 @@ def test_completed_settings_are_complete_and_survive_toml(name, rate, decay, ema
         params["weight_decay"] = "none" if decay is None else decay
     completed = optimizers.complete(Named(name=name, **params))
     text = tomli_w.dumps(completed.model_dump())
-    again = Named(**recipes.tomllib.loads(text))
+    again = Named(**tomllib.loads(text))
     assert again == completed == optimizers.complete(again)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mlplab.errors import RecipeError
 from mlplab.optim import schedules
-from mlplab.tables import Named
+from mlplab.recipes.schema import Named
 
 NEEDED = {
     "ExponentialDecay": {"decay_rate": 0.5},

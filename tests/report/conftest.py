@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 from mlplab import figures
 from mlplab.report.findings import findings
-from mlplab.statistics import classification_metrics, confusion
+from mlplab.statistics.metrics import classification_metrics, confusion
 
 EPOCHS = np.arange(1, 12)
 HISTORY = [
@@ -24,7 +24,7 @@ HISTORY = [
     }
     for epoch in EPOCHS
 ]
-RECIPE = '# mlplab train seed\nseed = 0\n\n[model]\nname = "mlp"\nhidden = [1024, 1024]\n'
+RECIPE = '# mlplab train published\nseed = 0\n\n[model]\nname = "mlp"\nhidden = [1024, 1024]\n'
 
 
 def record(class_names: list[str], metrics: dict) -> dict:
@@ -33,7 +33,7 @@ def record(class_names: list[str], metrics: dict) -> dict:
         "name": "seed-20260101-120000-s0",
         "status": "finished",
         "recipe": "seed",
-        "command": "mlplab train seed --data-dir data --seed 0",
+        "command": "mlplab train published --data-dir data --seed 0",
         "config_id": "9f2c1b7a",
         "seed": 0,
         "data_id": "sha256:" + "4a" * 32,

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 import mlplab
 from mlplab import data
 from mlplab.cli import app
+from mlplab.experiment import execute
+from mlplab.experiment.options import Options
+from mlplab.report.configurations import find_sides
 from mlplab.report.disagreement import disagreement
-from mlplab.report.sides import find_sides
-from mlplab.runs import execute
-from mlplab.runs.facts import Options
 
 
 @pytest.fixture(scope="module")

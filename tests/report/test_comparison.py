@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from mlplab.cli import app
 from mlplab.errors import RunError
 from mlplab.report.comparison import compare
-from mlplab.report.sides import find_sides
+from mlplab.report.configurations import find_sides
 from mlplab.runs import store
 from mlplab.runs.record import Record, Seconds
 

@@ -42,7 +42,7 @@ def test_the_page_says_what_the_run_reached(page):
         "test set opened 37 times, for 12 configurations",
         "with 95 % confidence",
         "Chosen on the test split.",
-        "mlplab train seed --data-dir data --seed 0",
+        "mlplab train published --data-dir data --seed 0",
         "hidden = [1024, 1024]",
         "AMD EPYC 7763",
         "0a1b2c3d",

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from mlplab.report import words
+from mlplab.report import formatting as words
 
 
 @pytest.mark.parametrize(

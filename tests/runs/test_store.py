@@ -7,7 +7,7 @@ import pytest
 
 from mlplab import files
 from mlplab.errors import RunError, StorageError
-from mlplab.runs import store
+from mlplab.runs import ledger, store
 from mlplab.runs.record import Record
 
 
@@ -121,10 +121,10 @@ def test_a_full_name_wins_over_a_longer_one_that_begins_with_it(tmp_path: Path) 
 
 
 def test_the_ledger_counts_openings_and_configurations_of_one_data_set(tmp_path: Path) -> None:
-    store.open_test(tmp_path, record("a"), 11)
-    store.open_test(tmp_path, record("b").model_copy(update={"config_id": "other"}))
-    store.open_test(tmp_path, record("c").model_copy(update={"data_id": "elsewhere"}))
-    assert store.ledger(tmp_path, "d") == {"openings": 12, "configurations": 2}
+    ledger.open_test(tmp_path, record("a"), 11)
+    ledger.open_test(tmp_path, record("b").model_copy(update={"config_id": "other"}))
+    ledger.open_test(tmp_path, record("c").model_copy(update={"data_id": "elsewhere"}))
+    assert ledger.count(tmp_path, "d") == {"openings": 12, "configurations": 2}
 
 
 def test_predictions_read_back_and_damage_is_named(tmp_path: Path) -> None:

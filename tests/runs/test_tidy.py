@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import mlplab
 from mlplab.cli import app
 from mlplab.errors import RunError
-from mlplab.runs import lock, store, tidy
+from mlplab.runs import layout, lock, store, tidy
 
 SHORT = {"training": {"epochs": 1}, "model": {"hidden": [8]}}
 
@@ -97,14 +97,14 @@ def test_a_run_that_is_being_written_is_left_alone(runs: Path) -> None:
         with pytest.raises(RunError, match="wait for it"), lock.writing(runs / "a"):
             pass
         assert tidy.rubbish(runs) == []
-    assert not (runs / "a" / lock.OWNER).exists()
+    assert not (runs / "a" / layout.OWNER).exists()
 
 
 def test_gc_finds_what_killed_processes_left(runs: Path) -> None:
     torn = runs / "a" / f".record.json.{'0' * 16}"
     torn.write_text("half")
     (runs / "a" / "checkpoint").mkdir()
-    (runs / "a" / "checkpoint" / store.CHECKPOINT).write_text("x")
+    (runs / "a" / layout.CHECKPOINT).write_text("x")
     (runs / "begun").mkdir()
     (runs / "begun" / "recipe.toml").write_text("")
     (runs / "of-somebody").mkdir()

@@ -31,7 +31,7 @@ optimizer.learning_rate = { low = 1e-3, high = 1e-1, log = true }
 
 
 def facts(folder: Path) -> Any:
-    return json.loads((folder / "study.json").read_text())["levels"]["all"]
+    return json.loads((folder / "study.json").read_text())["variants"]["all"]
 
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:6379", "192.0.2.1:99999", "no.host.:1"])

@@ -20,8 +20,9 @@ from mlplab.cli import app
 from mlplab.cli.study import Progress
 from mlplab.errors import RunError, StorageError
 from mlplab.report import study as results
-from mlplab.runs import store
-from mlplab.study import conduct, design, ground, pool
+from mlplab.runs import ledger, store
+from mlplab.study import design, pool, preconditions
+from mlplab.study import run as conduct
 from mlplab.study.trials import Trials
 
 pytestmark = pytest.mark.timeout(300)
@@ -37,7 +38,7 @@ SMALL: dict[str, Any] = {
         "training": {"epochs": 2},
     },
     "design": {"trials": 3, "finals": 3},
-    "levels": {
+    "variants": {
         "adam": {
             "optimizer": {
                 "name": "adam",
@@ -67,7 +68,7 @@ def facts(folder: Path) -> dict[str, Any]:
 
 
 def trials(folder: Path) -> list[dict[str, Any]]:
-    return [trial for level in facts(folder)["levels"].values() for trial in level["trials"]]
+    return [trial for level in facts(folder)["variants"].values() for trial in level["trials"]]
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def table(folder: Path) -> list[tuple[Any, ...]]:
     """What must not depend on when, where and how often it was begun."""
     rows = [
         (level, trial["number"], json.dumps(trial["point"]), trial["value"], trial["outcome"])
-        for level, found in facts(folder)["levels"].items()
+        for level, found in facts(folder)["variants"].items()
         for trial in found["trials"]
     ]
     finals = [
@@ -119,9 +120,9 @@ def test_a_study_has_its_stated_total_and_opens_the_test_split_for_finals_alone(
         (level, seed) for level in ("adam", "sgd") for seed in (1, 2, 3)
     ]
     assert {record.population.members for record in finals if record.population} == {3}
-    ledger = store.ledger(small.parent, records[0].data_id)
+    ledger = ledger.count(small.parent, records[0].data_id)
     assert ledger == {"openings": 6, "configurations": 2}
-    assert store.ledger(small / "finals", records[0].data_id) == ledger
+    assert ledger.count(small / "finals", records[0].data_id) == ledger
 
 
 def test_trials_keep_what_a_comparison_needs_and_no_more(small: Path) -> None:
@@ -136,7 +137,7 @@ def test_trials_keep_what_a_comparison_needs_and_no_more(small: Path) -> None:
 
 
 def test_the_finals_are_those_of_the_best_trial(small: Path) -> None:
-    for name, level in facts(small)["levels"].items():
+    for name, level in facts(small)["variants"].items():
         best = max(level["trials"], key=lambda trial: trial["value"])
         assert level["best"] == best["number"]
         recipe = (small / "finals" / f"{name}-s1" / "recipe.toml").read_text()
@@ -171,7 +172,7 @@ def test_what_is_missing_is_said(small: Path, tmp_path: Path) -> None:
     for path in (folder / "finals").glob("sgd-*"):
         shutil.rmtree(path)
     tables = facts(folder)
-    tables["levels"]["adam"]["trials"][0] |= {"outcome": "failed", "reason": "<b>disk</b>"}
+    tables["variants"]["adam"]["trials"][0] |= {"outcome": "failed", "reason": "<b>disk</b>"}
     (folder / "study.json").write_text(json.dumps(tables))
     found = results.load(folder)
     assert found.comparison is not None
@@ -224,7 +225,7 @@ def test_a_damaged_database_is_told_in_one_line(small: Path, tmp_path: Path) -> 
 def test_damaged_facts_are_told_in_one_line(small: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(small, tmp_path / "small"))
     tables = facts(folder)
-    del tables["levels"]["adam"]["total"]
+    del tables["variants"]["adam"]["total"]
     (folder / "study.json").write_text(json.dumps(tables))
     with pytest.raises(RunError, match="is damaged"):
         results.load(folder)
@@ -241,8 +242,8 @@ def test_what_is_no_fault_of_a_trial_stops_the_study_and_counts_for_nothing(
     data = {"name": "folder", "path": "photos", "image_size": 8}
     recipe = {**SMALL["recipe"], "data": data}
     study = design.check({**SMALL, "recipe": recipe, "design": {"trials": 1, "finals": 0}})
-    settings = ground.Settings(folder=here / "runs" / "s")
-    ground.begin(study, settings.folder, ground.prepare(study, settings))
+    settings = preconditions.Settings(folder=here / "runs" / "s")
+    preconditions.begin(study, settings.folder, preconditions.prepare(study, settings))
     photos.rename(here / "away")
     for mended in (False, True):
         with pool.pool(1, here / "log") as workers:
@@ -354,7 +355,7 @@ def test_a_bayesian_study_prunes_and_proposes_the_same_again(here: Path) -> None
         "pruner": "median",
     }
     recipe = {**SMALL["recipe"], "training": {"epochs": 3}}
-    levels = {"sgd": SMALL["levels"]["sgd"]}
+    levels = {"sgd": SMALL["variants"]["sgd"]}
     path = written(here, design=plan, recipe=recipe, levels=levels)
     assert run(path, runs=here / "runs").returncode == 0
     found = trials(here / "runs" / "small")

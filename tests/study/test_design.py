@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mlplab.errors import RecipeError
 from mlplab.study import design
-from mlplab.study.points import points
-from mlplab.study.spaces import Choices, Range
+from mlplab.study.sampling import points
+from mlplab.study.search_space import Choices, Range
 
 RATE = {"low": 1e-4, "high": 1e-1, "log": True}
 
@@ -122,8 +122,8 @@ def test_quasirandom_points_leave_no_hole() -> None:
         ({"base": "quickstart", "design": {"trails": 3}}, "trails.*trials"),
         ({"base": "quickstrat"}, "quickstart"),
         ({"base": "quickstart", "design": {"trials": 0}}, "design.trials"),
-        ({"base": "quickstart", "levels": {"a/b": {}}}, "cannot name a level"),
-        ({"base": "quickstart", "levels": {"../a": {}}}, "cannot name a level"),
+        ({"base": "quickstart", "variants": {"a/b": {}}}, "cannot name a level"),
+        ({"base": "quickstart", "variants": {"../a": {}}}, "cannot name a level"),
         ({"base": "quickstart", "vary": {"model": {"hiden": {"choices": [[1]]}}}}, "hiden"),
         ({"base": "quickstart", "vary": {"model": {"dropout": {"low": 0.5, "high": 0.1}}}}, "low"),
         (
@@ -138,7 +138,7 @@ def test_quasirandom_points_leave_no_hole() -> None:
             },
             "a grid takes choices alone",
         ),
-        ({"base": "quickstart", "reference": "x", "levels": {"a": {}}}, "no level"),
+        ({"base": "quickstart", "reference": "x", "variants": {"a": {}}}, "no level"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(tables: dict[str, Any], words: str) -> None:
@@ -177,7 +177,7 @@ def test_levels_that_search_the_same_are_tried_at_the_same_points(kind: str) -> 
         {
             "base": "quickstart",
             "vary": {"optimizer": {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}}},
-            "levels": {"a": {"model": {"dropout": 0.0}}, "b": {"model": {"dropout": 0.5}}},
+            "variants": {"a": {"model": {"dropout": 0.0}}, "b": {"model": {"dropout": 0.5}}},
             "design": {"kind": kind, "trials": 5},
         }
     )
@@ -187,7 +187,7 @@ def test_levels_that_search_the_same_are_tried_at_the_same_points(kind: str) -> 
 
 
 def test_a_level_with_nothing_to_search_is_tried_once() -> None:
-    study = design.check({"base": "quickstart", "levels": {"a": {"model": {"dropout": 0.1}}}})
+    study = design.check({"base": "quickstart", "variants": {"a": {"model": {"dropout": 0.1}}}})
     assert points(study, "a") == [{}]
 
 

@@ -18,7 +18,7 @@ from mlplab.report.charts import charts
 from mlplab.report.study_page import importance_rows, target_rows, write_study_page
 from mlplab.runs import store
 from mlplab.runs.record import Record, Seconds
-from mlplab.study import board
+from mlplab.tensorboard import hparams
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "recipe": {"training": {"epochs": 4}},
             "design": {"kind": "random", "replicates": 1, "pruner": "none", "finals": 5},
         },
-        "levels": levels,
+        "variants": levels,
         "final_failures": {},
         "device": {"name": HOSTILE},
         "versions": {"mlplab": "0"},
@@ -180,7 +180,7 @@ def test_the_page_draws_hovers_and_switches_without_a_network(folder: Path) -> N
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[str]:
-    board.write(folder, json.loads((folder / "study.json").read_text()))
+    hparams.write(folder, json.loads((folder / "study.json").read_text()))
     command = [sys.executable, "-m", "mlplab", "tensorboard", "--port", "0"]
     command += ["--runs-dir", str(folder.parent)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

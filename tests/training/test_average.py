@@ -10,12 +10,14 @@ import pytest
 
 import mlplab
 from mlplab import data
-from mlplab.config import Average
+from mlplab.experiment.networks import load_network
 from mlplab.optim import optimizers
+from mlplab.recipes.recipe import Average
+from mlplab.recipes.schema import Named
 from mlplab.runs.run import Run
-from mlplab.tables import Named
-from mlplab.training.engine import Fit, Plan, fit
-from mlplab.training.steps import Arrays
+from mlplab.training.arrays import Arrays
+from mlplab.training.engine import fit
+from mlplab.training.plan import Control, Fit, Plan, TrainingData, TrainingSchedule
 
 MOMENTUM = 0.95  # with some ten steps an epoch the average lies well behind
 QUICK = mlplab.recipe("quickstart")
@@ -42,7 +44,9 @@ def network(average: Average | None = None) -> keras.Model:
 
 def trained(model: keras.Model, *callbacks: keras.callbacks.Callback, epochs: int = 3) -> Fit:
     plan = Plan(
-        train=TRAIN, validation=VALIDATION, epochs=epochs, batch_size=128, callbacks=callbacks
+        data=TrainingData(train=TRAIN, validation=VALIDATION),
+        schedule=TrainingSchedule(epochs=epochs, batch_size=128),
+        control=Control(callbacks=callbacks),
     )
     return fit(model, plan)
 
@@ -107,7 +111,7 @@ def run(folder: Path, **tables: Any) -> Run:
 def assert_judged_as_in_epoch(run: Run, epoch: int, tolerance: float = 1e-5) -> None:
     expected = run.history[epoch - 1]["val_loss"]
     assert run.metrics["validation"]["loss"] == pytest.approx(expected, abs=tolerance)
-    predicted = run.model().predict(SPLITS.validation.images, verbose=0)
+    predicted = load_network(run).predict(SPLITS.validation.images, verbose=0)
     saved = run.predictions("validation")["probabilities"]
     np.testing.assert_allclose(predicted, saved, atol=1e-6)
 

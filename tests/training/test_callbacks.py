@@ -8,7 +8,7 @@ import pytest
 
 from mlplab import recipes
 from mlplab.errors import RecipeError
-from mlplab.tables import Named
+from mlplab.recipes.schema import Named
 from mlplab.training.callbacks import CALLBACKS, Context, build, check_together, complete
 
 DEFAULTS = {"LearningRateScheduler": {"table": [[1, 0.1], [3, 0.01]]}}
@@ -84,7 +84,7 @@ def test_a_rate_of_the_table_holds_from_its_epoch_on(context: Context) -> None:
 )
 def test_callbacks_that_cannot_work_with_the_rest_are_refused(overrides: list[str]) -> None:
     with pytest.raises(RecipeError, match="callbacks"):
-        check_together(recipes.load("seed", overrides))
+        check_together(recipes.load("published", overrides))
 
 
 def test_files_of_callbacks_lie_in_the_run_folder(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlplab.config import Augment
+from mlplab.augment.pipeline import Augmentation
 from mlplab.errors import TrainingError
 from mlplab.optim.optimizers import OPTIMIZERS, averaged_weights
-from mlplab.training.augment import Augmentation
-from mlplab.training.engine import Plan, Row, Silent, fit
-from mlplab.training.steps import Arrays, Stepper, batches, evaluate
+from mlplab.recipes.recipe import Augment
+from mlplab.training.arrays import Arrays
+from mlplab.training.engine import fit
+from mlplab.training.plan import Control, NoProgress, Plan, Row, TrainingData, TrainingSchedule
+from mlplab.training.steps import CompiledSteps, batches, evaluate
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (203, 4, 4, 1), dtype=np.uint8)
@@ -68,15 +70,15 @@ def assert_same_as_fit(
     result = fit(
         ours,
         Plan(
-            train=Arrays(DATA.x[:n], DATA.y[:n]),
-            validation=None if steps_alone else VALIDATION,
-            epochs=epochs,
-            batch_size=8,
-            shuffle=False,
-            callbacks=callbacks(),
-            class_weights=np.array(list(class_weight.values()), np.float32)
-            if class_weight
-            else None,
+            data=TrainingData(
+                train=Arrays(DATA.x[:n], DATA.y[:n]),
+                validation=None if steps_alone else VALIDATION,
+                class_weights=np.array(list(class_weight.values()), np.float32)
+                if class_weight
+                else None,
+            ),
+            schedule=TrainingSchedule(epochs=epochs, batch_size=8, shuffle=False),
+            control=Control(callbacks=callbacks()),
         ),
     )
     history = theirs.fit(
@@ -150,7 +152,11 @@ def test_schedule_free_is_judged_at_its_average_and_trained_at_its_own_weights()
     ours = make(keras.optimizers.ScheduleFreeAdamW(0.01))
     theirs = make(keras.optimizers.ScheduleFreeAdamW(0.01))
     result = fit(
-        ours, Plan(train=DATA, validation=VALIDATION, epochs=3, batch_size=8, shuffle=False)
+        ours,
+        Plan(
+            data=TrainingData(train=DATA, validation=VALIDATION),
+            schedule=TrainingSchedule(epochs=3, batch_size=8, shuffle=False),
+        ),
     )
     theirs.fit(X, Y, batch_size=8, epochs=3, shuffle=False, verbose=0)
     average = averaged_weights(
@@ -175,7 +181,7 @@ class CountBatches(keras.callbacks.Callback):
         self.seen.append(batch)
 
 
-class Notes(Silent):
+class Notes(NoProgress):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
@@ -187,7 +193,11 @@ def test_a_callback_on_batches_hears_every_batch_and_the_user_is_told() -> None:
     counter, watcher = CountBatches(), Notes()
     fit(
         make(keras.optimizers.Adam()),
-        Plan(train=DATA, batch_size=50, callbacks=[counter], watcher=watcher),
+        Plan(
+            data=TrainingData(train=DATA),
+            schedule=TrainingSchedule(batch_size=50),
+            control=Control(callbacks=[counter], progress=watcher),
+        ),
     )
     assert counter.seen == [0, 1, 2, 3, 4]
     assert "CountBatches" in watcher.notes[0]
@@ -202,7 +212,10 @@ def test_going_batch_by_batch_computes_the_same() -> None:
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
     def rows(seed: int) -> list[float]:
         model = make(keras.optimizers.Adam(0.01), dropout=0.2)
-        plan = Plan(train=DATA, validation=VALIDATION, epochs=2, batch_size=8, seed=seed)
+        plan = Plan(
+            data=TrainingData(train=DATA, validation=VALIDATION),
+            schedule=TrainingSchedule(epochs=2, batch_size=8, seed=seed),
+        )
         return [row["val_loss"] for row in fit(model, plan).rows]
 
     assert rows(3) == rows(3)
@@ -211,7 +224,14 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
 
 def test_stopping_leaves_a_model_that_can_be_used() -> None:
     model = make(keras.optimizers.Adam(0.01))
-    result = fit(model, Plan(train=DATA, epochs=5, batch_size=8, should_stop=lambda: True))
+    result = fit(
+        model,
+        Plan(
+            data=TrainingData(train=DATA),
+            schedule=TrainingSchedule(epochs=5, batch_size=8),
+            control=Control(should_stop=lambda: True),
+        ),
+    )
     assert result.ending == "interrupted"
     assert result.rows == []
     assert np.isfinite(model.predict(X, verbose=0)).all()
@@ -219,7 +239,10 @@ def test_stopping_leaves_a_model_that_can_be_used() -> None:
 
 def test_a_loss_that_is_not_finite_ends_the_training() -> None:
     model = make(keras.optimizers.SGD(1e30))
-    result = fit(model, Plan(train=DATA, epochs=5, batch_size=8))
+    result = fit(
+        model,
+        Plan(data=TrainingData(train=DATA), schedule=TrainingSchedule(epochs=5, batch_size=8)),
+    )
     assert result.ending == "diverged"
     assert len(result.rows) == 1
 
@@ -227,14 +250,17 @@ def test_a_loss_that_is_not_finite_ends_the_training() -> None:
 def test_terminate_on_nan_may_raise() -> None:
     guard = keras.callbacks.TerminateOnNaN(raise_error=True)
     with pytest.raises(TrainingError, match="finite"):
-        fit(make(keras.optimizers.SGD(1e30)), Plan(train=DATA, callbacks=[guard]))
+        fit(
+            make(keras.optimizers.SGD(1e30)),
+            Plan(data=TrainingData(train=DATA), control=Control(callbacks=[guard])),
+        )
 
 
 def test_evaluation_takes_every_example_and_leaves_the_weights() -> None:
     model = make(keras.optimizers.Adam())
     model._symbolic_build(data_batch=(DATA.x[:2], DATA.y[:2]))
     before = model.get_weights()
-    logs = evaluate(Stepper(model, "test"), DATA, batch_size=64)
+    logs = evaluate(CompiledSteps(model, "test"), DATA, batch_size=64)
     expected = model.evaluate(X, Y, verbose=0, return_dict=True)
     assert logs["loss"] == pytest.approx(expected["loss"], abs=1e-5)
     assert logs["accuracy"] == pytest.approx(expected["accuracy"])
@@ -262,11 +288,10 @@ def test_augmentation_knows_image_and_epoch_is_compiled_once_and_spares_validati
 
     def rows(augment: Augmentation | None, epochs: int) -> list[Row]:
         plan = Plan(
-            train=Arrays(DATA.x[:200], DATA.y[:200]),
-            validation=VALIDATION,
-            epochs=epochs,
-            batch_size=8,
-            augment=augment,
+            data=TrainingData(
+                train=Arrays(DATA.x[:200], DATA.y[:200]), validation=VALIDATION, augment=augment
+            ),
+            schedule=TrainingSchedule(epochs=epochs, batch_size=8),
         )
         return fit(make(keras.optimizers.SGD(0.0)), plan).rows
 

@@ -7,7 +7,7 @@ import keras
 import pytest
 
 from mlplab import models, recipes
-from mlplab.models.inputs import scaling_layer
+from mlplab.models.layers.inputs import scaling_layer
 from mlplab.training.limit import Layer, layers_of, measure, of_model, optimizer_bytes, products
 
 

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from mlplab.config import Loss
 from mlplab.errors import RecipeError
+from mlplab.recipes.recipe import Loss
 from mlplab.training import losses
 
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]], np.float32)

@@ -8,15 +8,16 @@ import keras
 import numpy as np
 import pytest
 
-from mlplab import families, models
-from mlplab.config import Augment
+from mlplab import models
+from mlplab.augment.pipeline import Augmentation
 from mlplab.errors import TrainingError
-from mlplab.models.inputs import scaling_layer
+from mlplab.models.layers.inputs import scaling_layer
 from mlplab.optim.warmup import WarmupCosine
+from mlplab.recipes import networks
+from mlplab.recipes.recipe import Augment
 from mlplab.training import engine, population
-from mlplab.training.augment import Augmentation
-from mlplab.training.engine import Fit, Plan, Row, Silent
-from mlplab.training.steps import Arrays
+from mlplab.training.arrays import Arrays
+from mlplab.training.plan import Control, Fit, NoProgress, Plan, Row, TrainingData, TrainingSchedule
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (360, 6, 6, 1), dtype=np.uint8)
@@ -34,7 +35,7 @@ def member(seed: int, rate: Rate, optimizer: str = "AdamW") -> tuple[keras.Model
     train, validation = np.sort(order[60:]), np.sort(order[:60])
     seen = X[train]
     scaling = scaling_layer("standard", seen.mean((0, 1, 2)), seen.var((0, 1, 2)))
-    settings = families.MLP(hidden=[16, 16], dropout=0.3, normalisation="batch")
+    settings = networks.MLP(hidden=[16, 16], dropout=0.3, normalisation="batch")
     model = models.build(settings, models.Task((6, 6, 1), 3, scaling, seed))
     built = getattr(keras.optimizers, optimizer)(rate(0.002 * (seed + 1)), use_ema=True)
     built.judged_at_average = True
@@ -45,14 +46,15 @@ def member(seed: int, rate: Rate, optimizer: str = "AdamW") -> tuple[keras.Model
 def plan(train: Arrays, validation: Arrays, seed: int, **changes: Any) -> Plan:
     weights = np.random.default_rng(seed).random(3).astype(np.float32)
     augment = Augmentation(Augment(flip="random", shift=1), seed)
-    settings = {
-        "epochs": 4,
-        "batch_size": 30,
-        "seed": seed,
-        "class_weights": weights,
-        "augment": augment,
-    }
-    return Plan(train=train, validation=validation, **{**settings, **changes})
+    control = {key: changes.pop(key) for key in ("callbacks", "should_stop") if key in changes}
+    data = {"class_weights": weights, "augment": augment}
+    data |= {key: changes.pop(key) for key in data if key in changes}
+    schedule = {"epochs": 4, "batch_size": 30, "seed": seed} | changes
+    return Plan(
+        data=TrainingData(train=train, validation=validation, **data),
+        schedule=TrainingSchedule(**schedule),
+        control=Control(**control),
+    )
 
 
 def together(
@@ -166,7 +168,7 @@ def test_progress_reaches_the_end_of_each_epoch_once_and_rows_are_means(
     heard: list[tuple[int, int, int]] = []
     rows: list[Row] = []
 
-    class Listening(Silent):
+    class Listening(NoProgress):
         def on_steps(self, epoch: int, done: int, total: int, logs: Row) -> None:
             heard.append((epoch, done, total))
 

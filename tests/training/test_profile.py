@@ -10,10 +10,11 @@ import keras
 import numpy as np
 import pytest
 
-from mlplab.models.dropout import Dropout
-from mlplab.training.engine import Plan, fit
+from mlplab.models.layers.dropout import Dropout
+from mlplab.training.arrays import Arrays
+from mlplab.training.engine import fit
+from mlplab.training.plan import Plan, TrainingData, TrainingSchedule
 from mlplab.training.profile import profile
-from mlplab.training.steps import Arrays
 
 LAYERS = [
     keras.layers.Flatten,
@@ -30,7 +31,7 @@ def trained(images: int = 96) -> tuple[keras.Model, Plan]:
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     x = rng.integers(0, 256, (images, 4, 4, 1), np.uint8)
     train = Arrays(jnp.asarray(x), jnp.asarray(rng.integers(0, 3, images), jnp.int32))
-    plan = Plan(train=train, batch_size=8, epochs=1)
+    plan = Plan(data=TrainingData(train=train), schedule=TrainingSchedule(batch_size=8, epochs=1))
     fit(model, plan)
     return model, plan
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from mlplab import recipe
 from mlplab.cli import app
-from mlplab.runs import rates
+from mlplab.experiment import lr_finder as rates
 from mlplab.training.rate_finder import RangeTest, smoothed, suggested
 
 RATES = np.geomspace(1e-6, 10, 100)

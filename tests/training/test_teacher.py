@@ -11,11 +11,12 @@ import pytest
 
 import mlplab
 from mlplab.errors import RecipeError, RunError
-from mlplab.runs import execute, resume
-from mlplab.runs.facts import Options
+from mlplab.experiment import execute, resume
+from mlplab.experiment.networks import load_network
+from mlplab.experiment.options import Options
 from mlplab.runs.run import Run
 from mlplab.training.distillation import Distillation, accuracy
-from mlplab.training.plan import Silent
+from mlplab.training.plan import NoProgress
 
 LABELS = np.eye(3, dtype=np.float32)[[0, 2]]
 SAID = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], np.float32)
@@ -190,7 +191,7 @@ def test_a_taught_run_goes_on_where_it_was_interrupted(taught: Path) -> None:
     }
     whole = train(taught, "whole", **tables)
 
-    class Interrupts(Silent):
+    class Interrupts(NoProgress):
         def on_row(self, row: dict[str, float]) -> None:
             if row["epoch"] == 2:
                 signal.raise_signal(signal.SIGINT)
@@ -199,7 +200,9 @@ def test_a_taught_run_goes_on_where_it_was_interrupted(taught: Path) -> None:
     cut = execute.run(mlplab.recipe("quickstart", **tables), options, Interrupts())
     assert cut.record.status == "interrupted"
     resume.resume(cut, options)
-    for mine, its in zip(cut.model().get_weights(), whole.model().get_weights(), strict=True):
+    for mine, its in zip(
+        load_network(cut).get_weights(), load_network(whole).get_weights(), strict=True
+    ):
         assert mine.tobytes() == its.tobytes()
 
 

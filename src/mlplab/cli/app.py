@@ -14,7 +14,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from mlplab.errors import MlplabError
-from mlplab.plain import plain
+from mlplab.text import plain
 
 
 class Plain(Console):

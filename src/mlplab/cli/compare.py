@@ -16,7 +16,7 @@ def compare(
         list[str],
         typer.Argument(
             metavar="A B...",
-            help="Runs, groups, config_ids, globs of run names in quotes, or STUDY/LEVEL.",
+            help="Runs, groups, config_ids, globs of run names in quotes, or STUDY/VARIANT.",
         ),
     ],
     on: Annotated[
@@ -54,8 +54,8 @@ def compare(
 
     Example: mlplab compare adam sgd
     """
-    from mlplab.report import comparison, study, tables
-    from mlplab.report.sides import find_sides
+    from mlplab.report import comparison, comparison_tables, study
+    from mlplab.report.configurations import find_sides
 
     configurations = find_sides(runs_dir, sides)
     if len(configurations) < 2:
@@ -67,13 +67,18 @@ def compare(
         reference = own.reference if own else None
     found = comparison.compare(configurations, on, share, reference)
     if output is not None:
-        from mlplab.report import compared
+        from mlplab.experiment.split import measured_images
+        from mlplab.report import comparison_folder
+        from mlplab.runs.run import Run
 
-        note(f"page {compared.write(found, configurations, output, data_dir)}")
+        reference_side = next(side for side in configurations if side.name == found.reference)
+        run = Run(next(iter(reference_side.folders.values())))
+        images = measured_images(run, found.split, data_dir)
+        note(f"page {comparison_folder.write(found, configurations, output, images)}")
     if as_json:
         print_json(found.to_json())
     elif markdown:
-        out.print(tables.markdown(found), markup=False)
+        out.print(comparison_tables.markdown(found), markup=False)
     else:
         data_id = next(iter(configurations[0].records.values())).data_id
         show.comparison(out, found, runs_dir, data_id)

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from mlplab.cli.app import AsJson, DataDir, app, err, note, out, print_json
-from mlplab.config import Augment
+from mlplab.recipes.recipe import Augment
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -140,7 +140,7 @@ def _augmented(dataset: Any, settings: Augment, chosen: Any) -> Any:
     import numpy as np
 
     from mlplab import figures
-    from mlplab.training import augment
+    from mlplab.augment import pipeline as augment
 
     split = dataset.train.take(chosen)
     augment.check(settings, split.images.shape[1:])

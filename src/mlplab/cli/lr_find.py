@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, note, out, print_json
+from mlplab.cli.progress import NotesOnly
 from mlplab.errors import RecipeError
 
 
@@ -26,7 +27,7 @@ def lr_find(
 ) -> None:
     """Find a learning rate to begin with: some steps at rising rates, until the loss explodes.
 
-    Example: mlplab lr-find seed-honest optimizer.name=sgd
+    Example: mlplab lr-find published-honest optimizer.name=sgd
     """
     from mlplab import recipes
 
@@ -35,9 +36,11 @@ def lr_find(
     chosen = recipes.load(recipe, overrides or [])
 
     from mlplab import figures
-    from mlplab.runs import rates
+    from mlplab.experiment import lr_finder
+    from mlplab.experiment.options import Options
 
-    found = rates.find(chosen, data_dir, low, high, steps, trust, note, runs_dir)
+    options = Options(data_dir=data_dir, runs_dir=runs_dir, trust=trust)
+    found = lr_finder.find(chosen, options, NotesOnly(), low, high, steps)
     figures.save(figures.range_test(*found), picture)
     if as_json:
         tables = {"rates": found.rates.tolist(), "losses": found.losses.tolist()}

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from mlplab import recipes
 from mlplab.cli.show import percent
-from mlplab.config import Recipe
 from mlplab.errors import RecipeError
-from mlplab.report.words import openings
+from mlplab.recipes.recipe import Recipe
+from mlplab.report.formatting import openings
 from mlplab.runs.record import Record
 
 RATE = "optimizer.learning_rate"

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from mlplab.cli.app import note
 
 
-class Silent:
+class NotesOnly:
     """Shows notes alone."""
 
     def on_steps(self, epoch: int, done: int, total: int, logs: dict[str, float]) -> None: ...
@@ -21,7 +21,7 @@ class Silent:
         note(text)
 
 
-class Bar(Silent):
+class Bar(NotesOnly):
     """A bar over the epochs, with loss, accuracy, images a second and the time left."""
 
     def __init__(self, display: Progress, task: TaskID, epochs: int, batch_size: int) -> None:
@@ -52,10 +52,10 @@ class Bar(Silent):
 
 
 @contextmanager
-def bar(epochs: int, batch_size: int, console: Console, quiet: bool) -> Iterator[Silent]:
-    """Yield a watcher that draws a bar on the console until the block ends."""
+def bar(epochs: int, batch_size: int, console: Console, quiet: bool) -> Iterator[NotesOnly]:
+    """Yield what draws a bar on the console until the block ends."""
     if quiet or not console.is_terminal:
-        yield Silent()
+        yield NotesOnly()
         return
     columns = (
         TextColumn("{task.fields[epoch]}"),

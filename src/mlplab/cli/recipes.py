@@ -36,7 +36,7 @@ def show(
 ) -> None:
     """Print a recipe.
 
-    Example: mlplab recipes show seed
+    Example: mlplab recipes show published
     """
     if as_json:
         print_json(shipped.to_tables(shipped.load(name)))

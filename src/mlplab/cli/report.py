@@ -7,7 +7,7 @@ import typer
 
 from mlplab.cli.app import AsJson, RunName, RunsDir, app, note, out, print_json
 from mlplab.errors import RunError
-from mlplab.report import words
+from mlplab.report import formatting as words
 from mlplab.runs import lock, store, tidy
 from mlplab.runs.run import Run
 
@@ -26,7 +26,7 @@ def report(
 
     Example: mlplab report last
     """
-    from mlplab.runs.publish import publish_again
+    from mlplab.experiment.publish import publish_again
 
     if store.NAME.fullmatch(run) and store.is_study(runs_dir / run):
         from mlplab.report.study_page import write_study_page

@@ -29,11 +29,11 @@ def resume(
     """
     found = Run(store.find(runs_dir, run, unfinished=True))
 
-    from mlplab.runs import facts
-    from mlplab.runs import resume as resuming
+    from mlplab.experiment import options as facts
+    from mlplab.experiment import resume as resuming
 
-    with watching(found.recipe, 1, quiet, as_json) as watcher:
-        done = resuming.resume(found, facts.Options(data_dir=data_dir, trust=trust), watcher)
+    with watching(found.recipe, 1, quiet, as_json) as progress:
+        done = resuming.resume(found, facts.Options(data_dir=data_dir, trust=trust), progress)
     if as_json:
         print_json(done.record.to_json())
     else:

@@ -11,8 +11,8 @@ from rich.table import Table
 from mlplab.cli import show as shown
 from mlplab.cli.app import AsJson, RunName, RunsDir, app, note, out, print_json
 from mlplab.errors import RunError
-from mlplab.report import words
-from mlplab.runs import store, tidy
+from mlplab.report import formatting as words
+from mlplab.runs import ledger, store, tidy
 from mlplab.runs.record import Record
 from mlplab.runs.run import Run
 
@@ -34,7 +34,7 @@ def listing(
 ) -> None:
     """List the runs, ranked by validation accuracy.
 
-    Example: mlplab runs --recipe seed-honest --sort seconds
+    Example: mlplab runs --recipe published-honest --sort seconds
     """
     if ctx.invoked_subcommand:
         return
@@ -54,7 +54,7 @@ def listing(
     else:
         out.print(_table(records))
         for data_id, name in {r.data_id: r.data for r in records if "test" in r.metrics}.items():
-            count = words.openings(store.ledger(runs_dir, data_id))
+            count = words.openings(ledger.count(runs_dir, data_id))
             out.print(f"[dim]test split of {name} opened {count}[/dim]")
 
 

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mlplab.report import speed, words
-from mlplab.runs import store
+from mlplab.report import formatting as words
+from mlplab.report import speed
+from mlplab.runs import ledger
 from mlplab.runs.record import Record
 from mlplab.runs.run import Run
 
@@ -123,17 +124,17 @@ def _rows(record: Record) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def comparison(console: Console, found: "Comparison", runs_dir: Path, data_id: str) -> None:
     """Print configurations side by side, and the verdicts."""
-    from mlplab.report import tables  # and with it SciPy, a sixth of a second
+    from mlplab.report import comparison_tables  # and with it SciPy, a sixth of a second
 
-    headings, rows = tables.rows(found)
+    headings, rows = comparison_tables.rows(found)
     table = Table(box=None, pad_edge=False)
     for number, heading in enumerate(headings):
         table.add_column(heading, justify="right" if number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
     console.print(table)
-    for text in tables.verdicts(found):
+    for text in comparison_tables.verdicts(found):
         console.print(escape(text))
     if any("test" in entry.accuracy for entry in found.entries):
-        opened = words.openings(store.ledger(runs_dir, data_id))
+        opened = words.openings(ledger.count(runs_dir, data_id))
         console.print(f"[dim]test split opened {opened} in this runs folder[/dim]")

@@ -15,7 +15,7 @@ from mlplab.cli import show
 from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, err, note, out, print_json
 from mlplab.cli.progress import duration
 from mlplab.errors import RecipeError
-from mlplab.report.words import figure
+from mlplab.report.formatting import figure
 
 
 @app.command(no_args_is_help=True)
@@ -49,7 +49,7 @@ def study(
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
-    """Run a study: many trials by design, the best of each level on fresh seeds, a verdict.
+    """Run a study: many trials by design, the best of each variant on fresh seeds, a verdict.
 
     A study that was stopped goes on where it was when the command is given again.
 
@@ -65,23 +65,24 @@ def study(
     chosen = design.load(name, quick, pairs)
     folder = runs_dir / store.check_name(as_name or Path(name).stem + "-quick" * quick)
 
-    from mlplab.study import conduct, executors, ground
+    from mlplab.study import executors, preconditions
+    from mlplab.study import run as conduct
 
-    settings = ground.Settings(
+    settings = preconditions.Settings(
         folder=folder,
         data_dir=data_dir,
         trust=trust,
         command=shlex.join(_command(name, overrides or [], quick, trust)),
     )
     executors.check(engine, address)
-    stands_on = ground.prepare(chosen, settings)
-    ground.begin(chosen, folder, stands_on)
+    stands_on = preconditions.prepare(chosen, settings)
+    preconditions.begin(chosen, folder, stands_on)
     with (
         executors.opened(engine, address, workers, stands_on.needed, folder, note) as executor,
-        watching(quiet or as_json, chosen.maximise) as watcher,
+        watching(quiet or as_json, chosen.maximise) as progress,
     ):
         try:
-            facts = conduct.conduct(chosen, settings, executor, watcher)
+            facts = conduct.conduct(chosen, settings, executor, progress)
         except KeyboardInterrupt:
             note("nothing is lost: the same command goes on where the study was stopped")
             raise
@@ -96,18 +97,18 @@ def _command(name: str, overrides: list[str], quick: bool, trust: bool) -> list[
     return [*words, *["--quick"] * quick, *["--trust"] * trust]
 
 
-class Progress:
+class NoStudyProgress:
     """Shows nothing."""
 
     def on_total(self, phase: str, totals: dict[str, int], done: dict[str, int]) -> None: ...
 
-    def on_begin(self, level: str) -> None: ...
+    def on_begin(self, variant: str) -> None: ...
 
-    def on_end(self, level: str, outcome: str, value: float | None) -> None: ...
+    def on_end(self, variant: str, outcome: str, value: float | None) -> None: ...
 
 
-class Board(Progress):
-    """A table that shows, by level, what is done, what runs, what is best, and the time left."""
+class Board(NoStudyProgress):
+    """A table that shows, by variant, what is done, what runs, what is best, and the time left."""
 
     def __init__(self, live: Live, accuracy: bool) -> None:
         self.live = live
@@ -115,33 +116,33 @@ class Board(Progress):
 
     def on_total(self, phase: str, totals: dict[str, int], done: dict[str, int]) -> None:
         self.phase, self.totals, self.begun = phase, totals, time.monotonic()
-        self.done = {level: done.get(level, 0) for level in totals}
+        self.done = {variant: done.get(variant, 0) for variant in totals}
         self.before = sum(self.done.values())
         self.running, self.lost = dict.fromkeys(totals, 0), dict.fromkeys(totals, 0)
         self.best: dict[str, float] = {}
         self._draw()
 
-    def on_begin(self, level: str) -> None:
-        self.running[level] += 1
+    def on_begin(self, variant: str) -> None:
+        self.running[variant] += 1
         self._draw()
 
-    def on_end(self, level: str, outcome: str, value: float | None) -> None:
-        self.running[level] -= 1
-        self.done[level] += 1
-        self.lost[level] += outcome in ("failed", "diverged")
+    def on_end(self, variant: str, outcome: str, value: float | None) -> None:
+        self.running[variant] -= 1
+        self.done[variant] += 1
+        self.lost[variant] += outcome in ("failed", "diverged")
         if value is not None:
             better = max if self.accuracy else min
-            self.best[level] = better(self.best.get(level, value), value)
+            self.best[variant] = better(self.best.get(variant, value), value)
         self._draw()
 
     def _draw(self) -> None:
         table = Table(box=None, pad_edge=False, caption=self._caption(), caption_justify="left")
         for number, heading in enumerate((self.phase, "done", "running", "lost", "best")):
             table.add_column(heading, justify="right" if number else "left")
-        for level, total in self.totals.items():
-            best = figure(self.best[level], self.accuracy) if level in self.best else ""
-            running, lost = self.running[level] or "", self.lost[level] or ""
-            table.add_row(level, f"{self.done[level]}/{total}", str(running), str(lost), best)
+        for variant, total in self.totals.items():
+            best = figure(self.best[variant], self.accuracy) if variant in self.best else ""
+            running, lost = self.running[variant] or "", self.lost[variant] or ""
+            table.add_row(variant, f"{self.done[variant]}/{total}", str(running), str(lost), best)
         self.live.update(table)
 
     def _caption(self) -> str:
@@ -153,10 +154,10 @@ class Board(Progress):
 
 
 @contextmanager
-def watching(quiet: bool, accuracy: bool) -> Iterator[Progress]:
-    """Yield a watcher that draws a table on the terminal until the block ends."""
+def watching(quiet: bool, accuracy: bool) -> Iterator[NoStudyProgress]:
+    """Yield what draws a table on the terminal until the block ends."""
     if quiet or not err.is_terminal:
-        yield Progress()
+        yield NoStudyProgress()
         return
     with Live(console=err, transient=True, refresh_per_second=4) as live:
         yield Board(live, accuracy)

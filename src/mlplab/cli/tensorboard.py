@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from mlplab.cli import board
 from mlplab.cli.app import RunsDir, app, note, out
+from mlplab.tensorboard import server as board
 
 
 @app.command()

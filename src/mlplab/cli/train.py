@@ -13,11 +13,11 @@ from rich.markup import escape
 
 from mlplab.cli import members, progress, show
 from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, err, note, out, print_json
-from mlplab.config import Recipe
 from mlplab.errors import RecipeError
+from mlplab.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from mlplab.runs.facts import Options
+    from mlplab.experiment.options import Options
     from mlplab.runs.run import Run
 
 Resume = Literal["never", "auto"]
@@ -76,7 +76,7 @@ def train(
 ) -> None:
     """Train a recipe, evaluate the network, and record the run.
 
-    Example: mlplab train seed optimizer.name=sgd optimizer.learning_rate=0.05 --seeds 0..2
+    Example: mlplab train published optimizer.name=sgd optimizer.learning_rate=0.05 --seeds 0..2
     """
     from mlplab import recipes
 
@@ -105,7 +105,7 @@ def train(
         numbers = parse_seeds(seeds) if seeds else [chosen.seed if seed is None else seed]
         variants = [recipes.with_seed(chosen, number) for number in numbers]
 
-    from mlplab.runs import facts
+    from mlplab.experiment import options as facts
 
     def command(variant: Recipe) -> str:
         rates = any(item.startswith(members.RATE) for item in population or [])
@@ -156,8 +156,8 @@ def _in_turn(
     """Train runs by themselves, until one is interrupted."""
     from dataclasses import replace
 
-    from mlplab.runs import execute
-    from mlplab.runs import resume as resuming
+    from mlplab.experiment import execute
+    from mlplab.experiment import resume as resuming
 
     done: list[Run] = []
     for variant in variants:
@@ -165,11 +165,11 @@ def _in_turn(
         name = f"{options.name}-s{variant.seed}" if several else options.name
         own = replace(options, name=name, command=command(variant))
         begun = resuming.unfinished(variant, own) if resume == "auto" else None
-        with watching(variant, 1, quiet, as_json) as watcher:
+        with watching(variant, 1, quiet, as_json) as shown:
             if begun is not None:
-                done.append(resuming.resume(begun, own, watcher))
+                done.append(resuming.resume(begun, own, shown))
             else:
-                done.append(execute.run(variant, own, watcher))
+                done.append(execute.run(variant, own, shown))
         if not as_json:
             show.run(out, done[-1])
         if done[-1].record.status == "interrupted":
@@ -185,20 +185,22 @@ def _together(
     as_json: bool,
 ) -> "list[Run]":
     """Train runs as one population."""
-    from mlplab.runs import population
+    from mlplab.experiment import population
 
-    with watching(variants[0], len(variants), quiet, as_json) as watcher:
-        return population.run(variants, options, watcher, command)
+    with watching(variants[0], len(variants), quiet, as_json) as shown:
+        return population.run(variants, options, shown, command)
 
 
 @contextmanager
-def watching(recipe: Recipe, members: int, quiet: bool, as_json: bool) -> Iterator[progress.Silent]:
+def watching(
+    recipe: Recipe, members: int, quiet: bool, as_json: bool
+) -> Iterator[progress.NotesOnly]:
     length = recipe.training
     # What the user's own code prints must not stand among the JSON.
     talk = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
     images = length.batch_size * members  # that a step of all of them takes
-    with talk, progress.bar(length.epochs, images, err, quiet or as_json) as watcher:
-        yield watcher
+    with talk, progress.bar(length.epochs, images, err, quiet or as_json) as shown:
+        yield shown
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from mlplab.cli import show
 from mlplab.cli.app import AsJson, DataDir, RunName, RunsDir, Trust, app, err, note, out, print_json
 from mlplab.errors import RunError
-from mlplab.report import words
+from mlplab.report import formatting as words
 from mlplab.runs import store
 from mlplab.runs.run import Run
 
@@ -41,11 +41,11 @@ def evaluate(
     """
     found = Run(store.find(runs_dir, run))
 
-    from mlplab.runs import reuse
+    from mlplab.experiment import inference
 
     given = {"tta_flip": tta_flip, "tta_shift": tta_shift}
     views = {key: value for key, value in given.items() if value is not None}
-    metrics = reuse.evaluate(found, split, data_dir, trust, note, views)
+    metrics = inference.evaluate(found, split, data_dir, trust, note, views)
     if as_json:
         print_json(metrics)
         return
@@ -92,12 +92,12 @@ def predict(
         raise RunError("--explain needs the gradients of a run's network; an export has none")
     folder = Path(run) if exported else store.find(runs_dir, run)
 
-    from mlplab.runs import reuse
+    from mlplab.experiment import inference
 
     if exported:
-        predictions = reuse.predict_exported(folder, images)
+        predictions = inference.predict_exported(folder, images)
     else:
-        predictions = reuse.predict(Run(folder), images, trust, explain)
+        predictions = inference.predict(Run(folder), images, trust, explain)
     if as_json:
         print_json([asdict(prediction) for prediction in predictions])
     for prediction in predictions:
@@ -132,7 +132,7 @@ def export(
     """
     found = Run(store.find(runs_dir, run))
 
-    from mlplab.runs.export import export as write
+    from mlplab.experiment.export import export as write
 
     folder = write(found, output or Path(f"{found.name}-{format}"), trust)
     if as_json:

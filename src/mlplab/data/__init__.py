@@ -8,15 +8,15 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from mlplab import config
 from mlplab.data import cifar, digits, folder, idx
 from mlplab.data.cache import Warn
 from mlplab.data.dataset import Dataset, Split, Splits, of_classes
 from mlplab.data.splits import class_weights, split
+from mlplab.recipes.recipe import Data
 
 __all__ = ["DATASETS", "Dataset", "Split", "Splits", "class_weights", "load", "split"]
 
-DATASETS: dict[str, Callable[[config.Data, Path | None, Warn], Dataset]] = {
+DATASETS: dict[str, Callable[[Data, Path | None, Warn], Dataset]] = {
     "cifar10": cifar.load_cifar10,
     "cifar100": cifar.load_cifar100,
     "digits": digits.load,
@@ -33,7 +33,7 @@ def _warn(message: str) -> None:
     warnings.warn(message, stacklevel=2)
 
 
-def load(settings: config.Data, data_dir: Path | None = None, warn: Warn = _warn) -> Dataset:
+def load(settings: Data, data_dir: Path | None = None, warn: Warn = _warn) -> Dataset:
     """Return the data set that ``settings`` names.
 
     Args:

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from mlplab import config
 from mlplab.data import batches, folder, parquet
 from mlplab.data.cache import Source, Warn
 from mlplab.data.dataset import Dataset
 from mlplab.data.published import CIFAR10, CIFAR100, SHAPE, Published, find
+from mlplab.recipes.recipe import Data
 
 
-def load_cifar10(settings: config.Data, data_dir: Path | None, warn: Warn) -> Dataset:
+def load_cifar10(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
     """Return 60,000 colour images of 32×32 in 10 classes, 10,000 of them for testing.
 
     Raises:
@@ -19,7 +19,7 @@ def load_cifar10(settings: config.Data, data_dir: Path | None, warn: Warn) -> Da
     return _load(CIFAR10, data_dir, warn)
 
 
-def load_cifar100(settings: config.Data, data_dir: Path | None, warn: Warn) -> Dataset:
+def load_cifar100(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
     """Return 60,000 colour images of 32×32 in 100 (fine) classes, 10,000 of them for testing.
 
     Raises:

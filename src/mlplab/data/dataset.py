@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab.errors import DataError, nearest
-from mlplab.plain import line
+from mlplab.text import line
 
 
 @dataclass(frozen=True, eq=False)

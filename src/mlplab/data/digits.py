@@ -4,16 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mlplab import config
 from mlplab.data.cache import Warn
 from mlplab.data.dataset import Dataset, assemble, whole
 from mlplab.data.splits import hold_out
+from mlplab.recipes.recipe import Data
 
 TEST_SEED = 0
 """Fixed: which images are tested on is a property of the data set, not of an experiment."""
 
 
-def load(settings: config.Data, data_dir: Path | None, warn: Warn) -> Dataset:
+def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
     """Return 1,797 grey images of 8×8 in 10 classes, ``settings.test`` of them for testing.
 
     The source counts ink in 17 steps from 0 to 16; they are spread over 0 to 255.

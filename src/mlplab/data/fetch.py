@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from mlplab.data.cache import cache_dir
+from mlplab.cache import cache_dir
 from mlplab.data.idx import IDX
 from mlplab.data.published import BASE_URL, PUBLISHED
 from mlplab.errors import DataError, nearest

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab import config, memory
+from mlplab import memory
 from mlplab.data.cache import Source, Warn, decoded
 from mlplab.data.dataset import Dataset, Split, assemble, whole
 from mlplab.data.images import Shape, read_images
 from mlplab.data.splits import check_sizes, hold_out
 from mlplab.errors import DataError
+from mlplab.recipes.recipe import Data
 
 TEST_SEED = 0
 """Fixed: which images are tested on is a property of the data set, not of an experiment."""
@@ -41,7 +42,7 @@ class Tree:
     files: tuple[tuple[Path, ...], ...]
 
 
-def load(settings: config.Data, data_dir: Path | None, warn: Warn) -> Dataset:
+def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
     """Return the images of ``settings.path``, each ``settings.image_size`` squared, in colour.
 
     Where there is no ``test/``, a share of ``settings.test`` of each class becomes the test split:

@@ -11,11 +11,11 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab import config
 from mlplab.data.cache import Source, Warn, content_fingerprint
 from mlplab.data.dataset import Dataset, Split, assemble, whole
 from mlplab.data.published import find
 from mlplab.errors import DataError
+from mlplab.recipes.recipe import Data
 
 SIDE = 28
 MOST = 1_000_000  # images that a file may claim; the published ones have up to 60,000
@@ -107,7 +107,7 @@ FASHION_MNIST = Idx(
 IDX = {kind.name: kind for kind in (MNIST, FASHION_MNIST)}
 
 
-def load(settings: config.Data, data_dir: Path | None, warn: Warn) -> Dataset:
+def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
     """Return 70,000 grey images of 28×28 in 10 classes, 10,000 of them for testing.
 
     LeCun, Cortes & Burges, "The MNIST database of handwritten digits", 1998; Xiao, Rasul &

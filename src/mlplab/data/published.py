@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlplab.data.cache import Source, Warn, cache_dir, decoded
+from mlplab.cache import cache_dir
+from mlplab.data.cache import Source, Warn, decoded
 from mlplab.data.dataset import Dataset
 from mlplab.errors import DataError
 

@@ -20,7 +20,7 @@ from mlplab.figures.style import (
     tidy,
     title,
 )
-from mlplab.statistics import calibration_error, reliability, wilson
+from mlplab.statistics.metrics import calibration_error, reliability, wilson
 
 LOG_RATIO = 100  # a loss that spans more than two decades is unreadable on a linear axis
 

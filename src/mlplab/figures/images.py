@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from mlplab.figures.style import INK, MUTED, VERMILION, new_figure, shortened, title
-from mlplab.statistics import predicted_classes
+from mlplab.statistics.metrics import predicted_classes
 
 GAP = 0.05  # inches around each picture of a grid
 

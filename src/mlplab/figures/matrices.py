@@ -22,7 +22,7 @@ from mlplab.figures.style import (
     tidy,
     title,
 )
-from mlplab.statistics import wilson
+from mlplab.statistics.metrics import wilson
 
 NUMBERED = 20  # above so many classes, numbers in the cells are too small to read
 NAMED = 100  # above so many classes, names are thinned

@@ -1,54 +1,72 @@
-"""Networks: one file a family, each with a ``build`` that returns a ``keras.Model``."""
+"""Networks: recipes' settings in, ``keras.Model`` out.
 
+A family of networks is a module of :mod:`mlplab.models.networks`, named like the family. It offers
+
+``build(settings, task)``
+    the network with initial weights,
+
+and, where it needs them,
+
+``fit(model, settings, images)``
+    sets layers that are computed from training images, such as a whitening;
+``load(model, settings, task)``
+    gives it weights that are not a run's, and returns what is known of them;
+``check_parent(settings, name, theirs)``
+    refuses a run, by its recipe's ``[model]``, that the network cannot start from;
+``initialise(model, settings, parent, seed)``
+    sets its weights from another network's, or ``None``, in place of copying layers;
+``between_layers(settings, model)``
+    returns how many numbers it computes of an image that are no layer's output.
+"""
+
+import importlib
 from collections.abc import Callable
+from typing import Any, Protocol, cast
 
 import jax
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
-from mlplab.families import CustomModel, Family
-from mlplab.models import (
-    airnet,
-    cnn,
-    convmixer,
-    custom,
-    inputs,
-    lenet,
-    linear,
-    linear_bottleneck,
-    mixer,
-    mlp,
-    parts,
-    pretrained,
-    residual_mlp,
-    resnet,
-    s_fc,
-    structured_init,
-    vit,
-)
-from mlplab.models.parts import Task
+from mlplab.models import custom, parts
+from mlplab.models.layers.inputs import scaling_layer
+from mlplab.models.parts import LoadedWeights, Shape, Task
+from mlplab.recipes.networks import CustomModel, Network
 
-__all__ = ["MODELS", "Task", "build", "custom", "inputs", "outline"]
-
-MODELS: dict[str, Callable[..., keras.Model]] = {
-    "linear": linear.build,
-    "mlp": mlp.build,
-    "residual-mlp": residual_mlp.build,
-    "linear-bottleneck": linear_bottleneck.build,
-    "s-fc": s_fc.build,
-    "structured-init": structured_init.build,
-    "lenet": lenet.build,
-    "cnn": cnn.build,
-    "resnet": resnet.build,
-    "airnet": airnet.build,
-    "convmixer": convmixer.build,
-    "mixer": mixer.build,
-    "vit": vit.build,
-    "pretrained": pretrained.build,
-}
+__all__ = [
+    "LoadedWeights",
+    "Task",
+    "between_layers",
+    "build",
+    "check_parent",
+    "complete",
+    "fit",
+    "initialise",
+    "load",
+    "outline",
+]
 
 
-def complete(settings: Family | CustomModel, trust: bool) -> Family | CustomModel:
-    """Return the settings with Keras's own spellings; find code of the user's own.
+class _Family(Protocol):
+    """What every module of :mod:`mlplab.models.networks` offers."""
+
+    def build(self, settings: Any, task: Task) -> keras.Model:
+        """Return the network with initial weights."""
+
+
+def family(settings: Network) -> _Family:
+    """Return the module of a family."""
+    module = settings.name.replace("-", "_")
+    return cast(_Family, importlib.import_module(f"mlplab.models.networks.{module}"))
+
+
+def _offered(settings: Network | CustomModel, name: str) -> Any:
+    """Return what a family offers under a name, or ``None``."""
+    return getattr(family(settings), name, None) if isinstance(settings, Network) else None
+
+
+def complete(settings: Network | CustomModel, trust: bool) -> Network | CustomModel:
+    """Return the settings with Keras's own spellings; find the user's own code.
 
     Raises:
         RecipeError: for a name that does not exist, or code that is not trusted or not there.
@@ -59,7 +77,7 @@ def complete(settings: Family | CustomModel, trust: bool) -> Family | CustomMode
     return parts.complete(settings)
 
 
-def build(settings: Family | CustomModel, task: Task, trust: bool = False) -> keras.Model:
+def build(settings: Network | CustomModel, task: Task, trust: bool = False) -> keras.Model:
     """Return the network of a recipe, with initial weights.
 
     It takes raw uint8 images [n, height, width, channels] and gives probabilities, float32
@@ -68,7 +86,7 @@ def build(settings: Family | CustomModel, task: Task, trust: bool = False) -> ke
     Args:
         settings: the recipe's ``[model]``.
         task: what the network is for; its precision has no meaning for the user's own networks.
-        trust: whether code of the user's own may be loaded.
+        trust: whether the user's own code may be loaded.
 
     Raises:
         RecipeError: if the settings do not make such a network.
@@ -76,12 +94,102 @@ def build(settings: Family | CustomModel, task: Task, trust: bool = False) -> ke
     if isinstance(settings, CustomModel):
         return custom.build(settings, task, trust)
     settings = parts.complete(settings)
-    return MODELS[settings.name](settings, task)
+    return family(settings).build(settings, task)
 
 
-def outline(settings: Family, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """Return the network of a recipe without its weights: its variables have shapes alone."""
+def outline(
+    settings: Network,
+    input_shape: Shape,
+    classes: int,
+    look: Callable[[keras.Model], None] = lambda network: None,
+) -> keras.Model:
+    """Return the network of a recipe without its weights: its variables only have shapes.
+
+    Args:
+        settings: the recipe's ``[model]``.
+        input_shape: of its images.
+        classes: number of classes.
+        look: is given the network while variables can still be added, without values too.
+    """
     made: list[keras.Model] = []
-    task = Task(input_shape, classes, inputs.scaling_layer("symmetric"), 0)
-    jax.eval_shape(lambda: made.append(build(settings, task)))
+    task = Task(input_shape, classes, scaling_layer("symmetric"), 0)
+
+    def make() -> None:
+        made.append(build(settings, task))
+        look(made[0])
+
+    jax.eval_shape(make)
     return made[0]
+
+
+def fit(model: keras.Model, settings: Network | CustomModel, images: NDArray[np.uint8]) -> None:
+    """Set what a network computes from training images before it is trained.
+
+    Args:
+        model: of :func:`build`.
+        settings: of it.
+        images: uint8 [n, height, width, channels], those of the training split alone.
+    """
+    if offered := _offered(settings, "fit"):
+        offered(model, settings, images)
+
+
+def load(model: keras.Model, settings: Network | CustomModel, task: Task) -> LoadedWeights | None:
+    """Give a network the weights that its settings name, if any, and return what is known of them.
+
+    Args:
+        model: of :func:`build`.
+        settings: of it.
+        task: of it.
+
+    Raises:
+        RecipeError: if the weights cannot be had or do not fit.
+    """
+    offered = _offered(settings, "load")
+    loaded: LoadedWeights | None = offered and offered(model, settings, task)
+    return loaded
+
+
+def check_parent(settings: Network | CustomModel, name: str, theirs: Network | CustomModel) -> None:
+    """Refuse a run that a network cannot start from.
+
+    Args:
+        settings: of the network.
+        name: of the run.
+        theirs: the ``[model]`` of its recipe.
+
+    Raises:
+        RecipeError: saying where the two differ.
+    """
+    if offered := _offered(settings, "check_parent"):
+        offered(settings, name, theirs)
+
+
+def initialise(
+    model: keras.Model, settings: Network | CustomModel, parent: keras.Model | None, seed: int
+) -> bool:
+    """Let a family set its network's weights from another network in a way of its own.
+
+    Args:
+        model: of :func:`build`.
+        settings: of it.
+        parent: the network of the run that ``init_from`` names, or ``None``.
+        seed: the recipe's.
+
+    Returns:
+        Whether it did; if not, layers that fit can be copied.
+
+    Raises:
+        RecipeError: if the other network does not fit.
+    """
+    offered = _offered(settings, "initialise")
+    if offered is None:
+        return False
+    offered(model, settings, parent, seed)
+    return True
+
+
+def between_layers(settings: Network, model: keras.Model) -> int:
+    """Return how many numbers a network computes of an image that are no layer's output."""
+    offered = _offered(settings, "between_layers")
+    return int(offered(settings, model)) if offered else 0

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 
 from mlplab.errors import RecipeError, nearest
-from mlplab.families import CustomModel
 from mlplab.models.parts import Task
+from mlplab.recipes.networks import CustomModel
 
 
 def load_object(name: str, trust: bool) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from mlplab.errors import RecipeError
-from mlplab.models.pooling import MaxPooling2D, stands_for
+from mlplab.models.layers.pooling import MaxPooling2D, can_replace
 
 
 def export(model: keras.Model, path: Path) -> None:
@@ -28,7 +28,7 @@ def export(model: keras.Model, path: Path) -> None:
     def portable(layer: keras.layers.Layer) -> keras.layers.Layer:
         # The converter's own form of these is refused by ONNX Runtime.
         cls = type(layer)
-        if cls is keras.layers.MaxPooling2D and stands_for(layer):
+        if cls is keras.layers.MaxPooling2D and can_replace(layer):
             cls = MaxPooling2D
         return cls.from_config(layer.get_config())
 

@@ -2,17 +2,17 @@
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
 from mlplab.errors import RecipeError, nearest
-from mlplab.families import MLP, Deep, Family, FlatNetwork, Linear, Network, Pretrained
-from mlplab.models.convolution import Conv2D
-from mlplab.models.dense import Dense, Precision
-from mlplab.models.dropout import Dropout
-from mlplab.models.pooling import AveragePooling2D
+from mlplab.models.layers.convolution import Conv2D
+from mlplab.models.layers.dense import Dense, Precision
+from mlplab.models.layers.dropout import Dropout
+from mlplab.models.layers.pooling import AveragePooling2D
+from mlplab.recipes.networks import Deep, FlatNetwork, Network
 
 Shape = tuple[int, int, int]
 """Height, width and channels of an image."""
@@ -25,7 +25,7 @@ class Task:
     Attributes:
         input_shape: of its images.
         classes: number of classes.
-        scaling: the layer of :func:`mlplab.models.inputs.scaling_layer`.
+        scaling: the layer of :func:`mlplab.models.layers.inputs.scaling_layer`.
         seed: decides the initial weights and the streams of dropout.
         precision: of the factors of the hidden layers' products.
     """
@@ -36,6 +36,34 @@ class Task:
     seed: int
     precision: Precision = "float32"
 
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """Weights that a network was given and that are no run's.
+
+    Attributes:
+        name: where they are from.
+        network: what they are of.
+        digest: their SHA-256, in hexadecimal.
+        data_known: whether it is certain that they were trained on none of our images.
+    """
+
+    name: str
+    network: str
+    digest: str
+    data_known: bool
+
+
+class WithDropout(Protocol):
+    """Settings with a rate of dropout."""
+
+    @property
+    def dropout(self) -> float:
+        """Share of what is dropped."""
+
+
+FEATURES = "features"
+"""The layer whose output a new head sees, in networks that have one."""
 
 # glu halves the width of its layer; threshold has no defaults.
 ACTIVATIONS = [
@@ -54,7 +82,7 @@ INITIALISERS = [
 _KERNEL, _DROPOUT, POSITION, PRETRAINED = 0, 1, 2, 3
 
 
-def complete(settings: Family) -> Family:
+def complete(settings: Network) -> Network:
     """Return the settings with Keras's own spelling of the activation and the initialiser.
 
     Raises:
@@ -112,11 +140,11 @@ def convolution(
     return Conv2D(filters, side, **options)
 
 
-def penalty(settings: MLP | Linear) -> dict[str, Any]:
+def penalty(l1: float, l2: float) -> dict[str, Any]:
     """Return the options of a layer whose kernel is penalised, or none."""
-    if not settings.l1 and not settings.l2:
+    if not l1 and not l2:
         return {}
-    return {"kernel_regularizer": keras.regularizers.L1L2(l1=settings.l1, l2=settings.l2)}
+    return {"kernel_regularizer": keras.regularizers.L1L2(l1=l1, l2=l2)}
 
 
 def normalisation(form: str, name: str) -> keras.layers.Layer:
@@ -154,7 +182,7 @@ def hidden(
 
 
 def dropout(
-    x: keras.KerasTensor, settings: Deep | Pretrained, task: Task, number: int
+    x: keras.KerasTensor, settings: WithDropout, task: Task, number: int
 ) -> keras.KerasTensor:
     """Append the dropout of layer ``number``, if there is any."""
     if not settings.dropout:

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab.families import FlatNetwork
+from mlplab.recipes.networks import FlatNetwork
 
 Layers = tuple[keras.layers.Layer, ...]
 
@@ -24,7 +24,7 @@ IMAGES = 10_000  # enough for a covariance whose last components are dropped or 
 PATCHED = 1_000  # nearly a million patches of 32×32 images
 
 
-def fit(model: keras.Model, images: NDArray[np.uint8], settings: FlatNetwork) -> None:
+def fit(model: keras.Model, settings: FlatNetwork, images: NDArray[np.uint8]) -> None:
     """Set the layer ``whitening`` of a network to the principal components of some images.
 
     With mean μ, eigenvalues λ (falling) and eigenvectors v of the covariance of what the layer is
@@ -33,13 +33,15 @@ def fit(model: keras.Model, images: NDArray[np.uint8], settings: FlatNetwork) ->
     ``Σ vₖ · component k``: still images, of pixels that are uncorrelated with each other.
 
     Args:
-        model: of a family of dense layers, with a ``whitening``.
+        model: of a family of dense layers.
+        settings: of the model; without a whitening nothing is done.
         images: uint8 [n, height, width, channels], those of the training split alone; up to
             ``IMAGES`` of them are used, evenly spaced.
-        settings: of the model.
     """
+    if settings.whitening is None:
+        return
     mean, variances, vectors = _seen(model, images, IMAGES, lambda x: x)
-    kept = settings.whitening or 0
+    kept = settings.whitening
     # Where all images are alike the mean is 0.
     damped = np.maximum(variances, 0) + settings.whitening_epsilon * (variances.mean() or 1)
     kernel = (vectors / np.sqrt(damped))[:, : -kept - 1 : -1]

@@ -21,11 +21,26 @@ class Muon(keras.optimizers.Muon):  # type: ignore[misc]
     2024, "Muon: an optimizer for hidden layers in neural networks").
 
     Attributes:
-        rounded: whether the Newton–Schulz iteration has bfloat16 factors. Sums, momentum and
-            weights stay float32 (with its authors the iteration is in bfloat16 throughout).
+        precision: of the factors of the Newton–Schulz iteration. Sums, momentum and weights stay
+            float32 (its authors run the whole iteration in bfloat16).
     """
 
-    rounded = False
+    precision = "float32"
+
+    @classmethod
+    def for_network(cls, params: dict[str, Any], model: keras.Model) -> dict[str, Any]:
+        """Return the parameters with the output layer left to AdamW, unless they say otherwise.
+
+        Orthogonal updates suit every layer but the last (Jordan et al. 2024).
+        ``exclude_layers = []`` leaves none out.
+        """
+        if params["exclude_layers"] is not None:
+            return params
+        matrices = [v.path for v in model.trainable_variables if len(v.shape) == 2]
+        last = matrices[-1].rpartition("/")[0] if matrices else ""
+        # A pattern for Keras's search in the paths of variables.
+        patterns = [rf"(^|/){re.escape(last)}/"] if matrices else []
+        return {**params, "exclude_layers": patterns}
 
     def _should_use_adamw(self, variable: Any) -> bool:
         if len(variable.shape) == 4 and variable.shape[-1] > 1:  # no depthwise kernel
@@ -44,7 +59,8 @@ class Muon(keras.optimizers.Muon):  # type: ignore[misc]
             x: float32 [rows, columns], or the kernel of a convolution.
             steps: of the iteration.
         """
-        iterated = self._rounded if self.rounded else super().zeropower_via_newtonschulz5
+        rounds = self.precision == "bfloat16"
+        iterated = self._rounded if rounds else super().zeropower_via_newtonschulz5
         result: jax.Array = iterated(_matrix(x), steps)
         return result.reshape(x.shape)
 

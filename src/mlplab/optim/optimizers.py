@@ -5,39 +5,56 @@ settings that a table of a recipe could hold. (For the second, ``loss_scale_fact
 of every optimizer.)
 """
 
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import keras
 
-from mlplab.config import Average
 from mlplab.errors import RecipeError
-from mlplab.optim import muon, signatures
+from mlplab.optim import signatures
 from mlplab.optim.beta_lasso import BetaLasso
-from mlplab.tables import Named
+from mlplab.optim.muon import Muon
+from mlplab.recipes.recipe import Average
+from mlplab.recipes.schema import Named
 
-if TYPE_CHECKING:
-    from keras.optimizers.schedules import LearningRateSchedule
 
-OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
-    "SGD": keras.optimizers.SGD,
-    "RMSprop": keras.optimizers.RMSprop,
-    "Adam": keras.optimizers.Adam,
-    "AdamW": keras.optimizers.AdamW,
-    "Adadelta": keras.optimizers.Adadelta,
-    "Adagrad": keras.optimizers.Adagrad,
-    "Adamax": keras.optimizers.Adamax,
-    "Adafactor": keras.optimizers.Adafactor,
-    "Nadam": keras.optimizers.Nadam,
-    "Ftrl": keras.optimizers.Ftrl,
-    "Lion": keras.optimizers.Lion,
-    "Lamb": keras.optimizers.Lamb,
-    "Muon": keras.optimizers.Muon,
-    "ScheduleFreeAdamW": keras.optimizers.ScheduleFreeAdamW,
-    "BetaLasso": BetaLasso,
-}
+@dataclass(frozen=True)
+class Offered:
+    """An optimizer that a recipe can name, and what the rest of mlplab needs to know of it.
+
+    Attributes:
+        cls: its class, whose name is the optimizer's.
+        elementwise: whether every number of its update depends on the same element of what it
+            reads, so that one pass over memory can compute them all.
+        averages: whether it is judged at an average of the weights that it computes itself.
+    """
+
+    cls: type[keras.optimizers.Optimizer]
+    elementwise: bool = False
+    averages: bool = False
+
+
+OFFERED = (
+    Offered(keras.optimizers.SGD, elementwise=True),
+    Offered(keras.optimizers.RMSprop, elementwise=True),
+    Offered(keras.optimizers.Adam, elementwise=True),
+    Offered(keras.optimizers.AdamW, elementwise=True),
+    Offered(keras.optimizers.Adadelta, elementwise=True),
+    Offered(keras.optimizers.Adagrad, elementwise=True),
+    Offered(keras.optimizers.Adamax, elementwise=True),
+    Offered(keras.optimizers.Adafactor),
+    Offered(keras.optimizers.Nadam, elementwise=True),
+    Offered(keras.optimizers.Ftrl),
+    Offered(keras.optimizers.Lion, elementwise=True),
+    Offered(keras.optimizers.Lamb),
+    Offered(Muon),
+    Offered(keras.optimizers.ScheduleFreeAdamW, averages=True),
+    Offered(BetaLasso),
+)
+OPTIMIZERS = {offered.cls.__name__: offered.cls for offered in OFFERED}
+_BY_CLASS = {offered.cls: offered for offered in OFFERED}
 
 AVERAGING = ("use_ema", "ema_momentum", "ema_overwrite_frequency")  # parameters of every optimizer
 
@@ -55,6 +72,12 @@ def complete(settings: Named) -> Named:
     return Named(name=cls.__name__).with_params(params)
 
 
+def is_elementwise(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Return whether one pass over memory can compute an optimizer's whole update."""
+    offered = _BY_CLASS.get(type(optimizer))
+    return offered is not None and offered.elementwise
+
+
 def check_average(average: Average | None, settings: Named) -> None:
     """Refuse an optimizer that averages its weights itself beside ``[average]``.
 
@@ -67,9 +90,9 @@ def check_average(average: Average | None, settings: Named) -> None:
     """
     if average is None:
         return
-    if settings.name == "ScheduleFreeAdamW":
+    if _BY_CLASS[OPTIMIZERS[settings.name]].averages:
         raise RecipeError(
-            "[average]: ScheduleFreeAdamW is judged at an average of its own; leave one out"
+            f"[average]: {settings.name} is judged at an average of its own; leave one out"
             " (average=none, or another optimizer.name)"
         )
     defaults = complete(Named(name=settings.name)).params
@@ -84,22 +107,21 @@ def check_average(average: Average | None, settings: Named) -> None:
 def build(
     settings: Named,
     model: keras.Model,
-    learning_rate: "float | LearningRateSchedule | None" = None,
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
     *,
     precision: Literal["float32", "bfloat16"] = "float32",
     average: Average | None = None,
 ) -> keras.optimizers.Optimizer:
     """Return the optimizer, its variables not yet built.
 
-    Muon orthogonalises the updates of matrices, which suits every layer but the last (Jordan et al.
-    2024). Unless ``exclude_layers`` says otherwise, the output layer is left to the AdamW that
-    Keras's Muon has inside; ``exclude_layers = []`` leaves nothing out.
+    A class of ours may have a class method ``for_network(params, model)``, which returns the
+    parameters that suit a network, and an attribute ``precision``.
 
     Args:
         settings: the recipe's table, complete or not.
-        model: the network to be trained; only its output layer's name is read.
+        model: the network to be trained.
         learning_rate: instead of the settings' own, a number or a schedule.
-        precision: of the factors of Muon's matrix products; no other optimizer has any.
+        precision: of the factors of an optimizer's matrix products, if it has any.
         average: what :func:`averaged_weights` is to return; Keras computes it in each step.
 
     Raises:
@@ -110,17 +132,15 @@ def build(
     cls, params = OPTIMIZERS[completed.name], completed.params
     if learning_rate is not None:
         params["learning_rate"] = learning_rate
-    if completed.name == "Muon" and params["exclude_layers"] is None:
-        params["exclude_layers"] = _output_layer(model)
-    if completed.name == "Muon":
-        cls = muon.Muon
+    if hasattr(cls, "for_network"):
+        params = cls.for_network(params, model)
     if average is not None:
         params |= {"use_ema": True, "ema_momentum": average.momentum}
     # Keras would number the names: variables of a second optimizer would be named differently.
     built = signatures.construct(cls, {**params, "name": cls.__name__.lower()}, "optimizer")
     built.judged_at_average = average is not None
-    if completed.name == "Muon":
-        built.rounded = precision == "bfloat16"
+    if hasattr(cls, "precision"):
+        built.precision = precision
     return built
 
 
@@ -160,12 +180,3 @@ def averaged_weights(
     beta = optimizer.beta_1
     plain = [optimizer_variables[position[id(z)]] for z in optimizer._momentums]
     return [(y - (1 - beta) * z) / beta for y, z in zip(trainable, plain, strict=True)]
-
-
-def _output_layer(model: keras.Model) -> list[Any]:
-    """Return the pattern, for Muon's search in variables' paths, of the last layer's variables."""
-    matrices = [v.path for v in model.trainable_variables if len(v.shape) == 2]
-    if not matrices:
-        return []
-    layer = matrices[-1].rpartition("/")[0]
-    return [rf"(^|/){re.escape(layer)}/"]

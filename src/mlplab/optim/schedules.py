@@ -13,7 +13,7 @@ import keras
 from mlplab.errors import RecipeError
 from mlplab.optim import signatures
 from mlplab.optim.warmup import WarmupCosine, WarmupLinear
-from mlplab.tables import Named
+from mlplab.recipes.schema import Named
 
 SCHEDULES: dict[str, type[keras.optimizers.schedules.LearningRateSchedule]] = {
     "CosineDecay": keras.optimizers.schedules.CosineDecay,

@@ -110,7 +110,10 @@ def _expected(function: Callable[..., Any], parameter: inspect.Parameter) -> Any
     """Return the type that a setting is judged by; ``Any`` where nothing tells it."""
     if parameter.annotation is not parameter.empty and not isinstance(parameter.annotation, str):
         return parameter.annotation
-    if function.__module__.partition(".")[0] == "keras":
+    # A class of ours that takes over a constructor of Keras's has Keras's parameters.
+    constructor = getattr(function, "__init__", function)
+    module = getattr(constructor, "__module__", function.__module__)
+    if module.partition(".")[0] == "keras":
         for key in (f"{function.__name__}.{parameter.name}", parameter.name):
             if key in documented.PARAMETERS:
                 return documented.PARAMETERS[key]

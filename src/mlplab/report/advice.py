@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mlplab.report.words import is_number
+from mlplab.report.formatting import is_number
 
 Recipe = Mapping[str, Any]
 

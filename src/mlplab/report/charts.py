@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mlplab import files
+from mlplab.report.formatting import is_number
 from mlplab.report.history import epoch_of
-from mlplab.report.study import Level, Results
-from mlplab.report.words import is_number
+from mlplab.report.study import Results, Variant
 
 Chart = dict[str, Any]
 
@@ -23,22 +23,22 @@ def charts(results: Results) -> list[Chart]:
     study = results.facts["study"]
     accuracy = study["metric"] == "accuracy"
     metric = "validation accuracy" if accuracy else "validation loss"
-    names = [level.name for level in results.levels]
+    names = [variant.name for variant in results.variants]
     made = [
         _chart(
             "curves",
             "Learning curves",
             "Final runs on fresh seeds: the mean, and a band from the lowest to the highest seed.",
             ("epoch", "validation accuracy"),
-            [_curve(level) for level in results.levels],
+            [_curve(variant) for variant in results.variants],
         ),
         _chart(
             "sensitivity",
             "Accuracy against learning rate",
-            "Each point is a trial. A level whose points stay high over decades forgives a poor"
+            "Each point is a trial. A variant whose points stay high over decades forgives a poor"
             " choice; trials that diverged or were pruned have no point.",
             ("learning rate", metric),
-            [_by_rate(level) for level in results.levels],
+            [_by_rate(variant) for variant in results.variants],
             kind="points",
             log=True,
             percent=accuracy,
@@ -46,9 +46,9 @@ def charts(results: Results) -> list[Chart]:
         _chart(
             "best",
             "Best so far",
-            "The best trial among the first so many: how soon a level is good enough tuned.",
+            "The best trial among the first so many: how soon a variant is good enough tuned.",
             ("trials", metric),
-            [_best_so_far(level, accuracy) for level in results.levels],
+            [_best_so_far(variant, accuracy) for variant in results.variants],
             kind="steps",
             percent=accuracy,
         ),
@@ -64,7 +64,7 @@ def charts(results: Results) -> list[Chart]:
         ),
     ]
     for one in (series for chart in made for series in chart["series"]):
-        one["place"] = names.index(one["name"])  # a level has one colour in all charts
+        one["place"] = names.index(one["name"])  # a variant has one colour in all charts
     return [chart for chart in made if chart["series"]]
 
 
@@ -92,14 +92,14 @@ def _chart(
     }
 
 
-def _curve(level: Level) -> dict[str, Any] | None:
-    runs = [_accuracies(folder) for folder in level.finals]
+def _curve(variant: Variant) -> dict[str, Any] | None:
+    runs = [_accuracies(folder) for folder in variant.finals]
     epochs = sorted({epoch for run in runs for epoch in run})
     # Where some seeds have stopped, a mean over the others would bend for no reason.
     values = [[run[e] for run in runs if e in run] for e in epochs]
     kept = [i for i, found in enumerate(values) if len(found) == len(runs)]
     return {
-        "name": level.name,
+        "name": variant.name,
         "x": [epochs[i] for i in kept],
         "y": [sum(values[i]) / len(values[i]) for i in kept],
         "low": [min(values[i]) for i in kept],
@@ -116,25 +116,25 @@ def _accuracies(folder: Path) -> dict[int, float]:
     }
 
 
-def _by_rate(level: Level) -> dict[str, Any] | None:
+def _by_rate(variant: Variant) -> dict[str, Any] | None:
     points = sorted(
         (float(trial["point"]["optimizer.learning_rate"]), float(trial["value"]))
-        for trial in level.facts["trials"]
+        for trial in variant.facts["trials"]
         if trial["value"] is not None and "optimizer.learning_rate" in trial["point"]
     )
-    return {"name": level.name, "x": [x for x, _ in points], "y": [y for _, y in points]}
+    return {"name": variant.name, "x": [x for x, _ in points], "y": [y for _, y in points]}
 
 
-def _best_so_far(level: Level, more: bool) -> dict[str, Any]:
+def _best_so_far(variant: Variant, more: bool) -> dict[str, Any]:
     best, x, y = (-math.inf if more else math.inf), [], []
-    for trial in level.facts["trials"]:
+    for trial in variant.facts["trials"]:
         value = trial["value"]
         if value is not None:
             best = max(best, value) if more else min(best, value)
         if math.isfinite(best):
             x.append(trial["number"] + 1)
             y.append(best)
-    return {"name": level.name, "x": x, "y": y}
+    return {"name": variant.name, "x": x, "y": y}
 
 
 def _costs(results: Results) -> list[dict[str, Any]]:

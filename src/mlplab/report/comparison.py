@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab import differences
 from mlplab.errors import RunError
 from mlplab.report import verdicts
+from mlplab.report.configurations import Side, right
 from mlplab.report.ranking import Entry, ranked
-from mlplab.report.sides import Side, right
+from mlplab.statistics import significance
 
 MARGIN = 0.005
 """Share of the images that a difference must reach to matter, unless said otherwise."""
@@ -134,13 +134,13 @@ def _pairings(others: Sequence[Side], second: Side, split: str, margin: float) -
     for first in others:
         one, other = first.values(split), second.values(split)
         pairs.append({seed: one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())})
-    family = differences.holm([list(values.values()) or [math.nan] for values in pairs])
+    family = significance.holm([list(values.values()) or [math.nan] for values in pairs])
     single = len(second.records) == 1
     alone = [
         _mcnemar(first, second, split) if single and len(first.records) == 1 else None
         for first in others
     ]
-    adjusted = iter(differences.holm_adjusted([found.p for found in alone if found]))
+    adjusted = iter(significance.holm_adjusted([found.p for found in alone if found]))
     return [
         _pairing(
             first,
@@ -163,9 +163,9 @@ def _pairing(
     split: str,
     margin: float,
     values: dict[int, float],
-    family: differences.Adjusted,
+    family: significance.Adjusted,
     place: int,
-    alone: differences.Disagreement | None,
+    alone: significance.Disagreement | None,
     alone_p: float,
 ) -> Pairing:
     numbers = np.array(list(values.values()))
@@ -196,27 +196,27 @@ def _pairing(
         confidence=1 - float(family.level[place]),
         p=float(family.p[place]) if known else None,
         shown=bool(family.shown[place]),
-        flips=differences.sign_flips(numbers) if values else None,
+        flips=significance.sign_flips(numbers) if values else None,
         images=_over_images(first, second, split, list(values), 1 - float(family.level[place])),
         mcnemar=alone._asdict() | {"adjusted_p": alone_p} if alone else None,
         verdict=verdict,
     )
 
 
-def _mcnemar(first: Side, second: Side, split: str) -> differences.Disagreement | None:
+def _mcnemar(first: Side, second: Side, split: str) -> significance.Disagreement | None:
     try:
         one, other = (right(next(iter(s.folders.values())), split) for s in (first, second))
     except RunError:
         return None
     if not np.array_equal(one[0], other[0]):
         return None  # validation images of two seeds are others
-    return differences.mcnemar(one[1], other[1])
+    return significance.mcnemar(one[1], other[1])
 
 
 def _over_images(
     first: Side, second: Side, split: str, seeds: Sequence[int], confidence: float
 ) -> tuple[float, float] | None:
-    if len(seeds) < differences.FEWEST or split != "test":  # others are drawn anew by each seed
+    if len(seeds) < significance.FEWEST or split != "test":  # others are drawn anew by each seed
         return None
     try:
         one, other = (
@@ -227,7 +227,7 @@ def _over_images(
     if not all(np.array_equal(found[0], one[0][0]) for found in (*one, *other)):
         return None
     rights = [[found[1] for found in rows] for rows in (one, other)]
-    return differences.over_images(rights[0], rights[1], confidence)
+    return significance.over_images(rights[0], rights[1], confidence)
 
 
 def _notes(sides: Sequence[Side], split: str) -> list[str]:

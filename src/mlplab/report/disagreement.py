@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab import statistics
 from mlplab.errors import RunError
-from mlplab.report.sides import Side
+from mlplab.report.configurations import Side
 from mlplab.runs import store
+from mlplab.statistics import metrics
 
 MAJORITY = 0.5
 """More than this share of a side's runs have to have an image right, or fewer."""
@@ -91,7 +91,7 @@ def _votes(
     for folder in side.folders.values():
         found = store.read_predictions(folder, split)
         order = np.argsort(found["index"], kind="stable")
-        answers = statistics.predicted_classes(found["probabilities"])
+        answers = metrics.predicted_classes(found["probabilities"])
         runs.append((found["index"][order], found["labels"][order], answers[order]))
     classes = max(len(record.class_names) for record in side.records.values())
     common = runs[0][0]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab.report.words import is_number
+from mlplab.report.formatting import is_number
 
 # A validation loss 2 % above its minimum has turned; epochs differ by about 1 % from noise alone.
 RISE = 0.02

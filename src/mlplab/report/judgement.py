@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mlplab.report.words import is_number, percent, points
-from mlplab.statistics import wilson
+from mlplab.report.formatting import is_number, percent, points
+from mlplab.statistics.metrics import wilson
 
 # A dead unit outputs zero for every image and can no longer learn. A few are common and harmless;
 # above a tenth of a layer, capacity that was paid for is lost.

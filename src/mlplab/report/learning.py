@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab.report import advice
+from mlplab.report.formatting import is_number, percent, points
 from mlplab.report.history import PROGRESS, Curves, idle_epochs
 from mlplab.report.judgement import held_out
-from mlplab.report.words import is_number, percent, points
 
 # Five points between training and held-out accuracy: several times the noise of 10,000 images.
 OVERFITTING_GAP = 0.05

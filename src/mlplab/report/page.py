@@ -13,7 +13,8 @@ from markupsafe import Markup, escape
 from mlplab import recipes
 from mlplab.errors import RecipeError
 from mlplab.files import read_lines, write_text
-from mlplab.report import speed, words
+from mlplab.report import formatting as words
+from mlplab.report import speed
 from mlplab.runs.store import read_record
 
 # Captions in the order of the page; a file may add a split: confusion_matrix-test.png.

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mlplab.report.sides import Side
-from mlplab.statistics import wilson
+from mlplab.report.configurations import Side
+from mlplab.statistics.metrics import wilson
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Entry:
         n: runs.
         accuracy: by split: ``mean``, ``sd`` (``None`` for one run), ``values`` by seed; and for one
             run ``low`` and ``high``, Wilson's 95 % interval.
-        cost: see :attr:`mlplab.report.sides.Side.cost`.
+        cost: see :attr:`mlplab.report.configurations.Side.cost`.
         on_front: whether no other is both at least as accurate on validation and as fast.
         selected_on: the split that its choices were made on.
     """

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.files import read_lines
-from mlplab.report.words import DASH, is_number, percent
+from mlplab.report.formatting import DASH, is_number, percent
 
 Rows = list[tuple[str, str, str]]
 

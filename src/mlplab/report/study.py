@@ -10,27 +10,26 @@ from typing import Any
 
 from mlplab import files
 from mlplab.errors import RunError
-from mlplab.report import words
+from mlplab.report import formatting as words
 from mlplab.report.comparison import MARGIN, Comparison, compare
+from mlplab.report.configurations import Side, side
 from mlplab.report.history import epoch_of
-from mlplab.report.sides import Side, side
-from mlplab.runs import store
+from mlplab.runs import layout, ledger, store
 from mlplab.runs.record import Record
 
-FACTS = "study.json"
 LARGEST = 2**28
 FEWEST_TRIED = 4
 """Values under which the best one is an end too often."""
 
-TRIAL_HEADINGS = ("level", "trials", "finished", "pruned", "diverged", "failed", "best", "at")
+TRIAL_HEADINGS = ("variant", "trials", "finished", "pruned", "diverged", "failed", "best", "at")
 
 
 @dataclass(frozen=True)
-class Level:
-    """A level of a study.
+class Variant:
+    """A variant of a study.
 
     Attributes:
-        name: of the level.
+        name: of the variant.
         facts: of ``study.json``: ``trials``, ``total``, ``best``, ``importances``.
         finals: its final runs by their folder, those that were begun.
     """
@@ -57,7 +56,7 @@ class Results:
     Attributes:
         folder: of the study.
         facts: ``study.json``.
-        levels: in the order of the study.
+        variants: in the order of the study.
         comparison: of the final runs, or ``None`` where there are none.
         data_id: of the data set, empty where nothing has been run.
         opened: how often the test split was opened, in words; empty where it was not.
@@ -66,7 +65,7 @@ class Results:
 
     folder: Path
     facts: dict[str, Any]
-    levels: list[Level]
+    variants: list[Variant]
     comparison: Comparison | None
     data_id: str
     opened: str
@@ -83,12 +82,12 @@ def load(folder: Path, margin: float = MARGIN) -> Results:
     Raises:
         RunError: if it is no study's, or damaged.
     """
-    path = folder / FACTS
+    path = folder / layout.STUDY_FACTS
     try:
-        return _read(folder, json.loads(files.text(path, LARGEST)), margin)
+        return _read(folder, _current(json.loads(files.text(path, LARGEST))), margin)
     except OSError as error:
         raise RunError(
-            f"{folder} has no {FACTS} yet: {error.strerror}. The command that began the study goes"
+            f"{folder} has no {layout.STUDY_FACTS} yet: {error.strerror}. The command that began the study goes"
             " on where it was, and writes it when the trials have ended"
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -96,28 +95,36 @@ def load(folder: Path, margin: float = MARGIN) -> Results:
         raise RunError(f"{path} is damaged: {detail[:300]}") from None
 
 
+def _current(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return facts with the keys of today: variants were once called levels."""
+    found = {("variants" if key == "levels" else key): value for key, value in facts.items()}
+    study = found["study"]
+    found["study"] = {("variants" if key == "levels" else key): study[key] for key in study}
+    return found
+
+
 def _read(folder: Path, facts: dict[str, Any], margin: float) -> Results:
     finals = _finals(folder)
-    levels = [
-        Level(name, found, {f: r for f, r in finals.items() if r.group == name})
-        for name, found in facts["levels"].items()
+    variants = [
+        Variant(name, found, {f: r for f, r in finals.items() if r.group == name})
+        for name, found in facts["variants"].items()
     ]
     reference = facts["study"].get("reference")
-    sides = _sides(levels)
+    sides = _sides(variants)
     comparison = None
     if sides:
         names = [found.name for found in sides]
-        second = reference if reference in names else _best_tried(levels, names, facts)
+        second = reference if reference in names else _best_tried(variants, names, facts)
         comparison = compare(sides, None, margin, second)
-        comparison.notes.extend([*_tuned(levels), *_grown(facts)])
+        comparison.notes.extend([*_tuned(variants), *_grown(facts)])
     data_id = next(iter(finals.values())).data_id if finals else ""
-    opened = words.openings(store.ledger(folder.parent, data_id)) if data_id else ""
-    return Results(folder, facts, levels, comparison, data_id, opened, _missing(facts, levels))
+    opened = words.openings(ledger.count(folder.parent, data_id)) if data_id else ""
+    return Results(folder, facts, variants, comparison, data_id, opened, _missing(facts, variants))
 
 
 def _finals(folder: Path) -> dict[Path, Record]:
     found = {}
-    for run in store.folders(folder / "finals"):
+    for run in store.folders(folder / layout.FINALS):
         try:
             found[run] = store.read_record(run)
         except RunError:
@@ -125,46 +132,46 @@ def _finals(folder: Path) -> dict[Path, Record]:
     return found
 
 
-def _sides(levels: Sequence[Level]) -> list[Side]:
+def _sides(variants: Sequence[Variant]) -> list[Side]:
     sides = []
-    for level in levels:
+    for variant in variants:
         try:
-            sides.append(side(level.name, list(level.finals.items())))
+            sides.append(side(variant.name, list(variant.finals.items())))
         except RunError:
             continue  # it is among what is missing
     return sides
 
 
-def _best_tried(levels: Sequence[Level], names: Sequence[str], facts: Mapping[str, Any]) -> str:
-    """Return the level with the best trial.
+def _best_tried(variants: Sequence[Variant], names: Sequence[str], facts: Mapping[str, Any]) -> str:
+    """Return the variant with the best trial.
 
     Not that with the best final runs: chosen by luck that is in the comparison as well, it would be
     called better more often than it is.
     """
     sign = 1 if facts["study"]["metric"] == "accuracy" else -1
-    tried = {level.name: sign * level.best["value"] for level in levels if level.best}
+    tried = {variant.name: sign * variant.best["value"] for variant in variants if variant.best}
     return max(names, key=lambda name: tried.get(name, -math.inf))
 
 
-def _tuned(levels: Sequence[Level]) -> list[str]:
+def _tuned(variants: Sequence[Variant]) -> list[str]:
     """Say what the search may have missed, of which no interval knows."""
-    most = max(level.facts["total"] for level in levels)
+    most = max(variant.facts["total"] for variant in variants)
     if most < 2:
         return []
     said = [
-        f"each level is judged at the best of its trials, {most} at most: another search might have"
+        f"each variant is judged at the best of its trials, {most} at most: another search might have"
         " found it other settings, which no interval here contains"
     ]
-    for level in levels:
-        done = [t["point"] for t in level.facts["trials"] if t["outcome"] == "finished"]
-        for key, value in (level.best or {"point": {}})["point"].items():
+    for variant in variants:
+        done = [t["point"] for t in variant.facts["trials"] if t["outcome"] == "finished"]
+        for key, value in (variant.best or {"point": {}})["point"].items():
             tried = {point[key] for point in done if words.is_number(point.get(key))}
             if len(tried) < FEWEST_TRIED or not words.is_number(value):
                 continue
             end = {min(tried): "lowest", max(tried): "highest"}.get(value)
             if end:
                 said.append(
-                    f"{level.name}: its best trial has the {end} {key} that was tried, {value:.4g}:"
+                    f"{variant.name}: its best trial has the {end} {key} that was tried, {value:.4g}:"
                     " beyond it may be better ones"
                 )
     return said
@@ -175,58 +182,62 @@ def _grown(facts: Mapping[str, Any]) -> list[str]:
     if not before:
         return []
     return [
-        f"final runs were added when {', '.join(map(str, before))} of each level were known: who"
+        f"final runs were added when {', '.join(map(str, before))} of each variant were known: who"
         " goes on until a difference is shown finds one more often than these intervals say"
     ]
 
 
-def _missing(facts: Mapping[str, Any], levels: Sequence[Level]) -> list[str]:
-    """Say what was not shown: trials that are left, lost ones, levels without final runs."""
+def _missing(facts: Mapping[str, Any], variants: Sequence[Variant]) -> list[str]:
+    """Say what was not shown: trials that are left, lost ones, variants without final runs."""
     said = []
-    left = sum(level.facts["total"] - level.outcomes("finished", "pruned", "diverged", "failed")
-               for level in levels)  # fmt: skip
+    left = sum(variant.facts["total"] - variant.outcomes("finished", "pruned", "diverged", "failed")
+               for variant in variants)  # fmt: skip
     if left:
         said.append(f"{left} trials are left: the study has not ended")
-    for level in levels:
-        failed = [t for t in level.facts["trials"] if t["outcome"] == "failed"]
+    for variant in variants:
+        failed = [t for t in variant.facts["trials"] if t["outcome"] == "failed"]
         if failed:
             said.append(
-                f"{level.name}: {len(failed)} of {level.facts['total']} trials failed, the first"
+                f"{variant.name}: {len(failed)} of {variant.facts['total']} trials failed, the first"
                 f" because: {failed[0]['reason']}"
             )
-        if level.name in facts["final_failures"]:
-            said.append(f"{level.name}: final runs failed: {facts['final_failures'][level.name]}")
-        lost = [record for record in level.finals.values() if record.status == "diverged"]
+        if variant.name in facts["final_failures"]:
+            said.append(
+                f"{variant.name}: final runs failed: {facts['final_failures'][variant.name]}"
+            )
+        lost = [record for record in variant.finals.values() if record.status == "diverged"]
         if lost:
-            said.append(f"{level.name}: {len(lost)} of {len(level.finals)} final runs diverged")
-        lacking = facts["study"]["design"]["finals"] - len(level.finals)
-        if level.finals and lacking > 0 and facts["status"] == "finished":
-            said.append(f"{level.name}: {lacking} final runs are missing or damaged")
-        if not level.finals and facts["study"]["design"]["finals"]:
-            said.append(f"{level.name}: no final runs, so nothing is said of its test accuracy")
+            said.append(f"{variant.name}: {len(lost)} of {len(variant.finals)} final runs diverged")
+        lacking = facts["study"]["design"]["finals"] - len(variant.finals)
+        if variant.finals and lacking > 0 and facts["status"] == "finished":
+            said.append(f"{variant.name}: {lacking} final runs are missing or damaged")
+        if not variant.finals and facts["study"]["design"]["finals"]:
+            said.append(f"{variant.name}: no final runs, so nothing is said of its test accuracy")
     return said
 
 
 def trial_rows(results: Results) -> list[list[str]]:
-    """Return a row on the trials of each level, the best first."""
+    """Return a row on the trials of each variant, the best first."""
     study = results.facts["study"]
     sign = -1 if study["metric"] == "accuracy" else 1
 
-    def order(level: Level) -> float:
-        return sign * level.best["value"] if level.best else math.inf
+    def order(variant: Variant) -> float:
+        return sign * variant.best["value"] if variant.best else math.inf
 
     return [
         [
-            level.name,
-            str(level.facts["total"]),
-            str(level.outcomes("finished")),
-            str(level.outcomes("pruned")),
-            str(level.outcomes("diverged")),
-            str(level.outcomes("failed")),
-            words.figure(level.best["value"], study["metric"] == "accuracy") if level.best else "–",
-            point_text(level.best["point"]) if level.best else "",
+            variant.name,
+            str(variant.facts["total"]),
+            str(variant.outcomes("finished")),
+            str(variant.outcomes("pruned")),
+            str(variant.outcomes("diverged")),
+            str(variant.outcomes("failed")),
+            words.figure(variant.best["value"], study["metric"] == "accuracy")
+            if variant.best
+            else "–",
+            point_text(variant.best["point"]) if variant.best else "",
         ]
-        for level in sorted(results.levels, key=order)
+        for variant in sorted(results.variants, key=order)
     ]
 
 
@@ -250,7 +261,7 @@ def time_to_target(runs: Mapping[Path, Record], target: float) -> tuple[float, f
         together = record.population is not None and record.population.mode == "vmap"
         share = record.population.members if together and record.population else 1
         found = (math.inf, math.inf)
-        for row in files.read_lines(folder / "metrics.jsonl"):
+        for row in files.read_lines(folder / layout.METRICS):
             accuracy, seconds_of = row.get("val_accuracy"), row.get("seconds")
             passed += seconds_of / share if words.is_number(seconds_of) else 0.0
             epoch = epoch_of(row)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlplab import figures, files
-from mlplab.report import study_page, tables
+from mlplab.report import comparison_tables, study_page
 from mlplab.report.charts import charts
 from mlplab.report.study import TRIAL_HEADINGS, Results, trial_rows
 
@@ -55,9 +55,9 @@ def _finals(results: Results) -> list[str]:
     )
     return [
         "## Verdicts",
-        "Final runs of the best of each level, on seeds that no trial has used. Ordered by"
+        "Final runs of the best of each variant, on seeds that no trial has used. Ordered by"
         f" validation; differences on {found.split}, seed by seed{adjusted}.",
-        tables.markdown(found),
+        comparison_tables.markdown(found),
         f"The test split was opened {results.opened} in this runs folder.",
     ]
 
@@ -70,14 +70,14 @@ def _target(results: Results) -> list[str]:
     return [
         f"## Time to {100 * target:g} % on validation",
         "Medians over the final runs; a run that does not get there counts as infinite.",
-        _table(["level", "epochs", "seconds", "runs that got there"], rows),
+        _table(["variant", "epochs", "seconds", "runs that got there"], rows),
     ]
 
 
 def _importance(results: Results) -> list[str]:
     rows = study_page.importance_rows(results)
-    said = "Share of the variance among a level's trials that each key explains (fANOVA)."
-    return ["## Importance", said, _table(["level", "key", "share"], rows)] if rows else []
+    said = "Share of the variance among a variant's trials that each key explains (fANOVA)."
+    return ["## Importance", said, _table(["variant", "key", "share"], rows)] if rows else []
 
 
 def _trials(results: Results) -> list[str]:

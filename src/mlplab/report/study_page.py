@@ -11,7 +11,8 @@ from typing import Any
 from markupsafe import Markup
 
 from mlplab import files
-from mlplab.report import tables, words
+from mlplab.report import comparison_tables
+from mlplab.report import formatting as words
 from mlplab.report.charts import charts
 from mlplab.report.page import environment
 from mlplab.report.study import (
@@ -22,7 +23,7 @@ from mlplab.report.study import (
     time_to_target,
     trial_rows,
 )
-from mlplab.runs import store
+from mlplab.runs import layout
 
 WORDS = ("at", "outcome", "reason", "key", "trial")
 
@@ -45,7 +46,7 @@ def study_page(results: Results) -> str:
     drawn = charts(results)
     code = [_own("uplot/uPlot.iife.min.js"), _own("study.js")] if drawn else []
     found = results.comparison
-    final_headings, final_rows = tables.rows(found) if found else ([], [])
+    final_headings, final_rows = comparison_tables.rows(found) if found else ([], [])
     return (
         environment()
         .get_template("study.html.j2")
@@ -58,7 +59,7 @@ def study_page(results: Results) -> str:
             opened=results.opened,
             final_headings=final_headings,
             final_rows=final_rows,
-            verdicts=[tables.verdict(found, pairing) for pairing in found.pairings]
+            verdicts=[comparison_tables.verdict(found, pairing) for pairing in found.pairings]
             if found
             else [],
             charts=drawn,
@@ -68,10 +69,10 @@ def study_page(results: Results) -> str:
             uplot_css=Markup(_own("uplot/uPlot.min.css")),
             target_rows=target_rows(results),
             importance_rows=importance_rows(results),
-            level_headings=TRIAL_HEADINGS,
-            level_rows=trial_rows(results),
+            variant_headings=TRIAL_HEADINGS,
+            variant_rows=trial_rows(results),
             trial_rows=_all_trials(results),
-            definition=files.text(results.folder / store.STUDY, 2**20),
+            definition=files.text(results.folder / layout.STUDY, 2**20),
             words=WORDS,
         )
     )
@@ -94,17 +95,17 @@ def _json(value: Any) -> Markup:
 
 def how(results: Results) -> dict[str, str]:
     """Return in words how a study was made."""
-    study, levels = results.facts["study"], results.levels
+    study, variants = results.facts["study"], results.variants
     design = study["design"]
-    trials = sum(level.facts["total"] for level in levels)
-    bases = [own.get("base", study["base"]) for own in study.get("levels", {}).values()]
+    trials = sum(variant.facts["total"] for variant in variants)
+    bases = [own.get("base", study["base"]) for own in study.get("variants", {}).values()]
     return {
         "base recipe": ", ".join(dict.fromkeys(bases or [study["base"]])),
         "otherwise": _settings(study.get("recipe", {})),
-        "search": f"{design['kind']}, {trials} trials in {len(levels)} levels",
+        "search": f"{design['kind']}, {trials} trials in {len(variants)} variants",
         "runs of a trial": str(design["replicates"]),
         "pruner": design["pruner"],
-        "final runs of a level": str(design["finals"]),
+        "final runs of a variant": str(design["finals"]),
         "chosen by": f"validation {study['metric']}",
         "device": str(results.facts["device"].get("name") or results.facts["device"].get("kind")),
     }
@@ -122,16 +123,18 @@ def _settings(recipe: dict[str, Any], prefix: str = "") -> str:
 
 
 def target_rows(results: Results) -> list[list[str]]:
-    """Return a row on each level's time to the target, the soonest first."""
+    """Return a row on each variant's time to the target, the soonest first."""
     target = results.facts["study"].get("target")
     if target is None:
         return []
     found = [
-        (level, *time_to_target(level.finals, target)) for level in results.levels if level.finals
+        (variant, *time_to_target(variant.finals, target))
+        for variant in results.variants
+        if variant.finals
     ]
     return [
-        [level.name, _number(epochs), _number(seconds), f"{reached} of {len(level.finals)}"]
-        for level, epochs, seconds, reached in sorted(found, key=lambda row: (row[1], row[2]))
+        [variant.name, _number(epochs), _number(seconds), f"{reached} of {len(variant.finals)}"]
+        for variant, epochs, seconds, reached in sorted(found, key=lambda row: (row[1], row[2]))
     ]
 
 
@@ -140,11 +143,11 @@ def _number(value: float) -> str:
 
 
 def importance_rows(results: Results) -> list[list[str]]:
-    """Return a row on each key of each level, the most important first."""
+    """Return a row on each key of each variant, the most important first."""
     return [
-        [level.name, key, f"{100 * share:.0f} %"]
-        for level in results.levels
-        for key, share in sorted(level.facts["importances"].items(), key=lambda item: -item[1])
+        [variant.name, key, f"{100 * share:.0f} %"]
+        for variant in results.variants
+        for key, share in sorted(variant.facts["importances"].items(), key=lambda item: -item[1])
     ]
 
 
@@ -152,12 +155,12 @@ def _all_trials(results: Results) -> list[list[str]]:
     accuracy = results.facts["study"]["metric"] == "accuracy"
     return [
         [
-            f"{level.name}-t{trial['number']:02d}",
+            f"{variant.name}-t{trial['number']:02d}",
             "–" if trial["value"] is None else words.figure(trial["value"], accuracy),
             str(trial["outcome"]),
             point_text(trial["point"]),
             trial["reason"] or "",
         ]
-        for level in results.levels
-        for trial in level.facts["trials"]
+        for variant in results.variants
+        for trial in variant.facts["trials"]
     ]

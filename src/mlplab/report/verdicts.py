@@ -3,12 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab import differences
-from mlplab.report.sides import Side
+from mlplab.report.configurations import Side
+from mlplab.statistics import significance
 
 
 def _seeds(number: int) -> str:
-    return f"{number:,}" if number < differences.MOST_SEEDS else f"over {number:,}"
+    return f"{number:,}" if number < significance.MOST_SEEDS else f"over {number:,}"
 
 
 def points(share: float) -> str:
@@ -32,15 +32,15 @@ def of_few(first: str, second: str, numbers: NDArray[np.float64]) -> str:
     """Say why these differences, float [n], allow no verdict."""
     if len(numbers) == 0:
         return f"{first} and {second} have no seed in common: train them with the same --seeds"
-    if len(numbers) < differences.FEWEST:
+    if len(numbers) < significance.FEWEST:
         return (
             f"no verdict with {len(numbers)} pair{'s' * (len(numbers) > 1)}: train at least"
-            f" {differences.FEWEST} seeds of each (--seeds 0..4)"
+            f" {significance.FEWEST} seeds of each (--seeds 0..4)"
         )
     return f"no verdict: all {len(numbers)} differences are equal, there is no spread to judge by"
 
 
-def of_two(first: str, second: str, found: differences.Disagreement, p: float) -> str:
+def of_two(first: str, second: str, found: significance.Disagreement, p: float) -> str:
     """Say what McNemar's test, its p-value adjusted, says of two networks."""
     caution = "this speaks of these two networks, not of the two recipes"
     if p >= 0.05:
@@ -52,7 +52,7 @@ def of_two(first: str, second: str, found: differences.Disagreement, p: float) -
 
 def not_shown(numbers: NDArray[np.float64], margin: float, level: float) -> str:
     """Say how many seeds would show a difference of ``margin``, tested at ``level``."""
-    needed = differences.seeds_needed(float(numbers.std(ddof=1)), len(numbers), margin, level)
+    needed = significance.seeds_needed(float(numbers.std(ddof=1)), len(numbers), margin, level)
     return (
         f"not distinguishable with {len(numbers)} seeds: about {_seeds(needed.about)}"
         f" ({_seeds(needed.low)} to {_seeds(needed.high)}) would show a difference of"

@@ -11,8 +11,7 @@ from filelock import FileLock, Timeout
 
 from mlplab import files
 from mlplab.errors import RunError
-
-OWNER = ".owner.json"
+from mlplab.runs import layout
 
 
 @contextmanager
@@ -39,21 +38,21 @@ def writing(folder: Path) -> Iterator[None]:
             raise RunError(f"{folder.name} is being written by {owner}; wait for it") from None
     try:
         owner_facts = {"process": os.getpid(), "host": platform.node()}
-        files.write_text(folder / OWNER, json.dumps(owner_facts) + "\n")
+        files.write_text(folder / layout.OWNER, json.dumps(owner_facts) + "\n")
         yield
     finally:
-        (folder / OWNER).unlink(missing_ok=True)
+        (folder / layout.OWNER).unlink(missing_ok=True)
         lock.release()
 
 
 def _lock(folder: Path) -> FileLock:
-    return FileLock(folder / ".lock", is_singleton=False)
+    return FileLock(folder / layout.LOCK, is_singleton=False)
 
 
 def owner_of(folder: Path) -> str:
     """Return in words who writes into a run folder, as far as that is known."""
     try:
-        owner = json.loads(files.text(folder / OWNER, 10_000))
+        owner = json.loads(files.text(folder / layout.OWNER, 10_000))
         return f"process {int(owner['process'])} on {owner['host']}"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"

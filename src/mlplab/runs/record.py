@@ -101,7 +101,7 @@ class Record(BaseModel):
         parameters: number of scalars in the network, non-trainable ones included.
         flops_per_example: multiplications and additions of one forward pass's dense products.
         best_epoch: counted from 1, the epoch whose weights were kept.
-        metrics: by split; see ``mlplab.statistics.classification_metrics``, ``loss``, and ``tta``
+        metrics: by split; see ``mlplab.statistics.metrics.classification_metrics``, ``loss``, and ``tta``
             with some of these figures for probabilities averaged over views of an image.
         selected_on: the split that every choice was made on.
         test_openings: how often this run looked at the test split.

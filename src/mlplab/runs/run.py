@@ -4,31 +4,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import files, recipes
-from mlplab.config import Recipe
 from mlplab.errors import RecipeError, RunError
-from mlplab.runs import store
+from mlplab.recipes.recipe import Recipe
+from mlplab.runs import layout, store
 from mlplab.runs.record import Record
-
-if TYPE_CHECKING:
-    import keras
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, read when asked.
-
-    Examples:
-        >>> import mlplab
-        >>> run = mlplab.load_run("last")               # doctest: +SKIP
-        >>> run.metrics["test"]["accuracy"]             # doctest: +SKIP
-        0.9722
-    """
+    """A run folder, read when asked."""
 
     folder: Path
 
@@ -49,7 +39,7 @@ class Run:
     @property
     def history(self) -> list[dict[str, Any]]:
         """One row an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, seconds."""
-        return files.read_lines(self.folder / "metrics.jsonl")
+        return files.read_lines(self.folder / layout.METRICS)
 
     @property
     def recipe(self) -> Recipe:
@@ -66,7 +56,7 @@ class Run:
     @contextmanager
     def _own_recipe(self) -> Iterator[str]:
         try:
-            yield str(self.folder / "recipe.toml")
+            yield str(self.folder / layout.RECIPE)
         except RecipeError as error:
             raise RunError(f"{self.name}: {error}") from None
 
@@ -79,23 +69,3 @@ class Run:
             RunError: if the split was not evaluated.
         """
         return store.read_predictions(self.folder, split)
-
-    def model(self, trust: bool = False) -> "keras.Model":
-        """Load the trained network: raw uint8 [n, height, width, channels] to probabilities.
-
-        Args:
-            trust: import the user's own module that the recipe names, for its classes.
-
-        Raises:
-            RunError: if the run has no network, or its file is damaged.
-        """
-        path = self.folder / "model.keras"
-        if not path.is_file():
-            raise RunError(f"{self.name} has no trained network ({self.record.status})")
-        if trust and self.recipe.model.name.partition(":")[1]:
-            from mlplab.models.custom import load_object
-
-            load_object(self.recipe.model.name, trust=True)
-        from mlplab.models import saving
-
-        return saving.load(path, saving.most_layers(self.recipe.model.name))

@@ -1,4 +1,4 @@
-"""The runs folder: names, records, predictions, and the ledger of looks at test splits."""
+"""The runs folder: names of runs, their records and their predictions."""
 
 import hashlib
 import json
@@ -7,21 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mlplab import files
-from mlplab.errors import RunError, StorageError
-from mlplab.runs import lock
+from mlplab.errors import RunError
+from mlplab.runs import layout, lock
 from mlplab.runs.record import UNFINISHED, Record
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-LEDGER = "ledger.jsonl"
-STUDY = "study.toml"
 LARGEST_RECORD = 2**25
 """Bytes; the figures of a thousand classes take 1 MB."""
-CHECKPOINT = "training.npz"  # in checkpoint/
 KILLED = "Its process ended without a word; `mlplab resume` goes on with it"
 
 
@@ -63,12 +59,12 @@ def write_record(folder: Path, record: Record) -> None:
     """Write ``record.json`` atomically, with a digest of what it says."""
     tables = record.to_json()
     tables["digest"] = _digest(tables)
-    files.write_text(folder / "record.json", json.dumps(tables, indent=1) + "\n")
+    files.write_text(folder / layout.RECORD, json.dumps(tables, indent=1) + "\n")
 
 
 def is_as_written(folder: Path) -> bool:
     """Return whether ``record.json``, which can be read, is as :func:`write_record` wrote it."""
-    tables = json.loads(files.text(folder / "record.json", LARGEST_RECORD))
+    tables = json.loads(files.text(folder / layout.RECORD, LARGEST_RECORD))
     return bool(tables.pop("digest", None) == _digest(tables))
 
 
@@ -82,7 +78,7 @@ def read_own_record(folder: Path) -> Record:
     record = read_record(folder)
     if not is_as_written(folder):
         raise RunError(
-            f"{folder / 'record.json'} is not as mlplab wrote it. Put back a copy of it, or train"
+            f"{folder / layout.RECORD} is not as mlplab wrote it. Put back a copy of it, or train"
             f" the run anew: {record.command or 'mlplab train'}"
         )
     return record
@@ -98,7 +94,7 @@ def read_record(folder: Path) -> Record:
     Raises:
         RunError: if it is missing or damaged.
     """
-    path = folder / "record.json"
+    path = folder / layout.RECORD
     try:
         tables = json.loads(files.text(path, LARGEST_RECORD))
         record = Record.from_json(tables)
@@ -145,7 +141,7 @@ def write_predictions(
     arrays = {"probabilities": probabilities, "labels": labels, "index": index}
     if probabilities_tta is not None:
         arrays["probabilities_tta"] = probabilities_tta
-    with files.atomic(folder / f"predictions-{split}.npz") as file:
+    with files.atomic(folder / layout.predictions(split)) as file:
         np.savez_compressed(file, **arrays)
 
 
@@ -155,7 +151,7 @@ def read_predictions(folder: Path, split: str) -> dict[str, NDArray[Any]]:
     Raises:
         RunError: if the split was not evaluated or the file is damaged.
     """
-    path = folder / f"predictions-{split}.npz"
+    path = folder / layout.predictions(split)
     if not path.exists():
         raise RunError(
             f"{folder.name} has no predictions on {split};"
@@ -179,15 +175,15 @@ def contents(folder: Path) -> list[str]:
     names = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        passing = path.name.startswith(".") or name.startswith("checkpoint/")
-        if path.is_file() and name != "record.json" and not passing:
+        passing = path.name.startswith(".") or name.startswith(f"{layout.CHECKPOINTS}/")
+        if path.is_file() and name != layout.RECORD and not passing:
             names.append(name)
     return names
 
 
 def folders(runs_dir: Path) -> list[Path]:
     """Return the run folders, in the order of their names."""
-    return sorted(path.parent for path in runs_dir.glob("*/record.json"))
+    return sorted(path.parent for path in runs_dir.glob(f"*/{layout.RECORD}"))
 
 
 def _started(folder: Path) -> tuple[str, str]:
@@ -216,9 +212,9 @@ def find(runs_dir: Path, query: str, unfinished: bool = False) -> Path:
     Raises:
         RunError: if no run or more than one fits.
     """
-    if (Path(query) / "record.json").is_file():
+    if (Path(query) / layout.RECORD).is_file():
         return Path(query)
-    if NAME.fullmatch(query) and (runs_dir / query / "record.json").is_file():
+    if NAME.fullmatch(query) and (runs_dir / query / layout.RECORD).is_file():
         return runs_dir / query
     if NAME.fullmatch(query) and is_study(runs_dir / query):
         raise RunError(
@@ -245,45 +241,4 @@ def find(runs_dir: Path, query: str, unfinished: bool = False) -> Path:
 
 def is_study(folder: Path) -> bool:
     """Return whether a folder in the runs folder is a study's: its runs lie two folders deeper."""
-    return (folder / STUDY).is_file()
-
-
-def home(runs_dir: Path) -> Path:
-    """Return the runs folder that a study's runs belong to: there lies their ledger."""
-    return runs_dir.parents[1] if is_study(runs_dir.parent) else runs_dir
-
-
-def open_test(runs_dir: Path, record: Record, openings: int = 1) -> dict[str, int]:
-    """Enter openings of the test split in the ledger of the runs folder and return its count."""
-    place = home(runs_dir.absolute())
-    path = place / LEDGER
-    try:
-        with files.storage(str(path)), FileLock(place / ".ledger.lock", timeout=30):
-            row = {
-                "data_id": record.data_id,
-                "config_id": record.config_id,
-                "run": record.name,
-                "openings": openings,
-            }
-            files.append_line(path, row)
-    except Timeout:
-        raise StorageError(f"the ledger {path} is locked by another program") from None
-    return ledger(runs_dir, record.data_id)
-
-
-def ledger(runs_dir: Path, data_id: str) -> dict[str, int]:
-    """Return how often a data set's test split was opened, and by how many configurations."""
-    rows = [
-        row
-        for row in files.read_lines(home(runs_dir.absolute()) / LEDGER)
-        if row.get("data_id") == data_id
-    ]
-    return {
-        "openings": sum(_openings(row) for row in rows),
-        "configurations": len({str(row.get("config_id")) for row in rows}),
-    }
-
-
-def _openings(row: dict[str, Any]) -> int:
-    number = row.get("openings")
-    return number if isinstance(number, int) and number > 0 else 1  # a line is a look
+    return (folder / layout.STUDY).is_file()

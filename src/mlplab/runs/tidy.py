@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mlplab import files
 from mlplab.errors import RunError
-from mlplab.runs import lock, store
+from mlplab.runs import checkpoint, layout, lock, store
 from mlplab.runs.record import ENDED, UNFINISHED
 
 # What a write that was killed left behind: .record.json.0123456789abcdef
@@ -72,13 +72,11 @@ def check(folder: Path) -> Check:
 
 
 def _checkpoint_problems(folder: Path) -> list[str]:
-    path = folder / "checkpoint" / store.CHECKPOINT
+    path = folder / layout.CHECKPOINT
     if not path.exists():
         return []
-    from mlplab.training import checkpoint  # and with it JAX and Keras, a second
-
     try:
-        checkpoint.read_training(path)
+        checkpoint.read(path)
     except RunError as error:
         return [str(error)]
     return []
@@ -89,8 +87,8 @@ def nameless(runs_dir: Path) -> list[Check]:
     return [
         Check(folder.name, ("record.json: missing",))
         for folder in sorted(runs_dir.iterdir() if runs_dir.is_dir() else ())
-        if (folder / "recipe.toml").is_file()
-        and not (folder / "record.json").exists()
+        if (folder / layout.RECIPE).is_file()
+        and not (folder / layout.RECORD).exists()
         and not _only_begun(folder)
     ]
 
@@ -131,7 +129,7 @@ def rubbish(runs_dir: Path) -> list[Path]:
         if not folder.is_dir():
             found += [folder] if TORN.fullmatch(folder.name) else []
             continue
-        has_record = (folder / "record.json").exists()
+        has_record = (folder / layout.RECORD).exists()
         if not has_record and not _only_begun(folder):
             continue  # somebody's own: not even looked at for a lock
         if lock.is_written(folder):
@@ -143,7 +141,7 @@ def rubbish(runs_dir: Path) -> list[Path]:
 def _only_begun(folder: Path) -> bool:
     """Return whether a folder holds at most what a run writes before its record."""
     names = {path.name for path in folder.iterdir()}
-    return all(n in ("recipe.toml", ".lock", lock.OWNER) or TORN.fullmatch(n) for n in names)
+    return all(n in (layout.RECIPE, layout.LOCK, layout.OWNER) or TORN.fullmatch(n) for n in names)
 
 
 def _inside_run(folder: Path) -> list[Path]:
@@ -156,7 +154,7 @@ def _inside_run(folder: Path) -> list[Path]:
         ended = store.read_record(folder).status in ENDED
     except RunError:
         ended = False
-    kept = folder / "checkpoint"
+    kept = folder / layout.CHECKPOINTS
     return [*found, kept] if ended and kept.is_dir() and not kept.is_symlink() else found
 
 
@@ -173,7 +171,7 @@ def remove(path: Path) -> None:
         RunError: if a run is being written.
         StorageError: if the system does not let it.
     """
-    if (path / "record.json").exists():
+    if (path / layout.RECORD).exists():
         _check_unused(path)
     with files.storage(f"{path} (to remove it)"):
         if path.is_dir() and not path.is_symlink():

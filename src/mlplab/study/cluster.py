@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.errors import RunError, StorageError, UserError
-from mlplab.runs import store
+from mlplab.runs import ledger, store
 from mlplab.runs.record import ENDED
-from mlplab.study.job import STOPPING, Job, Watcher, carry_out
+from mlplab.study.job import STOPPING, RowsOnly, TrialJob, carry_out
 from mlplab.study.pool import ATTEMPTS, JOBS_EACH, Listener, Outcome
 
 try:
@@ -34,9 +34,9 @@ class Cluster:
         options = {"num_cpus": 1, "memory": needed, "max_retries": RETRIES, "max_calls": JOBS_EACH}
         self.task = ray.remote(**options)(_carry_out)
 
-    def run(self, jobs: Sequence[Job], listener: Listener) -> None:
+    def run(self, jobs: Sequence[TrialJob], listener: Listener) -> None:
         """Carry out jobs; each that fails is tried once more. Returns when all have ended."""
-        running: dict[Any, tuple[Job, int]] = {}
+        running: dict[Any, tuple[TrialJob, int]] = {}
         for job in jobs:
             if job.asks:
                 raise UserError(
@@ -54,7 +54,7 @@ class Cluster:
             else:
                 listener.on_end(job, Outcome(reason, attempt))
 
-    def _submit(self, job: Job) -> Any:
+    def _submit(self, job: TrialJob) -> Any:
         there = _files(Path(job.runs_dir), job.names)
         return self.task.remote(job.to_json(), there)
 
@@ -131,13 +131,13 @@ def _carry_out(job: dict[str, Any], there: dict[str, dict[str, bytes]]) -> dict[
         job: as JSON-able tables.
         there: files of runs that have ended before.
     """
-    given = Job(**job)
+    given = TrialJob(**job)
     with tempfile.TemporaryDirectory(prefix="mlplab-") as folder:
         own = replace(given, runs_dir=folder)
         _write(Path(folder), there)
         reason, stops = None, False
         try:
-            carry_out(own, Watcher(lambda row: None))
+            carry_out(own, RowsOnly(lambda row: None))
         except Exception as error:
             reason, stops = str(error) or type(error).__name__, isinstance(error, STOPPING)
         return {"reason": reason, "stops": stops, "files": _files(Path(folder), own.names)}
@@ -171,7 +171,7 @@ def _write(runs_dir: Path, runs: dict[str, dict[str, bytes]]) -> None:
         aside.rename(runs_dir / name)
 
 
-def _taken_over(ended: Any, job: Job) -> str | None:
+def _taken_over(ended: Any, job: TrialJob) -> str | None:
     """Take over what a task sent back, and return why it failed, or ``None``."""
     try:
         answer = ray.get(ended)
@@ -183,7 +183,7 @@ def _taken_over(ended: Any, job: Job) -> str | None:
     for name in new:
         record = store.read_record(runs_dir / name)
         if record.test_openings:  # counted on the node alone so far
-            store.open_test(runs_dir, record, record.test_openings)
+            ledger.open_test(runs_dir, record, record.test_openings)
     reason: str | None = answer["reason"]
     if answer["stops"]:
         raise StorageError(f"{job.key}: {reason}. Then the same command goes on")

@@ -1,6 +1,6 @@
 """What a study is: a TOML file with a base recipe, what is compared, what is varied, how much.
 
-A leaf of ``[vary]`` or of a level is a value, or what is searched:
+A leaf of ``[vary]`` or of a variant is a value, or what is searched:
 ``{ low = 1e-4, high = 1e-1, log = true }`` or ``{ choices = [64, 128] }``.
 """
 
@@ -14,16 +14,17 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from mlplab import config, recipes
+from mlplab import recipes
 from mlplab.errors import RecipeError, nearest
-from mlplab.plain import line
-from mlplab.study.spaces import Range, Space, ends, leaves, searched
+from mlplab.recipes.recipe import Recipe
+from mlplab.study.search_space import Range, Space, ends, leaves, searched
+from mlplab.text import line
 
-LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
+VARIANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 LARGEST = 1_000_000
 MOST_CELLS = 10_000
 MEASURED = ("name", "path", "classes", "image_size", "validation", "test")
-"""Keys of [data] that decide on what images levels are measured."""
+"""Keys of [data] that decide on what images variants are measured."""
 
 Tables = dict[str, Any]
 
@@ -36,12 +37,12 @@ class Design(_Table):
     """``[design]``: how much is tried, and how.
 
     Attributes:
-        kind: how each level's trials are chosen. ``grid`` takes every combination of choices.
-        trials: of each level; of a grid it follows from the choices.
+        kind: how each variant's trials are chosen. ``grid`` takes every combination of choices.
+        trials: of each variant; of a grid it follows from the choices.
         replicates: runs of each trial, which differ in their seed alone.
         batch: trials that the ``bayesian`` search proposes at a time, before it hears of any.
         pruner: what ends trials that fall behind.
-        finals: runs of the best of each level on fresh seeds, which the test split is opened for.
+        finals: runs of the best of each variant on fresh seeds, which the test split is opened for.
         seed: of the search, and the first seed of the trials; the finals take those that follow.
     """
 
@@ -62,11 +63,11 @@ class Study(_Table):
         base: the recipe that all else is said in terms of.
         metric: of validation, that trials are ranked by.
         target: validation accuracy, the time to which is measured.
-        reference: the level that the others are compared with; by default the best on validation.
+        reference: the variant that the others are compared with; by default the best on validation.
         keep: what runs leave behind: their results, or their networks too.
         recipe: changes to the base recipe that hold for all.
-        vary: what is searched in every level.
-        levels: what is compared: changes to the recipe by name, with searches of their own. A level
+        vary: what is searched in every variant.
+        variants: what is compared: changes to the recipe by name, with searches of their own. A variant
             may have a ``base`` of its own.
         design: how much is tried.
     """
@@ -79,54 +80,56 @@ class Study(_Table):
     keep: Literal["results", "model"] = "results"
     recipe: Tables = {}
     vary: Tables = {}
-    levels: dict[str, Tables] = Field({}, max_length=1000)
+    variants: dict[str, Tables] = Field({}, max_length=1000)
     design: Design = Design()
 
-    @field_validator("levels")
+    @field_validator("variants")
     @classmethod
-    def _names(cls, levels: dict[str, Tables]) -> dict[str, Tables]:
-        for name in levels:
-            if not LEVEL.fullmatch(name):
+    def _names(cls, variants: dict[str, Tables]) -> dict[str, Tables]:
+        for name in variants:
+            if not VARIANT.fullmatch(name):
                 raise ValueError(
-                    f"'{line(name)[:60]}' cannot name a level: use up to 40 letters, digits, '.',"
+                    f"'{line(name)[:60]}' cannot name a variant: use up to 40 letters, digits, '.',"
                     " '-', '_' and '+'"
                 )
-        return levels
+        return variants
 
     @property
     def names(self) -> list[str]:
-        """The levels; ``all`` stands for a study that compares none."""
-        return list(self.levels) or ["all"]
+        """The variants; ``all`` stands for a study that compares none."""
+        return list(self.variants) or ["all"]
 
     @property
     def maximise(self) -> bool:
         """Whether more of the metric is better."""
         return self.metric == "accuracy"
 
-    def base_of(self, level: str) -> str:
-        """Return the base recipe of a level: its own, or the study's."""
-        return str(self.levels.get(level, {}).get("base", self.base))
+    def base_of(self, variant: str) -> str:
+        """Return the base recipe of a variant: its own, or the study's."""
+        return str(self.variants.get(variant, {}).get("base", self.base))
 
-    def changes(self, level: str) -> Tables:
-        """Return what a level changes in its base recipe, and what it searches."""
-        return {key: value for key, value in self.levels.get(level, {}).items() if key != "base"}
+    def changes(self, variant: str) -> Tables:
+        """Return what a variant changes in its base recipe, and what it searches."""
+        return {
+            key: value for key, value in self.variants.get(variant, {}).items() if key != "base"
+        }
 
-    def spaces(self, level: str) -> dict[str, Space]:
-        """Return what is searched in a level, by ``table.key``; its own word goes first."""
-        found = searched(self.vary) | searched(self.changes(level))
-        fixed = {".".join(path) for path, value in leaves(self.changes(level))}
+    def spaces(self, variant: str) -> dict[str, Space]:
+        """Return what is searched in a variant, by ``table.key``; its own word goes first."""
+        found = searched(self.vary) | searched(self.changes(variant))
+        fixed = {".".join(path) for path, value in leaves(self.changes(variant))}
         return {key: space for key, space in found.items() if key not in fixed}
 
-    def recipe_of(self, level: str, point: Mapping[str, Any], seed: int) -> config.Recipe:
-        """Return the recipe of a level at a point of its spaces.
+    def recipe_of(self, variant: str, point: Mapping[str, Any], seed: int) -> Recipe:
+        """Return the recipe of a variant at a point of its spaces.
 
         Raises:
             RecipeError: if there is none.
         """
-        base = self.base_of(level)
+        base = self.base_of(variant)
         tables = recipes.parse(recipes.text(base), f"the recipe {base}")
         tables = recipes.override(tables, leaves(self.recipe))
-        own = leaves(self.vary) + leaves(self.changes(level))
+        own = leaves(self.vary) + leaves(self.changes(variant))
         own += [(key.split("."), value) for key, value in point.items()]
         return recipes.with_seed(recipes.validate(recipes.override(tables, own)), seed)
 
@@ -141,9 +144,9 @@ class Study(_Table):
         first = self.trial_seeds.stop
         return range(first, first + self.design.finals)
 
-    def corners(self, level: str) -> list[dict[str, Any]]:
+    def corners(self, variant: str) -> list[dict[str, Any]]:
         """Return points that between them have every choice and both ends of every range."""
-        spaces = self.spaces(level)
+        spaces = self.spaces(variant)
         first = {key: ends(space)[0] for key, space in spaces.items()}
         others = [first | {key: end} for key, space in spaces.items() for end in ends(space)[1:]]
         return [first, *others]
@@ -184,29 +187,36 @@ def load(
     Raises:
         RecipeError: if it is wrong, or one of its recipes is; the message names the key.
     """
-    tables = recipes.parse(text(name_or_path), f"the study {name_or_path}")
+    tables = _current(recipes.parse(text(name_or_path), f"the study {name_or_path}"))
     shorter = tables.pop("quick", None)
     if quick:
         if not isinstance(shorter, dict):
             raise RecipeError(f"the study {name_or_path} has no [quick] form")
-        tables = _merged(tables, shorter)
+        tables = _merged(tables, _current(shorter))
     for key, value in (overrides or {}).items():
-        tables = _merged(tables, _nested(key.split("."), value))
+        tables = _merged(tables, _current(_nested(key.split("."), value)))
     return check(tables)
 
 
+def _current(tables: Tables) -> Tables:
+    """Return a study's tables with the keys of today: variants were once called levels."""
+    if "levels" in tables and "variants" not in tables:
+        return {("variants" if key == "levels" else key): tables[key] for key in tables}
+    return tables
+
+
 def check(tables: Tables) -> Study:
-    """Check a study's tables, and that each level makes a recipe.
+    """Check a study's tables, and that each variant makes a recipe.
 
     Raises:
         RecipeError: naming what is wrong.
     """
     try:
-        study = Study.model_validate(tables)
-        for level in study.names:
-            _check_recipes(study, level)
-            _check_images(study, level)
-            _check_grid(study, level)
+        study = Study.model_validate(_current(tables))
+        for variant in study.names:
+            _check_recipes(study, variant)
+            _check_images(study, variant)
+            _check_grid(study, variant)
         if study.design.pruner != "none" and study.design.replicates > 1:
             raise RecipeError(
                 "a pruner hears of one run of a trial: use design.replicates=1, or"
@@ -222,7 +232,7 @@ def check(tables: Tables) -> Study:
         raise RecipeError(f"{where}: {message}") from None
     if study.reference is not None and study.reference not in study.names:
         raise RecipeError(
-            f"reference = '{study.reference}' is no level{nearest(study.reference, study.names)}"
+            f"reference = '{study.reference}' is no variant{nearest(study.reference, study.names)}"
         )
     return study
 
@@ -231,35 +241,35 @@ def _known(loc: tuple[Any, ...]) -> list[str]:
     return list((Design if loc[0] == "design" else Study).model_fields)
 
 
-def _check_recipes(study: Study, level: str) -> None:
+def _check_recipes(study: Study, variant: str) -> None:
     try:
-        for point in study.corners(level):
-            study.recipe_of(level, point, study.design.seed)
+        for point in study.corners(variant):
+            study.recipe_of(variant, point, study.design.seed)
     except RecipeError as error:
-        raise RecipeError(f"level {level}: {error}" if study.levels else str(error)) from None
+        raise RecipeError(f"variant {variant}: {error}" if study.variants else str(error)) from None
 
 
-def _check_grid(study: Study, level: str) -> None:
+def _check_grid(study: Study, variant: str) -> None:
     if study.design.kind != "grid":
         return
     cells = 1
-    for key, space in study.spaces(level).items():
+    for key, space in study.spaces(variant).items():
         if isinstance(space, Range):
             raise RecipeError(
                 f"a grid takes choices alone, and {key} is a range: write {{ choices = [...] }}"
             )
         cells *= len(space.choices)
     if cells > MOST_CELLS:
-        raise RecipeError(f"the grid of {level} has {cells:,} cells; at most {MOST_CELLS:,}")
+        raise RecipeError(f"the grid of {variant} has {cells:,} cells; at most {MOST_CELLS:,}")
 
 
-def _check_images(study: Study, level: str) -> None:
-    """Refuse levels and trials that are measured on other images than the rest."""
-    said = study.spaces(level).keys() | {
-        ".".join(path) for path, _ in leaves(study.vary) + leaves(study.changes(level))
+def _check_images(study: Study, variant: str) -> None:
+    """Refuse variants and trials that are measured on other images than the rest."""
+    said = study.spaces(variant).keys() | {
+        ".".join(path) for path, _ in leaves(study.vary) + leaves(study.changes(variant))
     }
     first, own = (
-        study.recipe_of(name, study.corners(name)[0], 0).data for name in (study.names[0], level)
+        study.recipe_of(name, study.corners(name)[0], 0).data for name in (study.names[0], variant)
     )
     for key in MEASURED:
         if f"data.{key}" in said or getattr(own, key) != getattr(first, key):

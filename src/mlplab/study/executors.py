@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from mlplab import memory
+from mlplab.runs import layout
 from mlplab.study.pool import Executor, pool
-
-LOG = "workers.log"
 
 
 @contextmanager
@@ -38,7 +37,7 @@ def opened(
         with cluster(address, count, needed, note) as ray:
             yield ray
     else:
-        with pool(count, folder / LOG) as local:
+        with pool(count, folder / layout.WORKERS_LOG) as local:
             yield local
 
 

@@ -1,4 +1,4 @@
-"""One trial, or the final runs of a level: what a worker is told, and how it does it."""
+"""One trial, or the final runs of a variant: what a worker is told, and how it does it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -6,25 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from mlplab import recipes
-from mlplab.config import Recipe
 from mlplab.errors import DataError, RecipeError, RunError, StorageError
-from mlplab.runs import execute, facts, lock, population, resume, store, tidy
-from mlplab.runs.prepare import complete
+from mlplab.experiment import execute, population, resume
+from mlplab.experiment.complete import complete
+from mlplab.experiment.options import Options
+from mlplab.recipes.recipe import Recipe
+from mlplab.runs import lock, store, tidy
 from mlplab.runs.record import ENDED, UNFINISHED
 from mlplab.runs.run import Run
-from mlplab.training.engine import Silent
+from mlplab.training.plan import NoProgress
 
 STOPPING = (StorageError, DataError)
 """What is no fault of a trial: the study stops, and goes on when it is mended."""
 
 
 @dataclass(frozen=True)
-class Job:
+class TrialJob:
     """Runs that differ in their seed alone.
 
     Attributes:
         key: what they are called, but for the seed.
-        group: of the runs: the level.
+        group: of the runs: the variant.
         runs_dir: where their folders are made.
         recipe_name: what their recipe is called.
         recipes: as tables, one for each seed.
@@ -56,8 +58,8 @@ class Job:
         return asdict(self)
 
 
-class Watcher(Silent):
-    """Hears of the rows of a job, and of nothing else."""
+class RowsOnly(NoProgress):
+    """Passes the rows of a job on, and nothing else."""
 
     def __init__(self, tell: Callable[[dict[str, float]], None]) -> None:
         self.tell = tell
@@ -65,10 +67,8 @@ class Watcher(Silent):
     def on_row(self, row: dict[str, float]) -> None:
         self.tell(row)
 
-    def on_note(self, text: str) -> None: ...
 
-
-def carry_out(job: Job, watcher: Watcher) -> None:
+def carry_out(job: TrialJob, progress: RowsOnly) -> None:
     """Train what is missing of a job's runs.
 
     Runs that have ended are left as they are, and interrupted ones taken up again.
@@ -76,7 +76,7 @@ def carry_out(job: Job, watcher: Watcher) -> None:
     Raises:
         MlplabError: for what stopped it.
     """
-    options = facts.Options(
+    options = Options(
         data_dir=Path(job.data_dir) if job.data_dir else None,
         runs_dir=Path(job.runs_dir),
         group=job.group,
@@ -86,17 +86,17 @@ def carry_out(job: Job, watcher: Watcher) -> None:
         keep=job.keep,  # type: ignore[arg-type]
     )
     options.runs_dir.mkdir(parents=True, exist_ok=True)
-    variants = [recipes.validate(tables) for tables in job.recipes]
+    wanted = [recipes.validate(tables) for tables in job.recipes]
     _forget_parts(options.runs_dir, job.names)
     missing = [
-        (variant, name)
-        for variant, name in zip(variants, job.names, strict=True)
-        if not _has_ended(options, variant, name, watcher)
+        (recipe, name)
+        for recipe, name in zip(wanted, job.names, strict=True)
+        if not _has_ended(options, recipe, name, progress)
     ]
-    if len(missing) > 1 and _together([variant for variant, _ in missing], job, options, watcher):
+    if len(missing) > 1 and _together([recipe for recipe, _ in missing], job, options, progress):
         return
-    for variant, name in missing:
-        execute.run(variant, replace(options, name=name), watcher)
+    for recipe, name in missing:
+        execute.run(recipe, replace(options, name=name), progress)
 
 
 def _forget_parts(runs_dir: Path, names: Sequence[str]) -> None:
@@ -113,24 +113,24 @@ def _is_over(folder: Path) -> bool:
 
 
 def _together(
-    variants: Sequence[Recipe], job: Job, options: facts.Options, watcher: Watcher
+    members: Sequence[Recipe], job: TrialJob, options: Options, progress: RowsOnly
 ) -> bool:
     """Train runs as one population, and return whether they can be."""
     try:
-        population.run(variants, replace(options, name=job.key), watcher)
+        population.run(members, replace(options, name=job.key), progress)
     except RecipeError:  # it is said before anything is written
         return False
     return True
 
 
-def _has_ended(options: facts.Options, variant: Recipe, name: str, watcher: Watcher) -> bool:
+def _has_ended(options: Options, recipe: Recipe, name: str, progress: RowsOnly) -> bool:
     """Return whether a run of this name has ended; go on with one that was interrupted."""
     folder = options.runs_dir / name
     if not folder.exists():
         return False
     try:
         record = store.read_record(folder)
-        wanted = complete(variant, options.trust)
+        wanted = complete(recipe, options.trust)
         same = (record.config_id, record.seed) == (
             recipes.config_id(wanted, record.source_ids),
             wanted.seed,
@@ -138,7 +138,7 @@ def _has_ended(options: facts.Options, variant: Recipe, name: str, watcher: Watc
         if same and record.status in ENDED:
             return True
         if same and record.status in UNFINISHED:
-            resume.resume(Run(folder), options, watcher)
+            resume.resume(Run(folder), options, progress)
             return True
     except RunError:
         pass  # what is there cannot be gone on with

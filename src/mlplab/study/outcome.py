@@ -10,9 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mlplab import files
 from mlplab.errors import RunError
-from mlplab.report.study import FACTS
-from mlplab.runs import environment, store
-from mlplab.runs.facts import now
+from mlplab.experiment import environment
+from mlplab.runs import layout, store
 from mlplab.runs.record import Record
 from mlplab.study.design import Study
 from mlplab.study.trials import Trials, decoded
@@ -44,12 +43,12 @@ def result_of(study: Study, records: Sequence[Record], runs: int) -> tuple[str, 
     return "finished", numbers.fmean(known)
 
 
-def best_trial(study: Study, book: Trials, level: str) -> FrozenTrial | None:
+def best_trial(study: Study, book: Trials, variant: str) -> FrozenTrial | None:
     """Return Optuna's frozen trial with the best value, the first of equals, or ``None``."""
     sign = -1.0 if study.maximise else 1.0
     done = [
         (sign * trial.value, trial.number, trial)
-        for trial in book.all(level)
+        for trial in book.all(variant)
         if trial.state == TrialState.COMPLETE and trial.value is not None
     ]
     return min(done)[2] if done else None
@@ -70,17 +69,17 @@ def write_facts(
         book: its trials.
         folder: of the study.
         command: what repeats it.
-        failures: why the final runs of levels failed; ``None`` where they are not yet run.
-        finals_before: how many final runs a level had when more were added.
+        failures: why the final runs of variants failed; ``None`` where they are not yet run.
+        finals_before: how many final runs a variant had when more were added.
     """
-    levels = {}
-    for level in study.names:
-        best = best_trial(study, book, level)
-        levels[level] = {
-            "trials": [_trial_facts(study, level, trial) for trial in book.all(level)],
-            "total": book.total(level),
+    variants = {}
+    for variant in study.names:
+        best = best_trial(study, book, variant)
+        variants[variant] = {
+            "trials": [_trial_facts(study, variant, trial) for trial in book.all(variant)],
+            "total": book.total(variant),
             "best": best.number if best else None,
-            "importances": book.importances(level),
+            "importances": book.importances(variant),
         }
     facts = {
         "schema": 1,
@@ -88,26 +87,26 @@ def write_facts(
         "command": command,
         "status": "running" if failures is None else "finished",
         "study": study.model_dump(exclude_none=True),
-        "levels": levels,
+        "variants": variants,
         "final_failures": failures or {},
         "finals_before": list(finals_before),
         "device": environment.device(),
         "versions": environment.versions(),
-        "written": now(),
+        "written": environment.now(),
     }
-    files.write_text(folder / FACTS, json.dumps(facts, indent=1) + "\n")
+    files.write_text(folder / layout.STUDY_FACTS, json.dumps(facts, indent=1) + "\n")
     return facts
 
 
-def _trial_facts(study: Study, level: str, trial: FrozenTrial) -> dict[str, Any]:
-    asked = {key: trial.params[key] for key in study.spaces(level) if key in trial.params}
+def _trial_facts(study: Study, variant: str, trial: FrozenTrial) -> dict[str, Any]:
+    asked = {key: trial.params[key] for key in study.spaces(variant) if key in trial.params}
     attrs = trial.user_attrs
     return {
         "number": trial.number,
-        "point": decoded(study.spaces(level), asked) if asked else {},
+        "point": decoded(study.spaces(variant), asked) if asked else {},
         "value": trial.value if trial.state == TrialState.COMPLETE else None,
         "outcome": attrs.get("outcome") if trial.state.is_finished() else "running",
         "reason": attrs.get("reason"),
         "attempts": attrs.get("attempts", 0),
-        "runs": [f"{level}-t{trial.number:02d}-s{seed}" for seed in study.trial_seeds],
+        "runs": [f"{variant}-t{trial.number:02d}-s{seed}" for seed in study.trial_seeds],
     }

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mlplab.errors import StorageError
-from mlplab.study.job import Job
+from mlplab.study.job import TrialJob
 from mlplab.study.worker import CPUS
 
 JOBS_EACH = 20  # then a worker is replaced: what its libraries hold on to is given back
@@ -40,20 +40,20 @@ class Outcome:
 class Listener(Protocol):
     """Hears of jobs as they go."""
 
-    def on_begin(self, job: Job) -> None:
+    def on_begin(self, job: TrialJob) -> None:
         """A job was given to a worker."""
 
-    def on_row(self, job: Job, row: Row) -> bool:
+    def on_row(self, job: TrialJob, row: Row) -> bool:
         """An epoch has ended; return whether the job is to go on."""
 
-    def on_end(self, job: Job, outcome: Outcome) -> None:
+    def on_end(self, job: TrialJob, outcome: Outcome) -> None:
         """A job has ended."""
 
 
 class Executor(Protocol):
     """What carries out jobs."""
 
-    def run(self, jobs: Sequence[Job], listener: Listener) -> None:
+    def run(self, jobs: Sequence[TrialJob], listener: Listener) -> None:
         """Carry out jobs; each that fails is tried once more. Returns when all have ended."""
 
 
@@ -72,7 +72,7 @@ class Pool:
         self._busy: set[_Worker] = set()
         self._free = deque(_shares(workers))
 
-    def run(self, jobs: Sequence[Job], listener: Listener) -> None:
+    def run(self, jobs: Sequence[TrialJob], listener: Listener) -> None:
         """Carry out jobs; each that fails is tried once more. Returns when all have ended.
 
         Raises:
@@ -94,7 +94,7 @@ class Pool:
                 again = self._end(worker, message, listener)
                 waiting.extend(again)
 
-    def _begin(self, job: Job, attempt: int, listener: Listener) -> None:
+    def _begin(self, job: TrialJob, attempt: int, listener: Listener) -> None:
         if self._idle:
             worker = self._idle.pop()
         else:
@@ -106,7 +106,7 @@ class Pool:
 
     def _end(
         self, worker: "_Worker", message: dict[str, Any] | None, listener: Listener
-    ) -> list[tuple[Job, int]]:
+    ) -> list[tuple[TrialJob, int]]:
         """Take a worker back, and return its job if that is to be tried again."""
         self._busy.remove(worker)
         reason = worker.death() if message is None else message["done"]
@@ -166,7 +166,7 @@ class _Worker:
             heard.put((self, json.loads(line)))
         heard.put((self, None))
 
-    def begin(self, job: Job, attempt: int) -> None:
+    def begin(self, job: TrialJob, attempt: int) -> None:
         self.job, self.attempt = job, attempt
         self.jobs += 1
         self.say({"job": job.to_json()})

@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mlplab.errors import StorageError
 from mlplab.study.design import Study
-from mlplab.study.points import Point, points
-from mlplab.study.spaces import Range, Space
+from mlplab.study.sampling import Point, points
+from mlplab.study.search_space import Range, Space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -43,13 +43,13 @@ class Trial:
     """A trial that is to be run.
 
     Attributes:
-        level: that it belongs to.
-        number: from 0, within its level.
-        point: of the level's spaces.
+        variant: that it belongs to.
+        number: from 0, within its variant.
+        point: of the variant's spaces.
         handle: Optuna's.
     """
 
-    level: str
+    variant: str
     number: int
     point: Point
     handle: optuna.Trial = field(repr=False)
@@ -57,7 +57,7 @@ class Trial:
     @property
     def key(self) -> str:
         """What its runs are called, but for the seed."""
-        return f"{self.level}-t{self.number:02d}"
+        return f"{self.variant}-t{self.number:02d}"
 
 
 class Trials:
@@ -74,58 +74,58 @@ class Trials:
     def __init__(self, study: Study, path: Path) -> None:
         self.study = study
         self.path = path
-        self._points = {level: points(study, level) for level in study.names}
+        self._points = {variant: points(study, variant) for variant in study.names}
         with _storage(path):
             self.storage = optuna.storages.RDBStorage(
                 f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}}
             )
-            self._levels = {level: self._open(level) for level in study.names}
+            self._variants = {variant: self._open(variant) for variant in study.names}
 
-    def _open(self, level: str) -> optuna.Study:
+    def _open(self, variant: str) -> optuna.Study:
         return optuna.create_study(
-            study_name=level,
+            study_name=variant,
             storage=self.storage,
             load_if_exists=True,
             direction="maximize" if self.study.maximise else "minimize",
             pruner=PRUNERS[self.study.design.pruner](),
         )
 
-    def total(self, level: str) -> int:
-        """Return how many trials a level has when the study has ended."""
+    def total(self, variant: str) -> int:
+        """Return how many trials a variant has when the study has ended."""
         design = self.study.design
-        if design.kind == "bayesian" and self.study.spaces(level):
+        if design.kind == "bayesian" and self.study.spaces(variant):
             return design.trials
-        return len(self._points[level])
+        return len(self._points[variant])
 
     def rounds(self) -> list[range]:
         """Return the trials' numbers by round: those of one may be run at the same time."""
-        most = max(map(self.total, self._levels))
+        most = max(map(self.total, self._variants))
         step = self.study.design.batch if self.study.design.kind == "bayesian" else most
         return [range(start, min(start + step, most)) for start in range(0, most, step)]
 
     def ask(self, numbers: range) -> list[Trial]:
-        """Return the trials of these numbers, of every level, that have no result yet."""
+        """Return the trials of these numbers, of every variant, that have no result yet."""
         found = []
-        for level in self._levels:
-            known = self.all(level)
-            for number in range(numbers.start, min(numbers.stop, self.total(level))):
-                trial = self._ask(level, number, known)
+        for variant in self._variants:
+            known = self.all(variant)
+            for number in range(numbers.start, min(numbers.stop, self.total(variant))):
+                trial = self._ask(variant, number, known)
                 if trial is not None:
                     found.append(trial)
-        # One of each level after another, so that levels get along together.
+        # One of each variant after another, so that variants get along together.
         return sorted(found, key=lambda trial: trial.number)
 
-    def _ask(self, level: str, number: int, known: Sequence[FrozenTrial]) -> Trial | None:
-        study, spaces = self._levels[level], self.study.spaces(level)
+    def _ask(self, variant: str, number: int, known: Sequence[FrozenTrial]) -> Trial | None:
+        study, spaces = self._variants[variant], self.study.spaces(variant)
         if number < len(known) and known[number].state != TrialState.WAITING:
             if known[number].state.is_finished():
                 return None
             handle = optuna.Trial(study, known[number]._trial_id)
         else:
             if number >= len(known) and self.study.design.kind != "bayesian":
-                fixed = self._points[level][number]
+                fixed = self._points[variant][number]
                 study.enqueue_trial({key: _encoded(spaces[key], fixed[key]) for key in fixed})
-            # Of the search and the number: the same whoever asks, and whenever; and for all levels,
+            # Of the search and the number: the same whoever asks, and whenever; and for all variants,
             # so that those that search the same begin at the same points.
             seed = [self.study.design.seed, number]
             study.sampler = optuna.samplers.TPESampler(
@@ -134,7 +134,7 @@ class Trials:
             handle = study.ask()
         # One by one, each entered by itself: a kill may have left some out.
         params = {key: _suggested(handle, key, space) for key, space in spaces.items()}
-        return Trial(level, number, decoded(spaces, params), handle)
+        return Trial(variant, number, decoded(spaces, params), handle)
 
     def tell(
         self, trial: Trial, value: float | None, outcome: str, reason: str | None, attempts: int
@@ -161,26 +161,26 @@ class Trials:
             outcome, TrialState.FAIL
         )
         values = value if state == TrialState.COMPLETE else None
-        self._levels[trial.level].tell(trial.handle, values, state=state, skip_if_finished=True)
+        self._variants[trial.variant].tell(trial.handle, values, state=state, skip_if_finished=True)
 
-    def all(self, level: str) -> list[FrozenTrial]:
-        """Return what was asked of a level, in the order of the numbers."""
-        study_id = self.storage.get_study_id_from_name(level)
+    def all(self, variant: str) -> list[FrozenTrial]:
+        """Return what was asked of a variant, in the order of the numbers."""
+        study_id = self.storage.get_study_id_from_name(variant)
         return self.storage.get_all_trials(study_id, deepcopy=False)
 
-    def importances(self, level: str) -> dict[str, float]:
+    def importances(self, variant: str) -> dict[str, float]:
         """Return the share of the metric's variance that each key explains (Hutter et al. 2014).
 
         Empty where fewer than 8 trials have finished, of which a forest says nothing.
         """
-        done = [t for t in self.all(level) if t.state == TrialState.COMPLETE]
+        done = [t for t in self.all(variant) if t.state == TrialState.COMPLETE]
         different = len({trial.value for trial in done}) > 1
-        if len(done) < 8 or not different or not self.study.spaces(level):
+        if len(done) < 8 or not different or not self.study.spaces(variant):
             return {}
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
         try:
             found = optuna.importance.get_param_importances(
-                self._levels[level], evaluator=evaluator
+                self._variants[variant], evaluator=evaluator
             )
         except (RuntimeError, ValueError):  # trees that saw no difference
             return {}

@@ -28,27 +28,27 @@ def main() -> None:
     os.environ["KERAS_BACKEND"] = "jax"
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever code of others prints must not stand among the answers
-    told: queue.Queue[dict[str, Any]] = queue.Queue()
-    threading.Thread(target=_listen, args=(told,), daemon=True).start()
+    messages: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_listen, args=(messages,), daemon=True).start()
 
     from mlplab.errors import MlplabError
-    from mlplab.study.job import STOPPING, Job, Watcher, carry_out
+    from mlplab.study.job import STOPPING, RowsOnly, TrialJob, carry_out
 
     def say(message: dict[str, Any]) -> None:
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 
     while True:
-        job = Job(**told.get()["job"])
+        job = TrialJob(**messages.get()["job"])
 
         def on_row(row: dict[str, float], asks: bool = job.asks) -> None:
             say({"row": row})
-            if asks and not told.get()["go"]:
+            if asks and not messages.get()["go"]:
                 signal.raise_signal(signal.SIGINT)  # ends the training as Ctrl-C does
 
         reason, stops = None, False
         try:
-            carry_out(job, Watcher(on_row))
+            carry_out(job, RowsOnly(on_row))
         except MlplabError as error:
             reason, stops = str(error), isinstance(error, STOPPING)
         except Exception as error:
@@ -56,9 +56,9 @@ def main() -> None:
         say({"done": reason, "stops": stops})
 
 
-def _listen(told: "queue.Queue[dict[str, Any]]") -> None:
+def _listen(messages: "queue.Queue[dict[str, Any]]") -> None:
     for line in sys.stdin:
-        told.put(json.loads(line))
+        messages.put(json.loads(line))
     os._exit(1)
 
 

@@ -10,13 +10,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab.config import Recipe
 from mlplab.errors import RecipeError, nearest
 from mlplab.models.custom import load_object
 from mlplab.optim import signatures
-from mlplab.tables import Named
+from mlplab.recipes.recipe import Recipe
+from mlplab.recipes.schema import Named
+from mlplab.runs import layout
+from mlplab.tensorboard.callback import TensorBoard
 from mlplab.training.constants import RATES
-from mlplab.training.tensorboard import TensorBoard
 
 CALLBACKS: dict[str, type[keras.callbacks.Callback]] = {
     "EarlyStopping": keras.callbacks.EarlyStopping,
@@ -51,10 +52,6 @@ HIDDEN = {
 # Where Keras wants a path, the file that a recipe gets without naming one.
 PATHS = {"ModelCheckpoint": ("filepath", "checkpoints/{epoch:03d}.keras"),
          "CSVLogger": ("filename", "log.csv")}  # fmt: skip
-
-
-RESERVED = {"recipe.toml", "record.json", "metrics.jsonl", "model.keras", "report.html"}
-RESERVED |= {"checkpoint", "tensorboard", "figures"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +206,7 @@ def _inside(folder: Path, path: str, where: str) -> Path:
     if not target.is_relative_to(root) or target == root:
         raise RecipeError(f"{where} = '{path}' lies outside the run folder; give a relative path")
     first = target.relative_to(root).parts[0]
-    if first in RESERVED or first.startswith((".", "predictions-")):
+    if first in layout.RESERVED or first.startswith((".", "predictions-")):
         raise RecipeError(f"{where} = '{path}': {first} is written by mlplab; choose another name")
     try:
         path.format(epoch=1, batch=1, **dict.fromkeys(MONITORS, 0.5))

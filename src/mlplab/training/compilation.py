@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax
 from jax.stages import Compiled, Lowered
 
-from mlplab.data.cache import cache_dir, make_private
+from mlplab.cache import cache_dir, make_private
 
 LARGEST = 2**29  # bytes in all; the programs used longest ago go first
 

@@ -13,6 +13,8 @@ import keras
 
 from mlplab.errors import RecipeError
 
+Device = jax.Device
+
 
 def choose(wanted: str) -> list[jax.Device]:
     """Return the devices of ``--devices``: ``"all"``, or a number of them.

@@ -14,13 +14,19 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab.training.bookkeeping import Bookkeeping, on_batches
+from mlplab.training.bookkeeping import Bookkeeping
 from mlplab.training.devices import Sharding
-from mlplab.training.plan import Ending, Fit, Plan, Row, Silent, Watcher
+from mlplab.training.hooks import on_batches
+from mlplab.training.plan import Fit, Plan, Row
 from mlplab.training.resizing import square_of
-from mlplab.training.steps import State, Stepper, batches, own, put_state, take_state
-
-__all__ = ["Ending", "Fit", "Plan", "Row", "Silent", "Watcher", "fit"]
+from mlplab.training.steps import (
+    CompiledSteps,
+    State,
+    batches,
+    put_state,
+    run_inputs,
+    take_state,
+)
 
 CHUNK_SECONDS = 0.2  # Ctrl-C is heard, and the bar moves, this often
 
@@ -44,66 +50,70 @@ def fit(model: keras.Model, plan: Plan) -> Fit:
     Raises:
         TrainingError: for a loss that is not finite, with ``TerminateOnNaN(raise_error=True)``.
     """
-    batch = slice(0, plan.batch_size)
-    model._symbolic_build(data_batch=(plan.train.x[batch], plan.train.y[batch]))
+    data, schedule, control = plan.data, plan.schedule, plan.control
+    batch = slice(0, schedule.batch_size)
+    model._symbolic_build(data_batch=(data.train.x[batch], data.train.y[batch]))
     model.optimizer.build(model.trainable_variables)
-    sharding = Sharding(plan.devices) if len(plan.devices) > 1 else None
+    sharding = Sharding(control.devices) if len(control.devices) > 1 else None
     if sharding is not None:
         _note_undivided(plan, sharding)
         plan = placed(plan, sharding)
-    if plan.teacher is not None:
-        note = plan.watcher.on_note
-        plan.teacher.prepare(plan.train, plan.augment, plan.should_stop, note)
-    trainer = Stepper(model, "train", plan.class_weights, plan.augment, sharding, plan.teacher)
-    tester = Stepper(model, "test", sharding=sharding)
-    steps = Steps(model, plan, trainer)
+    if data.teacher is not None:
+        note = control.progress.on_note
+        data.teacher.prepare(plan.data.train, data.augment, control.should_stop, note)
+    trainer = CompiledSteps(
+        model, "train", data.class_weights, data.augment, sharding, data.teacher
+    )
+    tester = CompiledSteps(model, "test", sharding=sharding)
+    runner = EpochRunner(model, plan, trainer)
     books = Bookkeeping(model, plan, tester)
     books.begin()
     while not books.over:
         epoch = books.next_epoch
         done = books.begin_epoch(epoch)
-        books.end_epoch(steps.run(epoch, books, plan.watcher.on_steps, done))
+        books.end_epoch(runner.run(epoch, books, control.progress.on_steps, done))
     books.end()
     if sharding is not None:
-        put_state(model, jax.device_put(take_state(model, "train"), plan.devices[0]), "train")
+        put_state(model, jax.device_put(take_state(model, "train"), control.devices[0]), "train")
     books.result.compile_seconds = trainer.compile_seconds + tester.compile_seconds
     return books.result
 
 
 def _note_undivided(plan: Plan, sharding: Sharding) -> None:
-    if not sharding.divides(plan.batch_size):
-        plan.watcher.on_note(
-            f"batches of {plan.batch_size} cannot be divided among {sharding.count} devices: each"
+    batch_size = plan.schedule.batch_size
+    if not sharding.divides(batch_size):
+        plan.control.progress.on_note(
+            f"batches of {batch_size} cannot be divided among {sharding.count} devices: each"
             " computes all of them; choose a multiple for training.batch_size"
         )
 
 
 def placed(plan: Plan, sharding: Sharding) -> Plan:
     """Return the plan with its images on every device."""
-    train, validation = sharding.replicate((plan.train, plan.validation))
-    return replace(plan, train=train, validation=validation)
+    train, validation = sharding.replicate((plan.data.train, plan.data.validation))
+    return replace(plan, data=replace(plan.data, train=train, validation=validation))
 
 
-class Steps:
-    """The steps of one training.
+class EpochRunner:
+    """Runs the steps of one training, an epoch at a time.
 
     Args:
         model: compiled and built.
         plan: what to do.
-        trainer: a stepper of the mode ``train``, of a model of the same form.
+        trainer: compiled steps of the mode ``train``, of a model of the same form.
     """
 
-    def __init__(self, model: keras.Model, plan: Plan, trainer: Stepper) -> None:
+    def __init__(self, model: keras.Model, plan: Plan, trainer: CompiledSteps) -> None:
         self.model = model
         self.plan = plan
         self.trainer = trainer
         self.pace = Pace()
-        listening = [callback for callback in plan.callbacks if on_batches(callback)]
+        listening = [callback for callback in plan.control.callbacks if on_batches(callback)]
         self.batch_by_batch = bool(listening)
         for callback in listening:
-            plan.watcher.on_note(
-                f"{type(callback).__name__} listens to batches: training goes batch by batch,"
-                " slower"
+            plan.control.progress.on_note(
+                f"{type(callback).__name__} has hooks on batches: training runs batch by batch,"
+                " which is slower"
             )
 
     def run(self, epoch: int, books: Bookkeeping, on_steps: OnSteps, done: int = 0) -> float:
@@ -111,16 +121,16 @@ class Steps:
 
         Args:
             epoch: which.
-            books: told of the means after each range of steps, and asked to keep checkpoints.
-            on_steps: told of progress.
-            done: so many steps of the epoch were done before.
+            books: given the means after each range of steps, and asked to keep checkpoints.
+            on_steps: called with the progress.
+            done: steps of the epoch that were taken before.
         """
-        parts = batches(order(self.plan, epoch), self.plan.batch_size)
+        schedule, data = self.plan.schedule, self.plan.data
+        parts = batches(order(self.plan, epoch), schedule.batch_size)
         total, begun = sum(map(len, parts)), time.perf_counter()
         compiled = self.trainer.compile_seconds
-        plan = self.plan
-        self.square = square_of(plan.resizing, epoch)
-        self.told = own(self.model, plan.augment, plan.class_weights, plan.teacher)
+        self.square = square_of(schedule.resizing, epoch)
+        self.inputs = run_inputs(self.model, data.augment, data.class_weights, data.teacher)
         state = take_state(self.model, "train")
         for part, start, stop in self._ranges(parts, done):
             if self.batch_by_batch:
@@ -134,7 +144,7 @@ class Steps:
                 books.callbacks.on_train_batch_end(done - 1, logs)
                 state = take_state(self.model, "train")
             on_steps(epoch + 1, done, total, logs)
-            ends = books.hear(logs)
+            ends = books.after_steps(logs)
             books.keep_within(state, done)
             if ends:
                 break
@@ -157,7 +167,7 @@ class Steps:
         """Run a range of steps and wait for it."""
         begun, compiled = time.perf_counter(), self.trainer.compile_seconds
         state, last = self.trainer.run(
-            state, self.plan.train, part, start, stop, epoch, self.told, self.square
+            state, self.plan.data.train, part, start, stop, epoch, self.inputs, self.square
         )
         logs = {key: float(value) for key, value in last.items()}
         seconds = time.perf_counter() - begun - (self.trainer.compile_seconds - compiled)
@@ -178,7 +188,7 @@ class Pace:
     def ranges(
         self, steps: int, size: int | None = None, start: int = 0
     ) -> Iterator[tuple[int, int]]:
-        """Yield the ranges [start, stop) of so many steps, of the size that fits or a given one."""
+        """Yield the ranges [start, stop) of all steps, of the size that fits or a given one."""
         while start < steps:
             stop = min(steps, start + (size or max(1, int(CHUNK_SECONDS / self.seconds))))
             yield start, stop
@@ -187,5 +197,7 @@ class Pace:
 
 def order(plan: Plan, epoch: int) -> NDArray[np.int32]:
     """Return the order that an epoch, counted from 0, shows the images in: int32 [n]."""
-    rows = np.arange(len(plan.train), dtype=np.int32)
-    return np.random.default_rng([plan.seed, epoch]).permutation(rows) if plan.shuffle else rows
+    rows = np.arange(len(plan.data.train), dtype=np.int32)
+    if not plan.schedule.shuffle:
+        return rows
+    return np.random.default_rng([plan.schedule.seed, epoch]).permutation(rows)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import keras
 from jax import lax
 
-from mlplab.models.dense import Dense, Precision
+from mlplab.models.layers.dense import Dense, Precision
 
 Role = Literal["forward", "weights", "inputs"]
 

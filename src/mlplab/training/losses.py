@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab.config import Loss, Teacher
 from mlplab.errors import RecipeError
 from mlplab.optim import signatures
+from mlplab.recipes.recipe import Loss, Teacher
 from mlplab.training.distillation import Distillation
 
 LOSSES: dict[str, type[keras.losses.Loss]] = {

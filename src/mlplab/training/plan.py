@@ -1,39 +1,40 @@
-"""What a training is asked to do, what it tells on the way, and what it did."""
+"""What a training is asked to do, what it reports on the way, and what it did."""
 
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import jax
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab.training.augment import Augmentation
-from mlplab.training.checkpoint import Keeper
-from mlplab.training.steps import Arrays
+from mlplab.augment.pipeline import Augmentation
+from mlplab.runs.checkpoint import TrainingState
+from mlplab.training.arrays import Arrays
+from mlplab.training.checkpoints import Keeper
 from mlplab.training.teacher import Teacher
 
 Ending = Literal["epochs", "callback", "interrupted", "diverged"]
 Row = dict[str, float]
 
 
-class Watcher(Protocol):
-    """What the loop tells the outside while it runs."""
+class Progress(Protocol):
+    """What the loop reports while it runs."""
 
     def on_steps(self, epoch: int, done: int, total: int, logs: Row) -> None:
-        """Hear of ``done`` of ``total`` steps of an epoch (counted from 1), with its means."""
+        """``done`` of ``total`` steps of an epoch (counted from 1) were taken, with these means."""
 
     def on_row(self, row: Row) -> None:
-        """Hear of an epoch's complete row."""
+        """An epoch has ended, with this complete row."""
 
     def on_note(self, text: str) -> None:
-        """Hear of something that the user should know."""
+        """Something happened that the user should know."""
 
 
-class Silent:
-    """A watcher that does not look."""
+class NoProgress:
+    """Progress that nobody looks at."""
 
     def on_steps(self, epoch: int, done: int, total: int, logs: Row) -> None: ...
 
@@ -42,15 +43,28 @@ class Silent:
     def on_note(self, text: str) -> None: ...
 
 
+class NotesOnce(NoProgress):
+    """Passes on what members of a population note, once for all of them, and nothing else."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.noted: set[str] = set()
+
+    def on_note(self, text: str) -> None:
+        if text not in self.noted:
+            self.noted.add(text)
+            self.progress.on_note(text)
+
+
 @dataclass
 class Fit:
     """What a training did.
 
     Attributes:
         rows: one for each epoch: ``epoch`` (from 1), ``loss``, ``accuracy``, their ``val_`` forms,
-            ``learning_rate`` (at its begin), ``seconds`` (its steps alone).
+            ``learning_rate`` (at its start), ``seconds`` (its steps alone).
         ending: why it ended.
-        rewinds: one for each time that a diverged epoch was begun anew: ``epoch`` (from 1) and the
+        rewinds: one for each time that a diverged epoch was repeated: ``epoch`` (from 1) and the
             ``learning_rate`` from then on.
         compile_seconds: spent compiling the steps of training and validation.
     """
@@ -62,52 +76,79 @@ class Fit:
 
     @property
     def epoch_median(self) -> float:
-        """Seconds that the steps of an epoch took, in the median."""
+        """Median of the seconds that the steps of an epoch took."""
         return statistics.median(row["seconds"] for row in self.rows) if self.rows else 0.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Plan:
-    """How to train.
+class TrainingData:
+    """What is trained on.
 
     Attributes:
-        train: what to train on.
+        train: the training split.
         validation: measured after each epoch, or ``None``.
-        epochs: at most so many.
-        batch_size: images a step; the last step of an epoch takes what is left.
-        seed: with the epoch, decides the order of the images.
-        shuffle: ``False`` keeps the split's own order in every epoch.
         class_weights: float32 [classes], the weight of an example in the loss by its class.
         augment: changes the batches of training, inside the compiled step.
-        resizing: stages of the first epochs at a lower resolution: how many, at which side of the
-            squares of pixels that are averaged.
-        teacher: answers what is shown; the model's loss wants these answers.
-        callbacks: Keras callbacks.
-        watcher: hears of progress.
-        devices: two or more share each batch; otherwise JAX's default device has it.
-        should_stop: asked several times a second; ``True`` ends training after that chunk.
-        on_divergence: ``rewind`` begins an epoch whose loss is not finite anew with half the
-            learning rate, three times at most.
-        look: measures the model after each epoch's validation, for further keys of its row.
-        keeper: writes checkpoints.
-        resumed: the ``training`` of a checkpoint, to go on from.
+        teacher: labels what is shown; the model's loss uses these answers.
     """
 
     train: Arrays
     validation: Arrays | None = None
+    class_weights: NDArray[np.float32] | None = None
+    augment: Augmentation | None = None
+    teacher: Teacher | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSchedule:
+    """How long, in what batches, in what order.
+
+    Attributes:
+        epochs: at most.
+        batch_size: images a step; the last step of an epoch takes the rest.
+        seed: with the epoch, decides the order of the images.
+        shuffle: ``False`` keeps the split's own order in every epoch.
+        resizing: stages of the first epochs at a lower resolution: how many, and the side of the
+            squares of pixels that are averaged.
+        on_divergence: ``rewind`` repeats an epoch whose loss is not finite with half the learning
+            rate, three times at most.
+    """
+
     epochs: int = 1
     batch_size: int = 32
     seed: int = 0
     shuffle: bool = True
-    class_weights: NDArray[np.float32] | None = None
-    augment: Augmentation | None = None
     resizing: Sequence[Sequence[int]] = ()
-    teacher: Teacher | None = None
+    on_divergence: Literal["stop", "rewind"] = "stop"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Control:
+    """What watches and steers a training from outside.
+
+    Attributes:
+        callbacks: Keras callbacks.
+        progress: what the training reports to.
+        devices: two or more share each batch; otherwise JAX's default device has it.
+        should_stop: asked several times a second; ``True`` ends training after that chunk.
+        epoch_metrics: measures the model after each epoch's validation, for more keys of its row.
+        keeper: writes checkpoints.
+        resumed: the training of a checkpoint, to continue from.
+    """
+
     callbacks: Sequence[keras.callbacks.Callback] = ()
-    watcher: Watcher = field(default_factory=Silent)
+    progress: Progress = field(default_factory=NoProgress)
     devices: Sequence[jax.Device] = ()
     should_stop: Callable[[], bool] = lambda: False
-    on_divergence: Literal["stop", "rewind"] = "stop"
-    look: Callable[[keras.Model], Row] = lambda model: {}
+    epoch_metrics: Callable[[keras.Model], Row] = lambda model: {}
     keeper: Keeper | None = None
-    resumed: dict[str, Any] | None = None
+    resumed: TrainingState | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plan:
+    """How to train: on what data, by what schedule, under what control."""
+
+    data: TrainingData
+    schedule: TrainingSchedule = field(default_factory=TrainingSchedule)
+    control: Control = field(default_factory=Control)

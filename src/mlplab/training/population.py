@@ -1,11 +1,11 @@
 """Many runs of one form trained by one compiled program.
 
 The runs may differ in all that is in a state (weights, the optimizer's variables, random
-generators), in the order of their images, and in what :class:`mlplab.training.steps.Own` holds.
+generators), in the order of their images, and in what :class:`mlplab.training.steps.RunInputs` holds.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import jax
@@ -15,26 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab.errors import TrainingError
-from mlplab.training.bookkeeping import Bookkeeping, on_batches
+from mlplab.training.arrays import Arrays
+from mlplab.training.bookkeeping import Bookkeeping
 from mlplab.training.compilation import compiled
-from mlplab.training.engine import Pace, Steps, order
-from mlplab.training.plan import Fit, Plan, Row, Silent, Watcher
+from mlplab.training.engine import EpochRunner, Pace, order
+from mlplab.training.hooks import on_batches
+from mlplab.training.plan import Fit, NoProgress, Plan, Progress, Row
 from mlplab.training.steps import (
-    Arrays,
+    CompiledSteps,
     Logs,
-    Own,
+    Program,
+    RunInputs,
     State,
-    Stepper,
     batches,
-    own,
     put_state,
+    run_inputs,
     take_state,
 )
 
 Mode = Literal["map", "vmap"]
 NARROW = 128  # mean width up to which a CPU gains more by batched products than it loses in cache
-
-Program = Callable[..., tuple[State, Logs]]
 
 
 def choose_mode(widths: Sequence[int]) -> Mode:
@@ -51,7 +51,7 @@ def fit(
     models: Sequence[keras.Model],
     plans: Sequence[Plan],
     mode: Mode,
-    watcher: Watcher | None = None,
+    progress: Progress | None = None,
 ) -> list[Fit]:
     """Train models of the same form as :func:`mlplab.training.engine.fit` would each of them.
 
@@ -62,61 +62,67 @@ def fit(
         models: compiled. The first one's step is what is compiled for all.
         plans: one a model; their training splits are ``rows`` of the same arrays, equally many, or
             the same arrays in full. What they may differ in beside data: seed, class weights,
-            callbacks and watcher, which hears of rows alone.
+            callbacks and progress, which gets rows alone.
         mode: ``map`` trains an epoch of one member after another, to the bits of a run alone;
             ``vmap`` takes each step for all members, over their stacked states, and rounds
             otherwise.
-        watcher: hears of steps, and of rows as means over the members that are being trained.
+        progress: of steps, and of rows as means over the members that are being trained.
 
     Returns:
         What was done, by member. The seconds of a row are of that member with ``map``, of all
         together with ``vmap``; those of compiling are of all.
 
     Raises:
-        TrainingError: for a callback that listens to batches; and as ``engine.fit``.
+        TrainingError: for a callback with hooks on batches; and as ``engine.fit``.
     """
-    for callback in (callback for plan in plans for callback in plan.callbacks):
+    for callback in (callback for plan in plans for callback in plan.control.callbacks):
         if on_batches(callback):
-            raise TrainingError(f"{type(callback).__name__} listens to batches of a single run")
+            raise TrainingError(
+                f"{type(callback).__name__} has hooks on the batches of a single run"
+            )
     for model, plan in zip(models, plans, strict=True):
-        model._symbolic_build(data_batch=(plan.train.x[:1], plan.train.y[:1]))
+        model._symbolic_build(data_batch=(plan.data.train.x[:1], plan.data.train.y[:1]))
         model.optimizer.build(model.trainable_variables)
-    trainer = Stepper(models[0], "train", plans[0].class_weights, plans[0].augment)
-    tester = Stepper(models[0], "test")
+    first = plans[0].data
+    trainer = CompiledSteps(models[0], "train", first.class_weights, first.augment)
+    tester = CompiledSteps(models[0], "test")
     books = [Bookkeeping(*member, tester) for member in zip(models, plans, strict=True)]
-    everybody = range(len(models))
-    steps = (_Turns if mode == "map" else _Together)(models, plans, trainer, everybody)
+    steps: _Turns | _Together = (
+        _Turns(models, plans, trainer)
+        if mode == "map"
+        else _Together(models, plans, trainer, range(len(models)))
+    )
     compiling = 0.0
-    watcher = watcher or Silent()
+    progress = progress or NoProgress()
     for book in books:
         book.begin()
-    for epoch in range(plans[0].epochs):
+    for epoch in range(plans[0].schedule.epochs):
         going = [m for m, book in enumerate(books) if not book.over]
         if isinstance(steps, _Together) and 0 < 2 * len(going) <= len(steps.members):
             # Whoever has ended is computed along: worth another compilation where they are many.
             compiling += steps.compile_seconds
             steps = _Together(models, plans, trainer, going)
         if going:
-            _epoch(epoch, {m: books[m] for m in going}, steps, watcher)
+            _epoch(epoch, {m: books[m] for m in going}, steps, progress)
     for book in books:
         book.result.compile_seconds = compiling + steps.compile_seconds + tester.compile_seconds
     return [book.result for book in books]
 
 
 def _epoch(
-    epoch: int, going: dict[int, Bookkeeping], steps: "_Turns | _Together", watcher: Watcher
+    epoch: int, going: dict[int, Bookkeeping], steps: "_Turns | _Together", progress: Progress
 ) -> None:
     """Train the members that are going on for an epoch, counted from 0."""
     for book in going.values():
         book.begin_epoch(epoch)
-    seconds = steps.run(epoch, going, watcher)
+    seconds = steps.run(epoch, going, progress)
     for m, book in going.items():
         book.end_epoch(seconds[m])
         if book.over:
             book.end()
     rows = [row for book in going.values() for row in book.result.rows[epoch:]]
     if rows:
-        watcher.on_row(_mean(rows))
+        progress.on_row(_mean(rows))
 
 
 class _Turns:
@@ -127,21 +133,18 @@ class _Turns:
     """
 
     def __init__(
-        self,
-        models: Sequence[keras.Model],
-        plans: Sequence[Plan],
-        trainer: Stepper,
-        members: Sequence[int],
+        self, models: Sequence[keras.Model], plans: Sequence[Plan], trainer: CompiledSteps
     ) -> None:
-        assert len(members) == len(models), "who has ended costs nothing here"
         self.trainer = trainer
-        self.members = [Steps(*member, trainer) for member in zip(models, plans, strict=True)]
+        self.members = [EpochRunner(*member, trainer) for member in zip(models, plans, strict=True)]
 
     @property
     def compile_seconds(self) -> float:
         return self.trainer.compile_seconds
 
-    def run(self, epoch: int, going: dict[int, Bookkeeping], watcher: Watcher) -> dict[int, float]:
+    def run(
+        self, epoch: int, going: dict[int, Bookkeeping], progress: Progress
+    ) -> dict[int, float]:
         """Run an epoch's steps; return their seconds by member, compiling left out."""
         seconds = {}
         for before, (m, book) in enumerate(going.items()):
@@ -149,7 +152,7 @@ class _Turns:
             def on_steps(
                 epoch: int, done: int, total: int, logs: Row, before: int = before
             ) -> None:
-                watcher.on_steps(epoch, before * total + done, len(going) * total, logs)
+                progress.on_steps(epoch, before * total + done, len(going) * total, logs)
 
             seconds[m] = self.members[m].run(epoch, book, on_steps)
         return seconds
@@ -161,7 +164,7 @@ class _Together:
     Args:
         models: of all members.
         plans: of all members.
-        trainer: a stepper of the mode ``train``.
+        trainer: compiled steps of the mode ``train``.
         members: the positions of those who are trained, in the order of the stack.
     """
 
@@ -169,7 +172,7 @@ class _Together:
         self,
         models: Sequence[keras.Model],
         plans: Sequence[Plan],
-        trainer: Stepper,
+        trainer: CompiledSteps,
         members: Sequence[int],
     ) -> None:
         self.members = list(members)
@@ -178,14 +181,14 @@ class _Together:
         self.trainer = trainer
         self.pace = Pace()
         self.compile_seconds = 0.0
-        train = self.plans[0].train
-        rows = [plan.train.rows for plan in self.plans if plan.train.rows is not None]
-        self.data = Arrays(train.x, train.y, jnp.stack(rows) if rows else None)
-        told = [
-            own(model, plan.augment, plan.class_weights)
+        splits = [plan.data.train for plan in self.plans]
+        rows = [split.rows for split in splits if split.rows is not None]
+        self.data = Arrays(splits[0].x, splits[0].y, jnp.stack(rows) if rows else None)
+        inputs = [
+            run_inputs(model, plan.data.augment, plan.data.class_weights)
             for model, plan in zip(self.models.values(), self.plans, strict=True)
         ]
-        self.told: Own = jax.tree.map(lambda *leaves: jnp.stack(leaves), *told)
+        self.inputs: RunInputs = jax.tree.map(lambda *leaves: jnp.stack(leaves), *inputs)
         self.states: State = jax.tree.map(
             lambda leaf: jnp.zeros((len(self.members), *leaf.shape), leaf.dtype),
             take_state(self.models[self.members[0]], "train"),
@@ -194,9 +197,11 @@ class _Together:
         self._put = jax.jit(_put, donate_argnums=0)
         self._take = jax.jit(_take)
 
-    def run(self, epoch: int, going: dict[int, Bookkeeping], watcher: Watcher) -> dict[int, float]:
+    def run(
+        self, epoch: int, going: dict[int, Bookkeeping], progress: Progress
+    ) -> dict[int, float]:
         """Run an epoch's steps; return the seconds of all for each, compiling left out."""
-        orders = [batches(order(plan, epoch), plan.batch_size) for plan in self.plans]
+        orders = [batches(order(plan, epoch), plan.schedule.batch_size) for plan in self.plans]
         parts = [np.stack(part) for part in zip(*orders, strict=True)]
         total, done = sum(part.shape[1] for part in parts), 0
         begun, compiled = time.perf_counter(), self.compile_seconds
@@ -207,9 +212,9 @@ class _Together:
         for part, start, stop in self._ranges(parts):
             logs = dict(zip(self.members, self._chunk(part, start, stop, epoch), strict=True))
             done += stop - start
-            watcher.on_steps(epoch + 1, done, total, _mean([logs[m] for m in left]))
+            progress.on_steps(epoch + 1, done, total, _mean([logs[m] for m in left]))
             # Whoever ends here keeps this state; what the stack holds of it no longer counts.
-            for m in [m for m in left if going[m].hear(logs[m])]:
+            for m in [m for m in left if going[m].after_steps(logs[m])]:
                 self._give_back(m)
                 left.remove(m)
             if not left:
@@ -235,7 +240,7 @@ class _Together:
         """Run a range of steps, wait for it, and return each member's means."""
         begun, compiled = time.perf_counter(), self.compile_seconds
         numbers = (jnp.int32(start), jnp.int32(stop), jnp.int32(epoch))
-        arguments = (self.states, self.data, self.told, jnp.asarray(part), *numbers)
+        arguments = (self.states, self.data, self.inputs, jnp.asarray(part), *numbers)
         if part.shape not in self._compiled:
             self._compiled[part.shape] = self._compile(arguments)
         self.states, last = self._compiled[part.shape](*arguments)
@@ -251,15 +256,15 @@ class _Together:
         return program
 
     def _traced(
-        self, states: State, data: Arrays, told: Own, order: jax.Array, *numbers: jax.Array
+        self, states: State, data: Arrays, inputs: RunInputs, order: jax.Array, *numbers: jax.Array
     ) -> tuple[State, Logs]:
         def member(
-            state: State, rows: jax.Array | None, its: Own, its_order: jax.Array
+            state: State, rows: jax.Array | None, its: RunInputs, its_order: jax.Array
         ) -> tuple[State, Logs]:
             split = Arrays(data.x, data.y, rows)
             return self.trainer.steps(state, split, its, its_order, *numbers)
 
-        result: tuple[State, Logs] = jax.vmap(member)(states, data.rows, told, order)
+        result: tuple[State, Logs] = jax.vmap(member)(states, data.rows, inputs, order)
         return result
 
 

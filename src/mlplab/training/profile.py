@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from mlplab import files
 from mlplab.training import limit
 from mlplab.training.devices import Sharding
-from mlplab.training.engine import CHUNK_SECONDS, Plan, placed
-from mlplab.training.steps import State, Stepper, batches, take_state
+from mlplab.training.engine import CHUNK_SECONDS, placed
+from mlplab.training.plan import Plan
+from mlplab.training.steps import CompiledSteps, State, batches, take_state
 
 CHUNKS = 7  # timed, each about as long as those of training
 TRACED = 10  # steps: some hundred kilobytes
@@ -72,22 +73,26 @@ class _Steps:
     """Steps like those of the training, on a copy of its state."""
 
     def __init__(self, model: keras.Model, plan: Plan) -> None:
-        sharding = Sharding(plan.devices) if len(plan.devices) > 1 else None
-        self.plan = plan if sharding is None else placed(plan, sharding)
-        self.stepper = Stepper(
-            model, "train", plan.class_weights, plan.augment, sharding, plan.teacher
+        devices = plan.control.devices
+        sharding = Sharding(devices) if len(devices) > 1 else None
+        data = (plan if sharding is None else placed(plan, sharding)).data
+        self.train = data.train
+        self.compiled = CompiledSteps(
+            model, "train", data.class_weights, data.augment, sharding, data.teacher
         )
         state = take_state(model, "train")
         self.state: State = tuple([jnp.copy(array) for array in group] for group in state)
-        order = np.random.default_rng(plan.seed).permutation(len(plan.train)).astype(np.int32)
-        self.order: NDArray[np.int32] = batches(order, plan.batch_size)[0]
+        order = (
+            np.random.default_rng(plan.schedule.seed).permutation(len(data.train)).astype(np.int32)
+        )
+        self.order: NDArray[np.int32] = batches(order, plan.schedule.batch_size)[0]
         self.batch_size = self.order.shape[1]
         self.traced = min(TRACED, len(self.order))
 
     def run(self, steps: int) -> float:
-        """Run so many steps, from the first of an epoch; return their seconds."""
+        """Run the first steps of an epoch; return their seconds."""
         begun = time.perf_counter()
-        self.state, logs = self.stepper.run(self.state, self.plan.train, self.order, 0, steps)
+        self.state, logs = self.compiled.run(self.state, self.train, self.order, 0, steps)
         float(logs["loss"])  # as the engine does: waits for the last step
         return time.perf_counter() - begun
 

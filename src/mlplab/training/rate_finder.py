@@ -12,9 +12,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from mlplab.augment.pipeline import Augmentation
 from mlplab.errors import TrainingError
-from mlplab.training.augment import Augmentation
-from mlplab.training.steps import Arrays, Stepper, batches, put_state, take_state
+from mlplab.training.arrays import Arrays
+from mlplab.training.steps import CompiledSteps, batches, put_state, take_state
 
 SMOOTHING = 0.9  # of the loss, over some ten steps
 EXPLODED = 2.0  # times the lowest loss: beyond, nothing is to be learnt
@@ -76,7 +77,7 @@ def range_test(
     model._symbolic_build(data_batch=(train.x[:batch_size], train.y[:batch_size]))
     optimizer.build(model.trainable_variables)
     place = next(i for i, variable in enumerate(optimizer.variables) if variable is rate)
-    stepper = Stepper(model, "train", class_weights, augment)
+    compiled = CompiledSteps(model, "train", class_weights, augment)
     order = np.random.default_rng(seed)
     rows = batches(order.permutation(len(train)).astype(np.int32), min(batch_size, len(train)))[0]
     rates = low * (high / low) ** (np.arange(steps) / max(1, steps - 1))
@@ -88,7 +89,7 @@ def range_test(
         # Means of one step each.
         metrics = [jnp.zeros_like(array) for array in metrics]
         row = step % len(rows)
-        state, logs = stepper.run(
+        state, logs = compiled.run(
             (weights, others, slots, metrics), train, rows, row, row + 1, step // len(rows)
         )
         losses.append(float(logs["loss"]))

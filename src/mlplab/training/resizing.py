@@ -10,10 +10,9 @@ from contextlib import contextmanager
 
 import keras
 
-from mlplab.config import Recipe
 from mlplab.errors import RecipeError
-from mlplab.families import FlatNetwork
-from mlplab.models.dense import Dense
+from mlplab.models.layers.dense import Dense
+from mlplab.recipes.recipe import Recipe
 
 
 def check(recipe: Recipe, image_shape: tuple[int, ...]) -> None:
@@ -30,13 +29,12 @@ def check(recipe: Recipe, image_shape: tuple[int, ...]) -> None:
             f"training.resizing takes all of the {recipe.training.epochs} epochs: leave some for"
             " the whole resolution"
         )
-    model = recipe.model
-    if not isinstance(model, FlatNetwork) or model.whitening is not None:
+    sides = recipe.model.resizable_to(image_shape)
+    if sides is None:
         raise RecipeError(
             "training.resizing is for dense networks on the flattened image without a whitening;"
             " leave it out"
         )
-    sides = [length // model.pool for length in image_shape[:2]]
     for _, square in stages:
         if any(side % square for side in sides):
             raise RecipeError(

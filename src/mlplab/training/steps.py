@@ -8,7 +8,7 @@ out for hundreds of steps. The state is donated: the optimizer writes in place.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,43 +16,23 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from mlplab.augment.pipeline import Augmentation
 from mlplab.training import constants
-from mlplab.training.augment import Augmentation
+from mlplab.training.arrays import Arrays
 from mlplab.training.compilation import compiled
 from mlplab.training.devices import Sharding
 from mlplab.training.resizing import resized
+from mlplab.training.teacher import Teacher
 from mlplab.training.update import in_one_pass
-
-if TYPE_CHECKING:  # which is made of what is here
-    from mlplab.training.teacher import Teacher
 
 State = tuple[list[jax.Array], ...]
 Logs = dict[str, jax.Array]
 Mode = Literal["train", "test"]
+Program = Callable[..., tuple[State, Logs]]
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
-class Arrays:
-    """A split on the device.
-
-    Attributes:
-        x: uint8 [n, height, width, channels].
-        y: int32 [n], or float32 [n, classes] for the losses that want one-hot labels.
-        rows: int32 [m], where the split's images lie in ``x`` and ``y``, which several splits
-            share; ``None`` for all of them in order.
-    """
-
-    x: jax.Array
-    y: jax.Array
-    rows: jax.Array | None = None
-
-    def __len__(self) -> int:
-        return int((self.x if self.rows is None else self.rows).shape[0])
-
-
-class Own(NamedTuple):
-    """What one compiled program is told of the run that it trains; see :func:`own`.
+class RunInputs(NamedTuple):
+    """What one compiled program is given of the run that it trains; see :func:`run_inputs`.
 
     Attributes:
         constants: of the model, in the order of :mod:`mlplab.training.constants`.
@@ -67,17 +47,17 @@ class Own(NamedTuple):
     teacher: Any = None
 
 
-def own(
+def run_inputs(
     model: keras.Model,
     augment: Augmentation | None = None,
     class_weights: NDArray[np.float32] | None = None,
-    teacher: "Teacher | None" = None,
-) -> Own:
-    """Return what a run's program is told beside its state and its data."""
+    teacher: Teacher | None = None,
+) -> RunInputs:
+    """Return what a run's program is given beside its state and its data."""
     seed = jnp.asarray(0 if augment is None else augment.seed, jnp.uint32)
     weights = None if class_weights is None else jnp.asarray(class_weights, jnp.float32)
-    told = None if teacher is None else teacher.values
-    return Own(constants.values(model), seed, weights, told)
+    values = None if teacher is None else teacher.values
+    return RunInputs(constants.values(model), seed, weights, values)
 
 
 def variables(model: keras.Model, mode: Mode) -> list[list[Any]]:
@@ -96,13 +76,14 @@ def take_state(model: keras.Model, mode: Mode) -> State:
     """
     seen: set[int] = set()
 
-    def own(array: jax.Array) -> jax.Array:
+    def unshared(array: jax.Array) -> jax.Array:
         if id(array) in seen:
             return jnp.copy(array)
         seen.add(id(array))
         return array
 
-    return tuple([own(variable.value) for variable in group] for group in variables(model, mode))
+    groups = variables(model, mode)
+    return tuple([unshared(variable.value) for variable in group] for group in groups)
 
 
 def put_state(model: keras.Model, state: State, mode: Mode) -> None:
@@ -114,16 +95,16 @@ def put_state(model: keras.Model, state: State, mode: Mode) -> None:
 
 
 @dataclass(eq=False)
-class Stepper:
+class CompiledSteps:
     """Runs ranges of steps of one model, compiling once for each batch size.
 
     Args:
         model: compiled and built.
         mode: ``train`` (the state has the optimizer's variables) or ``test``.
         class_weights: float32 [classes], the weight of an example in the loss by its class.
-        augment: decides what the model is shown in place of a batch.
+        augment: changes each batch before the model sees it.
         sharding: of several devices, which then share each batch.
-        teacher: answers what the model is shown.
+        teacher: labels what the model is shown.
     """
 
     model: keras.Model
@@ -131,11 +112,9 @@ class Stepper:
     class_weights: NDArray[np.float32] | None = None
     augment: Augmentation | None = None
     sharding: Sharding | None = None
-    teacher: "Teacher | None" = None
+    teacher: Teacher | None = None
     compile_seconds: float = 0.0
-    _compiled: dict[tuple[int, ...], Callable[..., tuple[State, Logs]]] = field(
-        default_factory=dict
-    )
+    _compiled: dict[tuple[int, ...], Program] = field(default_factory=dict)
 
     def run(
         self,
@@ -145,7 +124,7 @@ class Stepper:
         start: int,
         stop: int,
         epoch: int = 0,
-        told: Own | None = None,
+        inputs: RunInputs | None = None,
         square: int = 1,
     ) -> tuple[State, Logs]:
         """Run steps ``start`` to ``stop`` and return the new state and the last step's logs.
@@ -157,13 +136,13 @@ class Stepper:
             start: first row of the order.
             stop: the row after the last.
             epoch: from 0, for the augmentation.
-            told: of another model of the same form, whose state this is.
+            inputs: of another model of the same form, whose state this is.
             square: side of the squares of pixels that the first dense layer sees the mean of.
         """
-        if told is None:
-            told = own(self.model, self.augment, self.class_weights, self.teacher)
+        if inputs is None:
+            inputs = run_inputs(self.model, self.augment, self.class_weights, self.teacher)
         numbers = (jnp.int32(start), jnp.int32(stop), jnp.int32(epoch))
-        arguments: tuple[Any, ...] = (state, data, told, jnp.asarray(order), *numbers)
+        arguments: tuple[Any, ...] = (state, data, inputs, jnp.asarray(order), *numbers)
         if self.sharding is not None:
             arguments = self.sharding.replicate(arguments)
         # The shapes decide the program; numbers are traced, so that any steps and epoch fit it.
@@ -173,7 +152,7 @@ class Stepper:
                 self._compiled[key] = self._compile(arguments)
         return self._compiled[key](*arguments)
 
-    def _compile(self, arguments: tuple[Any, ...]) -> Callable[..., tuple[State, Logs]]:
+    def _compile(self, arguments: tuple[Any, ...]) -> Program:
         begun = time.perf_counter()
         # A test step leaves the weights as they are, and the model goes on using them.
         donated = (0,) if self.mode == "train" else ()
@@ -188,58 +167,53 @@ class Stepper:
         self,
         state: State,
         data: Arrays,
-        told: Own,
+        inputs: RunInputs,
         order: jax.Array,
         start: jax.Array,
         stop: jax.Array,
         epoch: jax.Array,
     ) -> tuple[State, Logs]:
         """Compute what :meth:`run` runs; to be traced."""
-        with constants.replaced(self.model, told.constants), in_one_pass(self.model.optimizer):
-            return self._traced(state, data, told, order, start, stop, epoch)
-
-    def _traced(
-        self,
-        state: State,
-        data: Arrays,
-        told: Own,
-        order: jax.Array,
-        start: jax.Array,
-        stop: jax.Array,
-        epoch: jax.Array,
-    ) -> tuple[State, Logs]:
         step = self.model.train_step if self.mode == "train" else self.model.test_step
-        augment = self.augment and replace(self.augment, seed=told.seed)
-        shown = epoch if self.teacher is None else self.teacher.epoch_shown(epoch)
-        # Made before the loop, so that it is made once.
-        table = None if augment is None else augment.table(shown, len(data))
+        batch_at = self._batches(data, inputs, epoch)
 
         def one(index: jax.Array, state: State) -> tuple[Logs, State]:
-            rows = order[index]
-            places = rows if data.rows is None else data.rows[rows]
-            batch = [a.at[places].get(mode="promise_in_bounds") for a in (data.x, data.y)]
-            if augment is not None:
-                batch = list(augment(batch[0], batch[1], rows, shown, table))
-            if told.class_weights is not None:
-                weights, y = told.class_weights, batch[1]
-                batch.append(weights[y] if y.ndim == 1 else y @ weights)
-            if self.teacher is not None:
-                answers = self.teacher.answers(told.teacher, batch[0], rows, epoch)
-                batch[1] = jnp.concatenate([batch[1], answers], axis=-1)
-            if self.sharding is not None:
-                batch = self.sharding.share(batch)
-            logs, state = step(state, tuple(batch))
+            logs, state = step(state, tuple(batch_at(order[index])))
             return dict(logs), tuple(list(group) for group in state)
-
-        logs = jax.eval_shape(lambda s: one(jnp.int32(0), s)[0], state)
-        zeros = {key: jnp.zeros(value.shape, value.dtype) for key, value in logs.items()}
 
         def body(index: jax.Array, carry: tuple[State, Logs]) -> tuple[State, Logs]:
             logs, state = one(index, carry[0])
             return state, logs
 
-        result: tuple[State, Logs] = jax.lax.fori_loop(start, stop, body, (state, zeros))
+        with constants.replaced(self.model, inputs.constants), in_one_pass(self.model.optimizer):
+            logs = jax.eval_shape(lambda s: one(jnp.int32(0), s)[0], state)
+            zeros = {key: jnp.zeros(value.shape, value.dtype) for key, value in logs.items()}
+            result: tuple[State, Logs] = jax.lax.fori_loop(start, stop, body, (state, zeros))
         return result
+
+    def _batches(
+        self, data: Arrays, inputs: RunInputs, epoch: jax.Array
+    ) -> Callable[[jax.Array], list[jax.Array]]:
+        """Return the function from positions in the split to a batch as the model is shown it."""
+        augment = self.augment and replace(self.augment, seed=inputs.seed)
+        shown = epoch if self.teacher is None else self.teacher.epoch_shown(epoch)
+        # Made before the loop, so that it is made once.
+        table = None if augment is None else augment.table(shown, len(data))
+
+        def batch_at(rows: jax.Array) -> list[jax.Array]:
+            places = rows if data.rows is None else data.rows[rows]
+            batch = [a.at[places].get(mode="promise_in_bounds") for a in (data.x, data.y)]
+            if augment is not None:
+                batch = list(augment(batch[0], batch[1], rows, shown, table))
+            if inputs.class_weights is not None:
+                weights, y = inputs.class_weights, batch[1]
+                batch.append(weights[y] if y.ndim == 1 else y @ weights)
+            if self.teacher is not None:
+                answers = self.teacher.answers(inputs.teacher, batch[0], rows, epoch)
+                batch[1] = jnp.concatenate([batch[1], answers], axis=-1)
+            return batch if self.sharding is None else self.sharding.share(batch)
+
+        return batch_at
 
 
 def batches(order: NDArray[np.int32], batch_size: int) -> list[NDArray[np.int32]]:
@@ -254,26 +228,26 @@ def batches(order: NDArray[np.int32], batch_size: int) -> list[NDArray[np.int32]
 
 
 def evaluate(
-    stepper: Stepper, data: Arrays, batch_size: int, model: keras.Model | None = None
+    steps: CompiledSteps, data: Arrays, batch_size: int, model: keras.Model | None = None
 ) -> dict[str, float]:
     """Return the compiled loss and metrics over a split, as ``model.evaluate`` does.
 
     The model's weights are read and not changed.
 
     Args:
-        stepper: in the mode ``test``.
+        steps: in the mode ``test``.
         data: the split.
         batch_size: images a step.
-        model: to evaluate in place of the stepper's own, of the same form.
+        model: to evaluate in place of the steps' own, of the same form.
     """
-    model = stepper.model if model is None else model
-    told = own(model)
+    model = steps.model if model is None else model
+    inputs = run_inputs(model)
     for metric in model.metrics:
         metric.reset_state()
     state = take_state(model, "test")
     logs: Logs = {}
     for part in batches(np.arange(len(data), dtype=np.int32), batch_size):
-        state, logs = stepper.run(state, data, part, 0, len(part), told=told)
+        state, logs = steps.run(state, data, part, 0, len(part), inputs=inputs)
     for metric in model.metrics:
         metric.reset_state()
     return {key: float(value) for key, value in logs.items()}

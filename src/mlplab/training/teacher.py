@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from mlplab.training.augment import Augmentation
+from mlplab.augment.pipeline import Augmentation
+from mlplab.training.arrays import Arrays
 from mlplab.training.distillation import logarithms
-from mlplab.training.steps import Arrays
 
 BATCH = 1000  # images that are answered at once, when answers are computed beforehand
 

@@ -17,20 +17,9 @@ import jax.numpy as jnp
 import keras
 from jax import lax
 
+from mlplab.optim.optimizers import is_elementwise
 from mlplab.training.compilation import compiled
 
-# Whose results depend, element by element, on the same elements of what they read.
-ELEMENTWISE = (
-    keras.optimizers.SGD,
-    keras.optimizers.RMSprop,
-    keras.optimizers.Adam,
-    keras.optimizers.AdamW,
-    keras.optimizers.Adamax,
-    keras.optimizers.Adagrad,
-    keras.optimizers.Adadelta,
-    keras.optimizers.Nadam,
-    keras.optimizers.Lion,
-)
 # Settings that bring sums over elements, or a choice between two updates.
 HINDRANCES = ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps")
 SMALL = 2**20  # weights that a cache holds, with all that belongs to them
@@ -64,7 +53,7 @@ def in_one_pass(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
 
 
 def _gains(optimizer: keras.optimizers.Optimizer) -> bool:
-    if type(optimizer) not in ELEMENTWISE or any(getattr(optimizer, key) for key in HINDRANCES):
+    if not is_elementwise(optimizer) or any(getattr(optimizer, key) for key in HINDRANCES):
         return False
     weights = sum(variable.value.size for variable in optimizer._trainable_variables)
     return weights >= SMALL and _one_loop_for_several_results()

@@ -1,0 +1,1 @@
+"""Augmentation: what a batch of training images becomes, inside the compiled step."""

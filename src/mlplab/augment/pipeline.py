@@ -1,0 +1,236 @@
+"""Augmentation on the device, which can be replayed: the draws of ``[augment]`` and their order.
+
+What happens to an image is decided by the seed, the epoch and the image's position in its split,
+whatever the batch that it is in. Only the mixing of two images (mixup, cutmix) depends on the batch
+as well: the partner is taken from there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from mlplab.augment import transforms
+from mlplab.errors import RecipeError
+from mlplab.models.layers.dropout import hashed_bits
+from mlplab.recipes.recipe import Augment
+
+# Each has its place among an image's draws, so that setting one key leaves the others' draws alone.
+DRAWS = (
+    "flip",
+    "share",
+    "crop_down",
+    "crop_right",
+    "degrees",
+    "shift_down",
+    "shift_right",
+    "brightness",
+    "contrast",
+    "saturation",
+    "cutout_down",
+    "cutout_right",
+)
+Draws = dict[str, jax.Array]
+
+
+def check(settings: Augment, image_shape: Sequence[int]) -> None:
+    """Refuse what images of this shape (height, width, channels) are too small for.
+
+    Raises:
+        RecipeError: naming the key.
+    """
+    check_shift("augment.shift", settings.shift, image_shape)
+    side = min(image_shape[:2])
+    if settings.cutout > side:
+        raise RecipeError(
+            f"augment.cutout = {settings.cutout} is larger than images of {side} pixels: at most"
+            f" {side}"
+        )
+
+
+def check_shift(key: str, pixels: int, image_shape: Sequence[int]) -> None:
+    """Refuse to move images by as many pixels as they have.
+
+    Raises:
+        RecipeError: naming the key.
+    """
+    side = min(image_shape[:2])
+    if pixels >= side:
+        raise RecipeError(
+            f"{key} = {pixels} is too far for images of {side} pixels: at most {side - 1}"
+        )
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Augments batches; what is off is not computed.
+
+    The order is: flip, crop and rotation (in one interpolation), shift, colour, cutout, mixing.
+
+    Attributes:
+        settings: the table ``[augment]``.
+        seed: the recipe's; may be traced.
+    """
+
+    settings: Augment
+    seed: int | jax.Array
+
+    def table(self, epoch: jax.Array, count: int) -> Draws:
+        """Return what an epoch's random changes are made of, for all images of a split.
+
+        A compiled loop over batches should make the table before it begins. Drawn inside, a number
+        of an image would be fused into the work on its pixels and drawn again for each of them.
+
+        Args:
+            epoch: int32, from 0.
+            count: images in the split.
+
+        Returns:
+            By name, float32 [count], uniform in [0, 1).
+        """
+        return self._drawn(epoch, jnp.arange(count, dtype=jnp.int32))
+
+    def __call__(
+        self,
+        images: jax.Array,
+        labels: jax.Array,
+        rows: jax.Array,
+        epoch: jax.Array,
+        table: Draws | None = None,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return a batch as an epoch shows it.
+
+        Args:
+            images: uint8 [batch, height, width, channels].
+            labels: of any shape [batch, ...]; for mixup and cutmix one-hot, float32
+                [batch, classes].
+            rows: int32 [batch], the images' positions in their split.
+            epoch: int32, from 0.
+            table: of this epoch, where it was made before.
+
+        Returns:
+            Images and labels of the same shapes and dtypes.
+        """
+        settings = self.settings
+        if self._changes:
+            if table is None:
+                drawn = self._drawn(epoch, rows)
+            else:
+                drawn = {name: values[rows] for name, values in table.items()}
+            images = _transformed(settings, images, drawn, epoch)
+        if settings.mixes:
+            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), epoch), rows[0])
+            images, labels = mix(settings, images, labels, key)
+        return images, labels
+
+    @property
+    def _changes(self) -> bool:
+        """Whether single images are changed."""
+        return self.settings.model_copy(update={"mixup": 0.0, "cutmix": 0.0}) != Augment()
+
+    def _drawn(self, epoch: jax.Array, rows: jax.Array) -> Draws:
+        if not self._changes:
+            return {}
+        drawn = draws(self.seed, epoch, rows)
+        if self.settings.flip == "alternating":
+            # The coin of the first epoch decides for all: an image is seen both ways in any two.
+            drawn["flip"] = draws(self.seed, jnp.zeros_like(epoch), rows)["flip"]
+        return drawn
+
+
+def draws(seed: int | jax.Array, epoch: jax.Array, rows: jax.Array) -> Draws:
+    """Return each image's random numbers by their names, float32 [batch], uniform in [0, 1)."""
+    words = jnp.stack([jnp.asarray(seed, jnp.uint32), jnp.asarray(epoch, jnp.uint32)])
+    epoch_word = hashed_bits(words, (1,))[0]
+
+    def of_image(row: jax.Array) -> jax.Array:
+        return hashed_bits(jnp.stack([epoch_word, row.astype(jnp.uint32)]), (len(DRAWS),))
+
+    # 24 bits are what a float32 below 1 can hold: none is rounded up to 1.
+    uniform = (jax.vmap(of_image)(rows) >> 8).astype(jnp.float32) / 2**24
+    return {name: uniform[:, index] for index, name in enumerate(DRAWS)}
+
+
+def _transformed(settings: Augment, images: jax.Array, drawn: Draws, epoch: jax.Array) -> jax.Array:
+    """Apply all that keeps the label, in order."""
+    height, width = images.shape[1:3]
+
+    def symmetric(name: str, most: float) -> jax.Array:
+        return most * (2 * drawn[name] - 1)
+
+    def whole(name: str, count: int) -> jax.Array:
+        return jnp.floor(drawn[name] * count).astype(jnp.int32)
+
+    if settings.flip == "random":
+        images = transforms.flip(images, drawn["flip"] < 0.5)
+    elif settings.flip == "alternating":
+        images = transforms.flip(images, (drawn["flip"] < 0.5) ^ (epoch % 2 == 1))
+    if settings.crop_resize or settings.rotation:
+        least = settings.crop_resize or 1.0
+        images = transforms.warp(
+            images,
+            1 - (1 - least) * drawn["share"],
+            drawn["crop_down"],
+            drawn["crop_right"],
+            symmetric("degrees", settings.rotation),
+        )
+    if settings.shift:
+        most = settings.shift
+        down, right = (whole(f"shift_{axis}", 2 * most + 1) - most for axis in ("down", "right"))
+        images = transforms.shift(images, down, right, most)
+    if settings.colour:
+        factors = ("brightness", "contrast", "saturation")
+        images = transforms.colour(
+            images, *(1 + symmetric(name, settings.colour) for name in factors)
+        )
+    if settings.cutout:
+        centre = (whole("cutout_down", height), whole("cutout_right", width))
+        images = transforms.cutout(images, *centre, settings.cutout)
+    return images
+
+
+def mix(
+    settings: Augment, images: jax.Array, labels: jax.Array, key: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Mix each image and its label with those of another one of the batch.
+
+    mixup (Zhang et al. 2018) blends the images, cutmix (Yun et al. 2019) pastes a box of the other
+    one; as in both papers' own code, one weight and one box serve a batch. With both on, a coin
+    decides for the batch.
+
+    Args:
+        settings: with ``mixup`` or ``cutmix`` above 0.
+        images: uint8 [batch, height, width, channels].
+        labels: one-hot, float32 [batch, classes].
+        key: of JAX.
+
+    Raises:
+        ValueError: if the labels are not one-hot.
+    """
+    if labels.ndim != 2:
+        raise ValueError(f"labels of shape {labels.shape} cannot be mixed: expected one-hot ones")
+    height, width = images.shape[1:3]
+    partners, blend, paste, coin = jax.random.split(key, 4)
+    # The weight of an image at each of its pixels, the rest being its partner's.
+    weights = jnp.ones((height, width), jnp.float32)
+    if settings.mixup:
+        weights = jax.random.beta(blend, settings.mixup, settings.mixup) * weights
+    if settings.cutmix:
+        outside = _outside_box(settings.cutmix, height, width, paste)
+        pasting = jax.random.bernoulli(coin) if settings.mixup else True
+        weights = jnp.where(pasting, outside, weights)
+    partner = jax.random.permutation(partners, len(images))
+    pixel, label = weights[..., None], weights.mean()
+    mixed = pixel * images + (1 - pixel) * images[partner]
+    return transforms.rounded(mixed), label * labels + (1 - label) * labels[partner]
+
+
+def _outside_box(alpha: float, height: int, width: int, key: jax.Array) -> jax.Array:
+    """Return 0 in a random box and 1 around it, float32 [height, width]."""
+    kept_key, down_key, right_key = jax.random.split(key, 3)
+    side = jnp.sqrt(1 - jax.random.beta(kept_key, alpha, alpha))
+    rows, columns = ((side * size).astype(jnp.int32) for size in (height, width))
+    top = jax.random.randint(down_key, (), 0, height) - rows // 2
+    left = jax.random.randint(right_key, (), 0, width) - columns // 2
+    return 1 - transforms.box(height, width, top, left, rows, columns).astype(jnp.float32)

@@ -1,0 +1,153 @@
+"""Changes of image batches that keep their labels, each a pure function of explicit amounts.
+
+Images are uint8 [batch, height, width, channels] in and out, amounts are arrays [batch]: what is
+random about them is decided in :mod:`mlplab.augment.pipeline`. Where an image is read beyond its
+edge it is mirrored there, the edge itself not repeated (NumPy's ``reflect``).
+"""
+
+import jax
+import jax.numpy as jnp
+
+GREY = 127  # the middle of the pixels' range, rounded down: what cutout leaves
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in brightness, ITU-R BT.601
+
+
+def flip(images: jax.Array, flipped: jax.Array) -> jax.Array:
+    """Mirror left and right the images where ``flipped`` (bool [batch]) says so."""
+    return jnp.where(_by_image(flipped), images[:, :, ::-1], images)
+
+
+def shift(images: jax.Array, down: jax.Array, right: jax.Array, most: int) -> jax.Array:
+    """Move images by whole pixels.
+
+    Args:
+        images: uint8 [batch, height, width, channels].
+        down: int32 [batch], in -most..most.
+        right: int32 [batch], in -most..most.
+        most: smaller than the images' sides.
+    """
+    shape = images.shape[1:]
+    padded = jnp.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), mode="reflect")
+    starts = jnp.stack([most - down, most - right, jnp.zeros_like(down)], axis=1)
+    return jax.vmap(lambda image, start: jax.lax.dynamic_slice(image, start, shape))(padded, starts)
+
+
+def warp(
+    images: jax.Array, share: jax.Array, down: jax.Array, right: jax.Array, degrees: jax.Array
+) -> jax.Array:
+    """Cut out a part, enlarge it to the whole and turn it, in one bilinear interpolation.
+
+    Args:
+        images: uint8 [batch, height, width, channels].
+        share: float32 [batch] in (0, 1], area of the part; it has the image's proportions.
+        down: float32 [batch] in [0, 1], where the part lies: 0 at the top, 1 at the bottom.
+        right: float32 [batch] in [0, 1], likewise from left to right.
+        degrees: float32 [batch], the turn, clockwise.
+    """
+    height, width = images.shape[1:3]
+
+    def coordinates(
+        share: jax.Array, down: jax.Array, right: jax.Array, degrees: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        side, angle = jnp.sqrt(share), jnp.deg2rad(degrees)
+        # Pixels of the result from its centre; turned back, they are pixels of the part.
+        y = jnp.arange(height, dtype=jnp.float32)[:, None] - (height - 1) / 2
+        x = jnp.arange(width, dtype=jnp.float32)[None, :] - (width - 1) / 2
+        from_y = y * jnp.cos(angle) - x * jnp.sin(angle)
+        from_x = y * jnp.sin(angle) + x * jnp.cos(angle)
+        centre_y = (height - 1) / 2 + (down - 0.5) * (1 - side) * height
+        centre_x = (width - 1) / 2 + (right - 0.5) * (1 - side) * width
+        return centre_y + side * from_y, centre_x + side * from_x
+
+    return jax.vmap(lambda image, *amounts: _bilinear(image, *coordinates(*amounts)))(
+        images, share, down, right, degrees
+    )
+
+
+def colour(
+    images: jax.Array, brightness: jax.Array, contrast: jax.Array, saturation: jax.Array
+) -> jax.Array:
+    """Scale brightness, then the distance from the image's mean, then that from each pixel's grey.
+
+    Args:
+        images: uint8 [batch, height, width, channels]; saturation needs three channels and does
+            nothing without.
+        brightness: float32 [batch], a factor; 1 changes nothing.
+        contrast: float32 [batch], likewise.
+        saturation: float32 [batch], likewise.
+    """
+    channels = images.shape[-1]
+    luma = jnp.array(LUMA if channels == len(LUMA) else [1 / channels] * channels)
+    grey = brightness * (images.mean(axis=(1, 2), dtype=jnp.float32) * luma).sum(axis=-1)
+    # All three are linear: together they are one matrix [from, to] for an image, and a constant.
+    # Applied channel by channel it vectorises; sums over the short last axis do not on a CPU.
+    kept = saturation[:, None, None] * jnp.eye(channels)
+    spread = (1 - saturation)[:, None, None] * luma[:, None]
+    matrix = (brightness * contrast)[:, None, None] * (kept + spread)
+    values = _by_image(grey * (1 - contrast))
+    for index in range(channels):
+        values = values + images[..., index, None] * matrix[:, None, None, index]
+    return rounded(values)
+
+
+def cutout(images: jax.Array, down: jax.Array, right: jax.Array, side: int) -> jax.Array:
+    """Paint a square grey.
+
+    Args:
+        images: uint8 [batch, height, width, channels].
+        down: int32 [batch], the row of the square's centre; what lies beyond the edge is cut off.
+        right: int32 [batch], the column of its centre.
+        side: of the square, in pixels.
+    """
+    height, width = images.shape[1:3]
+    inside = box(height, width, down - side // 2, right - side // 2, side, side)
+    return jnp.where(inside[..., None], jnp.uint8(GREY), images)
+
+
+def box(
+    height: int,
+    width: int,
+    top: jax.Array,
+    left: jax.Array,
+    rows: jax.Array | int,
+    columns: jax.Array | int,
+) -> jax.Array:
+    """Return which pixels lie in a box: bool [..., height, width] for corners int32 [...]."""
+    y, x = jnp.arange(height)[:, None], jnp.arange(width)[None, :]
+    top, left = top[..., None, None], left[..., None, None]
+    return (y >= top) & (y < top + rows) & (x >= left) & (x < left + columns)
+
+
+def rounded(values: jax.Array) -> jax.Array:
+    """Return float32 values as pixels, uint8."""
+    return jnp.clip(jnp.round(values), 0, 255).astype(jnp.uint8)
+
+
+def _bilinear(image: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
+    """Read one image [height, width, channels] at positions y, x, float32 [height, width]."""
+    y, x = (_reflected(at, size) for at, size in zip((y, x), image.shape[:2], strict=True))
+    top, left = jnp.floor(y), jnp.floor(x)
+    share_y, share_x = (y - top)[..., None], (x - left)[..., None]
+    rows, columns = top.astype(jnp.int32), left.astype(jnp.int32)
+    # At the last pixel the share of the next one is 0: it may be any.
+    below = jnp.minimum(rows + 1, image.shape[0] - 1)
+    beside = jnp.minimum(columns + 1, image.shape[1] - 1)
+
+    def read(row: jax.Array, column: jax.Array) -> jax.Array:
+        return image.at[row, column].get(mode="promise_in_bounds").astype(jnp.float32)
+
+    upper = (1 - share_x) * read(rows, columns) + share_x * read(rows, beside)
+    lower = (1 - share_x) * read(below, columns) + share_x * read(below, beside)
+    return rounded((1 - share_y) * upper + share_y * lower)
+
+
+def _reflected(position: jax.Array, size: int) -> jax.Array:
+    """Fold positions beyond 0..size - 1 back at both ends."""
+    last = size - 1
+    if not last:
+        return jnp.zeros_like(position)
+    return last - jnp.abs(jnp.mod(position, 2 * last) - last)
+
+
+def _by_image(values: jax.Array) -> jax.Array:
+    return values[:, None, None, None]

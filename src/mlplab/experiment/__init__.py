@@ -1,0 +1,1 @@
+"""Experiments: where data, network, engine and judgement meet."""

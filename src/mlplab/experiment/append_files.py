@@ -1,0 +1,51 @@
+"""Files of a run that grow as it trains: cut back when it is taken up again.
+
+What was written after a checkpoint will be written once more.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import keras
+
+from mlplab import files
+from mlplab.errors import RunError
+from mlplab.runs import layout
+
+
+def sizes(folder: Path, callbacks: Sequence[keras.callbacks.Callback]) -> dict[str, int]:
+    """Return the bytes of TensorBoard's and CSVLogger's files, by their paths in the folder."""
+    files = [path for path in (folder / layout.EVENTS).rglob("*") if path.is_file()]
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.CSVLogger):
+            files.append(Path(callback.filename))
+    root = folder.resolve()
+    return {
+        path.resolve().relative_to(root).as_posix(): path.stat().st_size
+        for path in files
+        if path.exists()
+    }
+
+
+def cut(folder: Path, to: Mapping[str, int]) -> None:
+    """Shorten files to the bytes that they had, and remove events that are later than these.
+
+    Args:
+        folder: of the run.
+        to: what :func:`sizes` returned.
+
+    Raises:
+        RunError: if a path leads out of the folder.
+    """
+    # A checkpoint that others made may name any file.
+    for name in to:
+        if not files.inside(folder, name):
+            raise RunError(f"{folder.name}: its checkpoint names {name}, outside the run folder")
+    for path in (folder / layout.EVENTS).rglob("*"):
+        if path.is_file() and path.relative_to(folder).as_posix() not in to:
+            path.unlink()
+    for name, size in to.items():
+        path = folder / name
+        if path.is_file() and path.stat().st_size > size:
+            os.truncate(path, size)

@@ -1,0 +1,108 @@
+"""Where a run took place: versions, device, memory, the state of the code."""
+
+import platform
+import subprocess
+import sys
+from collections.abc import Collection
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("mlplab", "keras", "jax", "jaxlib", "numpy", "scipy", "scikit-learn", "pillow")
+
+BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
+"""Flags of processors that multiply bfloat16, x86 and Arm."""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a result."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+@cache
+def _version(package: str) -> str:
+    return metadata.version(package)
+
+
+def device(count: int = 1) -> dict[str, Any]:
+    """Return kind, name and count of the devices in use, and the threads that bits depend on."""
+    import jax
+
+    devices = jax.devices()
+    kind = devices[0].platform
+    name = _processor() if kind == "cpu" else devices[0].device_kind
+    return {"kind": kind, "name": name, "count": count, "threads": _threads()}
+
+
+def _threads() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo(*keys: str) -> str:
+    """Return what Linux says of the first core under one of some keys; nothing elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(keys)), "")
+
+
+def precision_note(precision: str, flags: Collection[str] | None = None) -> str | None:
+    """Return a note on a precision that this machine is slower at, or ``None``.
+
+    Args:
+        precision: of a training.
+        flags: of the processor; those that the system names, if it does.
+    """
+    import jax
+
+    if precision != "bfloat16" or jax.default_backend() != "cpu":
+        return None
+    flags = _cpuinfo("flags", "Features").split() if flags is None else flags
+    if not flags or BFLOAT16.intersection(flags):
+        return None
+    return (
+        "this processor has no instructions for bfloat16, and most likely takes longer in it:"
+        " try training.precision=float32"
+    )
+
+
+def peak_memory_bytes() -> int:
+    """Return the most memory that this process has held so far, as the system counts it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def git() -> dict[str, Any]:
+    """Return commit and cleanness of the working tree that mlplab or the user's code lies in."""
+    for folder in (Path(__file__).parent, Path.cwd()):
+        try:
+            commit = _git(folder, "rev-parse", "HEAD")
+            return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))}
+        except (OSError, subprocess.SubprocessError):
+            continue
+    return {"commit": None, "dirty": None}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    # Without its optional lock git only looks: it does not write the index of somebody's tree.
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()
+
+
+def now() -> str:
+    """Return the time in UTC, to the second, as ISO 8601 writes it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

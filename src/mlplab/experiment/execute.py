@@ -1,0 +1,95 @@
+"""The one function that joins data, model, optimizer, engine, judgement and record."""
+
+import re
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+import jax
+
+from mlplab import files
+from mlplab.errors import RecipeError
+from mlplab.experiment.finish import finish
+from mlplab.experiment.interrupt import interruptible
+from mlplab.experiment.options import Options
+from mlplab.experiment.session import Session, begin, recorded
+from mlplab.experiment.startup import prepared, start
+from mlplab.recipes.recipe import Recipe
+from mlplab.runs import layout, lock, store
+from mlplab.runs.run import Run
+from mlplab.training import devices
+from mlplab.training.engine import fit
+from mlplab.training.plan import NoProgress, Plan, Progress
+from mlplab.training.profile import profile
+
+
+def run(recipe: Recipe, options: Options, progress: Progress | None = None) -> Run:
+    """Train, evaluate and record one run.
+
+    Args:
+        recipe: what to do.
+        options: where, and under what name.
+        progress: what the training reports to.
+
+    Returns:
+        The run. Its record's ``status`` is ``finished``; ``interrupted`` after Ctrl-C, with the
+        weights of that moment; or ``diverged`` if the loss was no longer finite.
+
+    Raises:
+        UserError: for what the user can mend, before anything is written.
+        StorageError: if the disk is full or the runs folder cannot be written.
+    """
+    started = time.perf_counter()
+    progress = progress or NoProgress()
+    check(recipe, options)
+    shared = devices.choose(options.devices)
+    start(recipe, progress)
+    experiment = prepared(recipe, options, progress)
+    folder = store.create(options.runs_dir, options.name or default_name(options, recipe))
+    with lock.writing(folder):
+        session = Session(experiment, options, progress, folder, started)
+        begin([session])
+        carry_out(session, shared)
+    return Run(folder)
+
+
+def carry_out(session: Session, shared: Sequence[jax.Device]) -> None:
+    """Train, judge and record a run that is new or resumed."""
+    with recorded([session]), files.storage(f"the run folder {session.folder}"):
+        with interruptible() as should_stop:
+            plan = session.plan(should_stop, shared=shared)
+            begun = time.perf_counter()
+            fitted = fit(session.experiment.trained, plan)
+            session.trained(fitted, time.perf_counter() - begun)
+        if session.options.profile and fitted.ending in ("epochs", "callback"):
+            _profile(session, plan)
+        finish(session)
+
+
+def _profile(session: Session, plan: Plan) -> None:
+    """Profile; what goes wrong there must not cost the training."""
+    try:
+        profile(session.experiment.trained, plan, session.folder / layout.PROFILE)
+    except (Exception, KeyboardInterrupt) as error:
+        session.progress.on_note(f"no profile was made: {error or type(error).__name__}")
+
+
+def check(recipe: Recipe, options: Options) -> None:
+    """Refuse, before anything is loaded, a name or a recipe that contradicts the options.
+
+    Raises:
+        UserError: saying what to change.
+    """
+    if options.name is not None:
+        store.check_name(options.name)
+    if recipe.data.validation == "test" and not options.open_test:
+        raise RecipeError(
+            "this recipe validates on the test split, which --no-test forbids;"
+            " hold validation images out of training: data.validation=0.1"
+        )
+
+
+def default_name(options: Options, recipe: Recipe, what: str = "") -> str:
+    """Return ``<recipe>-<date>-<time>-<what>s<seed>``."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", options.recipe_name).strip("-.") or "recipe"
+    return f"{stem}-{datetime.now():%Y%m%d-%H%M%S}-{what}s{recipe.seed}"

@@ -1,0 +1,96 @@
+"""Features: what the fixed part of a network makes of images, computed once and kept on disk.
+
+A new head on a network that is not trained itself sees the same features of an image in every
+epoch. Only the head is then trained, on them.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from mlplab import files
+from mlplab.cache import cache_dir, make_private, mark_used, tidy
+from mlplab.data import Splits
+from mlplab.errors import StorageError
+from mlplab.experiment import environment
+from mlplab.models.parts import FEATURES
+from mlplab.recipes.recipe import Augment, Recipe
+
+BATCH = 100  # images at a time
+KEPT = 20  # files of features that are kept, those used last: two a run
+
+Note = Callable[[str], None]
+Features = NDArray[np.float32]
+
+
+def is_head_only(recipe: Recipe) -> bool:
+    """Return whether a recipe trains a new head alone, on images that are always the same."""
+    return recipe.model.trains_head_only and recipe.augment == Augment() and recipe.teacher is None
+
+
+def for_splits(
+    recipe: Recipe, model: keras.Model, splits: Splits, note: Note
+) -> dict[str, Features]:
+    """Return the features of the splits "train" and "validation", if the head alone is trained."""
+    if not is_head_only(recipe):
+        return {}
+    parts = {"train": splits.train, "validation": splits.validation}
+    return {name: extracted(model, part.images, note) for name, part in parts.items()}
+
+
+def head(model: keras.Model) -> keras.Model:
+    """Return the part of a network behind its features; it has the network's own layers."""
+    layers = model.layers
+    behind = layers[[layer.name for layer in layers].index(FEATURES) + 1 :]
+    x = features = keras.Input(model.get_layer(FEATURES).output.shape[1:], name=FEATURES)
+    for layer in behind:
+        x = layer(x)
+    return keras.Model(features, x, name="head")
+
+
+def extracted(model: keras.Model, images: NDArray[np.uint8], note: Note) -> Features:
+    """Return the features of images, float32 [n, features], from the cache where they are there.
+
+    Args:
+        model: with a layer ``features``.
+        images: uint8 [n, height, width, channels].
+        note: told what takes the time, and of a cache that cannot be written.
+    """
+    # Named: Keras would number it, and a second head in this process would not find the features.
+    extractor = keras.Model(model.input, model.get_layer(FEATURES).output, name=FEATURES)
+    digest = hashlib.sha256(np.ascontiguousarray(images).data)
+    how = [environment.versions(), jax.default_backend(), extractor.get_config()]
+    digest.update(json.dumps(how, sort_keys=True, default=str).encode())
+    for weight in extractor.get_weights():
+        digest.update(np.ascontiguousarray(weight).data)
+    folder = cache_dir() / "features"
+    path = folder / f"{digest.hexdigest()}.npz"
+    kept = _read(path, (len(images), extractor.output.shape[1]))
+    if kept is not None:
+        return kept
+    note(f"computing the features of {len(images):,} images; the next start has them")
+    found = np.asarray(extractor.predict(images, batch_size=BATCH, verbose=0), np.float32)
+    try:
+        make_private(folder)
+        with files.atomic(path) as file:
+            np.savez(file, allow_pickle=False, features=found)
+        tidy(folder, KEPT)
+    except (OSError, StorageError) as error:
+        note(f"the features were not kept, so the next start computes them again: {error}")
+    return found
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> Features | None:
+    try:
+        found: Any = files.arrays(path)["features"]
+    except Exception:  # not there, or damaged
+        return None
+    mark_used(path)
+    return found if found.shape == shape and found.dtype == np.float32 else None

@@ -1,0 +1,185 @@
+"""What a trained run can do afterwards: be evaluated again, and classify pictures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlplab import data, figures, files
+from mlplab.data.images import read_image
+from mlplab.errors import DataError, RunError
+from mlplab.evaluation import evaluate as evaluation
+from mlplab.evaluation.saliency import explainer
+from mlplab.experiment import judge
+from mlplab.experiment.export import Exported
+from mlplab.experiment.networks import load_network
+from mlplab.experiment.publish import publish_again
+from mlplab.experiment.split import split as split_as
+from mlplab.runs import layout, ledger, lock, store
+from mlplab.runs.run import Run
+
+
+def evaluate(
+    run: Run,
+    split: str,
+    data_dir: Path | None = None,
+    trust: bool = False,
+    warn: Callable[[str], None] = lambda text: None,
+    views: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Measure a trained run on a split, enter it in its record, and return the metrics.
+
+    Opening the test split is counted in the ledger.
+
+    Args:
+        run: to be measured.
+        split: on which split.
+        data_dir: a folder that holds the data set's.
+        trust: whether code of the user's own may be loaded.
+        warn: told what the user should know.
+        views: ``tta_flip`` and ``tta_shift`` in place of the recipe's.
+
+    Raises:
+        DataError: if the data set is not the one that the run was trained on.
+        RecipeError: if the images are too small for the views.
+        RunError: if the run has no network.
+    """
+    with lock.writing(run.folder):
+        return _evaluate(run, split, data_dir, trust, warn, views or {})
+
+
+def _evaluate(
+    run: Run,
+    split: str,
+    data_dir: Path | None,
+    trust: bool,
+    warn: Callable[[str], None],
+    views: Mapping[str, Any],
+) -> dict[str, Any]:
+    record = store.read_own_record(run.folder)
+    store.check_own(run.folder, record, layout.MODEL, layout.RECIPE)
+    recipe = run.recipe
+    settings = recipe.evaluation.model_copy(update=views)
+    if record.status == "running":
+        raise RunError(f"{run.name} was killed while it trained; `mlplab resume {run.name}` first")
+    dataset = data.load(recipe.data, data_dir, warn)
+    if dataset.data_id != record.data_id:
+        raise DataError(
+            f"the data set {recipe.data.name} found here is not the one that {run.name} was trained"
+            " on (another content); point --data-dir at that one"
+        )
+    evaluation.check(settings, dataset.test.images.shape[1:])
+    splits = split_as(dataset, recipe)
+    model = judge.fast(load_network(run, trust))
+    if split == "test" or (split == "validation" and record.selected_on == "test"):
+        record.ledger = ledger.open_test(run.folder.parent, record)
+        record.test_openings += 1
+    metrics, _ = judge.judge(run.folder, model, splits, [split], settings, over_views=[split])
+    record.metrics = {**record.metrics, **metrics}
+    publish_again(run.folder, record, recipe, [layout.predictions(split)])
+    return metrics[split]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of one picture.
+
+    Attributes:
+        path: the picture's file.
+        classes: names, the most probable first.
+        probabilities: of these classes.
+        error: why the file could not be read; then there are no classes.
+        explained: the file of the picture that shows which pixels the answer rests on.
+    """
+
+    path: str
+    classes: tuple[str, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    error: str | None = None
+    explained: str | None = None
+
+
+def predict(
+    run: Run, paths: Sequence[Path], trust: bool = False, explain: Path | None = None
+) -> list[Prediction]:
+    """Classify image files of any size and format that Pillow reads.
+
+    Pictures are fitted to the network's input as those of a ``folder`` data set are. A file that
+    cannot be read gets an ``error`` and does not keep the others from being classified.
+
+    Args:
+        run: that was trained.
+        paths: of the pictures.
+        trust: whether code of the user's own may be loaded.
+        explain: a folder for pictures of what each answer rests on.
+
+    Raises:
+        RunError: if the run has no network, or one that cannot be explained.
+        StorageError: if the folder cannot be written.
+    """
+    record = run.record
+    store.check_own(run.folder, record, layout.MODEL)
+    height, width, channels = record.image_shape
+    model = load_network(run, trust)
+
+    def answer(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return evaluation.probabilities(model, images)
+
+    shape = (height, width, channels)
+    results = [_classified(path, shape, record.class_names, answer) for path in paths]
+    if explain is None:
+        return results
+    with files.storage(str(explain)):
+        explain.mkdir(parents=True, exist_ok=True)
+    why = explainer(model)
+    pictures = enumerate(zip(paths, results, strict=True), start=1)
+    return [
+        result if result.error else _explained(why, shape, path, result, number, explain)
+        for number, (path, result) in pictures
+    ]
+
+
+def predict_exported(folder: Path, paths: Sequence[Path]) -> list[Prediction]:
+    """Classify image files as :func:`predict` does, with the network of an exported folder.
+
+    Raises:
+        RunError: if the folder is damaged, or ONNX Runtime is not installed.
+    """
+    network = Exported(folder)
+    names, answer = network.class_names, network.probabilities
+    return [_classified(path, network.image_shape, names, answer) for path in paths]
+
+
+def _classified(
+    path: Path,
+    shape: tuple[int, int, int],
+    class_names: Sequence[str],
+    answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+) -> Prediction:
+    try:
+        image = read_image(path, shape)
+    except DataError as error:
+        return Prediction(str(path), error=str(error))
+    (probabilities,) = answer(image[None])
+    order = np.argsort(-probabilities, kind="stable")
+    classes = tuple(class_names[i] for i in order)
+    return Prediction(str(path), classes, tuple(float(probabilities[i]) for i in order))
+
+
+def _explained(
+    why: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    shape: tuple[int, int, int],
+    path: Path,
+    result: Prediction,
+    number: int,
+    folder: Path,
+) -> Prediction:
+    image = read_image(path, shape)
+    said = f"{result.classes[0]}, {100 * result.probabilities[0]:.0f} %"
+    target = folder / f"{number:03d}-{path.stem}.png"
+    with files.storage(str(target)):
+        figures.save(figures.saliency(image, why(image), said), target)
+    return replace(result, explained=str(target))

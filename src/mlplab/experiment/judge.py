@@ -1,0 +1,164 @@
+"""A trained network judged: predictions, metrics and figures in its run folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from mlplab import figures
+from mlplab.data import Splits
+from mlplab.evaluation import evaluate, fields, sensitivity
+from mlplab.models import conversion
+from mlplab.models.filters import first_filters
+from mlplab.recipes.recipe import Evaluation
+from mlplab.runs import layout, store
+from mlplab.statistics.metrics import confusion
+
+Predictions = dict[str, NDArray[np.float32]]
+
+SAMPLES = 25  # images in the sample picture
+HELD_OUT = ("validation", "test")
+
+
+def fast(model: keras.Model) -> keras.Model:
+    """Return a saved network as it is best judged: with convolutions, in our own layers.
+
+    They compute the same. XLA's convolutions take a processor several times as long: judging would
+    take longer than many a training.
+    """
+    kinds = keras.layers.Conv2D | keras.layers.DepthwiseConv2D
+    if not any(isinstance(layer, kinds) for layer in model.layers):
+        return model
+    return conversion.to_fast(model, "float32")
+
+
+def judge(
+    folder: Path,
+    model: keras.Model,
+    splits: Splits,
+    which: Sequence[str],
+    settings: Evaluation,
+    over_views: Sequence[str] = HELD_OUT,
+) -> tuple[dict[str, dict[str, Any]], Predictions]:
+    """Measure a network on some splits and write its predictions.
+
+    Args:
+        folder: the run's.
+        model: raw uint8 images to probabilities.
+        splits: the data.
+        which: names of the splits to measure.
+        settings: k of the top-k accuracy, and the views of test-time augmentation.
+        over_views: splits that are measured over these views as well, if there are any.
+
+    Returns:
+        Metrics by split, with those over the views as ``tta``; and probabilities of the images as
+        they are, float32 [n, classes], by split.
+    """
+    metrics: dict[str, dict[str, Any]] = {}
+    predictions: Predictions = {}
+    classify = evaluate.over_views(model, settings) if settings.tta else None
+    known: dict[int, tuple[NDArray[np.float32], NDArray[np.float32] | None]] = {}
+    for name in which:
+        split = getattr(splits, name)
+        if id(split) not in known:  # validation may be the test split itself
+            averaged = classify(split.images) if classify and name in over_views else None
+            known[id(split)] = evaluate.probabilities(model, split.images), averaged
+        predicted, averaged = known[id(split)]
+        predictions[name] = predicted
+        metrics[name] = evaluate.metrics(predicted, split.labels, settings.top_k)
+        if averaged is not None:
+            metrics[name]["tta"] = evaluate.metrics_over_views(averaged, split.labels, settings)
+        store.write_predictions(folder, name, predicted, split.labels, split.index, averaged)
+    return metrics, predictions
+
+
+def learnt(model: keras.Model, splits: Splits, closed: bool) -> dict[str, Any]:
+    """Return what a network has learnt, as its record has it.
+
+    Args:
+        model: raw uint8 images to probabilities.
+        splits: the data.
+        closed: whether validation is the test split, which is not looked at for this.
+    """
+    name = "train" if closed else "validation"
+    split = getattr(splits, name)
+    chosen = sample(len(split), sensitivity.IMAGES)
+    found = sensitivity.sensitivity(model, split.images[chosen], split.labels[chosen])
+    result: dict[str, Any] = {"sensitivity": {"split": name, **found}}
+    seen = fields.of_model(model)
+    if seen is not None:
+        units, empty = len(seen.spread), int(np.isnan(np.asarray(seen.spread)).sum())
+        result["fields"] = {"units": units, "empty": empty, **fields.summary(seen)}
+    return result
+
+
+def draw(
+    folder: Path,
+    model: keras.Model,
+    rows: Sequence[dict[str, Any]],
+    best_epoch: int,
+    splits: Splits,
+    predictions: Predictions,
+    class_names: Sequence[str],
+    known: dict[str, Any],
+) -> None:
+    """Write the run's figures: those of the last split that was measured, test if it was."""
+    target = folder / layout.FIGURES
+    target.mkdir(exist_ok=True)
+    chosen = sample(len(splits.train), SAMPLES)
+    grid = figures.sample_grid(
+        splits.train.images[chosen], splits.train.labels[chosen], class_names
+    )
+    figures.save(grid, target / "sample_grid.png")
+    if rows:
+        history = {key: [row.get(key) for row in rows] for key in rows[0]}
+        figures.save(figures.curves(history, best_epoch or None), target / "curves.png")
+    filters = first_filters(model)
+    if filters is not None:
+        kernel, shape = np.asarray(filters[0]), filters[1]
+        figures.save(figures.weights(kernel, shape), target / "weights.png")
+        seen = fields.fields(filters[0], shape)
+        history = {key: [row.get(key) for row in rows] for key in ("local_share", "field_spread")}
+        maps = figures.receptive_fields(np.asarray(seen.energy), np.asarray(seen.spread), history)
+        figures.save(maps, target / "receptive_fields.png")
+    if "sensitivity" in known:
+        figures.save(figures.sensitivity(known["sensitivity"]), target / "sensitivity.png")
+    if not predictions:
+        return
+    name = next(s for s in ("test", "validation", "train") if s in predictions)
+    split, predicted = getattr(splits, name), predictions[name]
+    matrix = confusion(predicted, split.labels, len(class_names))
+    recall = [row[i] / row.sum() if row.sum() else None for i, row in enumerate(matrix)]
+    pictures = {
+        "confusion_matrix": figures.confusion_matrix(matrix, class_names),
+        "per_class_accuracy": figures.per_class_accuracy(
+            recall, matrix.sum(axis=1).tolist(), class_names
+        ),
+        "calibration": figures.calibration(predicted, split.labels),
+        "confident_mistakes": figures.confident_mistakes(
+            split.images, split.labels, predicted, class_names
+        ),
+    }
+    for key, figure in pictures.items():
+        figures.save(figure, target / f"{key}-{name}.png")
+
+
+def mistakes(
+    splits: Splits, predictions: Predictions, class_names: Sequence[str]
+) -> dict[str, Any]:
+    """Return ``confusion``, int [classes, classes], and the figure ``mistakes``, on validation."""
+    predicted, split = predictions.get("validation"), splits.validation
+    if predicted is None:
+        return {"confusion": None, "mistakes": None}
+    return {
+        "confusion": confusion(predicted, split.labels, len(class_names)),
+        "mistakes": figures.confident_mistakes(split.images, split.labels, predicted, class_names),
+    }
+
+
+def sample(n: int, count: int) -> NDArray[np.int64]:
+    """Return up to ``count`` of ``n`` positions, drawn at random, always the same ones, int64."""
+    return np.random.default_rng(0).permutation(n)[:count]

@@ -1,0 +1,44 @@
+"""What a run is given beside its recipe."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a run is given beside its recipe; none of it changes the result.
+
+    Attributes:
+        data_dir: folder containing the data set's, such as ``cifar10/``.
+        runs_dir: where the run folder is created.
+        name: of the run; by default ``<recipe>-<date>-<time>-s<seed>``.
+        group: a label for comparisons.
+        recipe_name: what the recipe is called.
+        command: what repeats the run.
+        open_test: ``False`` to not evaluate on the test set.
+        devices: ``"all"`` or a number of them, which share each batch.
+        trust: load the user's own code that the recipe names.
+        profile: time and trace some steps when training has ended.
+        checkpoint_seconds: least time from one checkpoint to the next at the ends of epochs; within
+            an epoch ten times as much.
+        keep: ``all``, ``model`` (no figures, diagnostics, events and page) or ``results`` (no
+            network either), as trials of studies do.
+    """
+
+    data_dir: Path | None = None
+    runs_dir: Path = Path("runs")
+    name: str | None = None
+    group: str | None = None
+    recipe_name: str = "recipe"
+    command: str = ""
+    open_test: bool = True
+    devices: str = "1"
+    trust: bool = False
+    profile: bool = False
+    checkpoint_seconds: float = 30.0
+    keep: Literal["all", "model", "results"] = "all"
+
+
+KEPT = ("open_test", "devices", "profile", "checkpoint_seconds", "keep")
+"""Options that a resumed run takes from its record."""

@@ -1,0 +1,234 @@
+"""From a recipe to what can be trained: the data, split; the network, compiled."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from mlplab import data, models
+from mlplab.augment import pipeline as augment
+from mlplab.data import Dataset, Splits
+from mlplab.data.statistics import channel_statistics
+from mlplab.errors import RecipeError
+from mlplab.evaluation import evaluate
+from mlplab.experiment import budget, features, parents
+from mlplab.experiment.complete import complete
+from mlplab.experiment.split import split
+from mlplab.models.layers.inputs import scaling_layer
+from mlplab.optim import optimizers, schedules
+from mlplab.recipes.recipe import Recipe
+from mlplab.runs.record import Source
+from mlplab.training import distillation, losses, resizing
+from mlplab.training.arrays import Arrays
+from mlplab.training.teacher import Teacher
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """A recipe made ready.
+
+    Attributes:
+        recipe: complete.
+        dataset: as loaded.
+        model: with its initial weights.
+        trained: what the engine trains, compiled: the model, or its head, of the same layers.
+        loss: what it minimises.
+        class_weights: float32 [classes], or ``None``.
+        seconds: from the loaded data to the compiled network, a whitening included.
+        teacher: whose answers are learnt from, or ``None``.
+        sources: runs that it starts from.
+        features: of the splits "train" and "validation", where the head alone is trained on them.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    model: keras.Model
+    trained: keras.Model
+    loss: keras.losses.Loss
+    class_weights: NDArray[np.float32] | None
+    seconds: float
+    teacher: Teacher | None
+    sources: list[Source]
+    features: dict[str, features.Features]
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The data set with validation taken out of train, or being the test split."""
+        return split(self.dataset, self.recipe)
+
+    def inputs(self, split: str) -> NDArray[Any]:
+        """Return what it is given of a split, images or features, [n, ...]."""
+        images: NDArray[Any] = getattr(self.splits, split).images
+        return self.features.get(split, images)
+
+    def on_device(self, split: str) -> Arrays:
+        """Copy to the device what is trained on, its labels as the loss wants them."""
+        return self.arrays(self.inputs(split), getattr(self.splits, split).labels)
+
+    def arrays(self, inputs: NDArray[Any], labels: NDArray[np.int32]) -> Arrays:
+        """Copy inputs to the device, their labels as the loss wants them."""
+        return Arrays(jnp.asarray(inputs), jnp.asarray(self.encoded(labels)))
+
+    def forget_splits(self) -> None:
+        """Free what the splits copied of the data set; they are made again when asked for."""
+        vars(self).pop("splits", None)
+
+    @property
+    def selects_on_test(self) -> bool:
+        """Whether validation is the test split itself."""
+        return self.recipe.data.validation == "test"
+
+    def encoded(self, labels: NDArray[np.int32]) -> NDArray[Any]:
+        """Return labels as the loss wants them: int32 [n], or one-hot float32 [n, classes]."""
+        return losses.encode(self.loss, labels, len(self.dataset.class_names))
+
+
+def prepare(
+    recipe: Recipe,
+    data_dir: Path | None,
+    trust: bool,
+    note: Note,
+    dataset: Dataset | None = None,
+    runs_dir: Path = Path("runs"),
+) -> Experiment:
+    """Load the data and make the network, every random choice decided by the recipe's seed.
+
+    Keras's global random generators are seeded, for the user's own networks; Keras prints no
+    progress from here on.
+
+    Args:
+        recipe: complete or not.
+        data_dir: folder containing the data set's, such as ``cifar10/``.
+        trust: whether the user's own code may be loaded.
+        note: called with what the user should know, such as files that cannot be read.
+        dataset: the recipe's, where it is loaded already.
+        runs_dir: where the runs are that the recipe names.
+
+    Raises:
+        RecipeError: if the recipe does not make a network that fits the data.
+        DataError: if the data set is missing, damaged or unsuitable.
+    """
+    _check_backend()
+    keras.config.disable_interactive_logging()  # Keras would print among our results
+    recipe = complete(recipe, trust)
+    dataset = dataset or data.load(recipe.data, data_dir, note)
+    budget.check(recipe, dataset)
+    begun = time.perf_counter()
+    splits = split(dataset, recipe)
+    _check_images(recipe, splits.train.images.shape[1:])
+    keras.utils.set_random_seed(recipe.seed)
+    opened = parents.open_all(recipe, runs_dir, dataset, splits, trust, note, data_dir)
+    model, sources = _network(recipe, opened, dataset, splits, trust, note)
+    known = features.for_splits(recipe, model, splits, note)
+    trained = features.head(model) if known else model
+    loss = losses.build(recipe.loss, recipe.augment.mixes, recipe.teacher)
+    _compile(trained, model, loss, recipe, len(splits.train))
+    experiment = Experiment(
+        recipe=recipe,
+        dataset=dataset,
+        model=model,
+        trained=trained,
+        loss=loss,
+        class_weights=_class_weights(recipe, splits.train.labels, len(dataset.class_names)),
+        seconds=time.perf_counter() - begun,
+        teacher=parents.teacher(recipe, opened),
+        sources=sources,
+        features=known,
+    )
+    vars(experiment)["splits"] = splits  # what would be computed anew
+    return experiment
+
+
+def _check_backend() -> None:
+    if keras.backend.backend() != "jax":
+        raise RecipeError(
+            f"Keras was loaded with the backend {keras.backend.backend()}; mlplab trains on jax:"
+            " set KERAS_BACKEND=jax, or import mlplab before keras"
+        )
+
+
+def _check_images(recipe: Recipe, image_shape: tuple[int, ...]) -> None:
+    """Refuse what images of this shape are too small for."""
+    augment.check(recipe.augment, image_shape)
+    resizing.check(recipe, image_shape)
+    evaluate.check(recipe.evaluation, image_shape)
+
+
+def _network(
+    recipe: Recipe,
+    opened: list[parents.Opened],
+    dataset: Dataset,
+    splits: Splits,
+    trust: bool,
+    note: Note,
+) -> tuple[keras.Model, list[Source]]:
+    """Return the network with the weights that it starts from, and where these are from."""
+    images = splits.train.images
+    moments: tuple[Any, Any] = (None, None)
+    if recipe.data.scaling == "standard":
+        theirs = parents.scaling_statistics(opened, images.shape[-1])
+        moments = theirs or channel_statistics(images)
+    task = models.Task(
+        images.shape[1:],
+        len(dataset.class_names),
+        scaling_layer(recipe.data.scaling, *moments),
+        recipe.seed,
+        recipe.training.precision,
+    )
+    model = models.build(recipe.model, task, trust)
+    models.fit(model, recipe.model, images)
+    sources = [source for _, source in opened]
+    loaded = models.load(model, recipe.model, task)
+    if loaded is not None:
+        sources.append(parents.of_weights(loaded, model.count_params(), note))
+    parents.initialise_from(model, recipe, opened, dataset, note)
+    return model, sources
+
+
+def _compile(
+    trained: keras.Model,
+    model: keras.Model,
+    loss: keras.losses.Loss,
+    recipe: Recipe,
+    images: int,
+) -> None:
+    """Give what is trained (the model or its head) its optimizer, loss and metrics."""
+    rate = None
+    if recipe.schedule is not None:
+        peak = recipe.optimizer.params["learning_rate"]
+        steps = math.ceil(images / recipe.training.batch_size)
+        rate = schedules.build(recipe.schedule, peak, steps, recipe.training.epochs)
+    optimizer = optimizers.build(
+        recipe.optimizer,
+        model,
+        rate,
+        precision=recipe.training.precision,
+        average=recipe.average,
+    )
+    accuracy = "accuracy" if recipe.teacher is None else distillation.accuracy()
+    trained.compile(optimizer=optimizer, loss=loss, metrics=[accuracy])
+
+
+def _class_weights(
+    recipe: Recipe, labels: NDArray[np.int32], classes: int
+) -> NDArray[np.float32] | None:
+    wanted = recipe.loss.class_weights
+    if wanted is None:
+        return None
+    if wanted == "balanced":
+        return data.class_weights(labels, classes)
+    if len(wanted) != classes:
+        raise RecipeError(
+            f"loss.class_weights has {len(wanted)} weights, the data set {classes} classes"
+        )
+    return np.asarray(wanted, np.float32)

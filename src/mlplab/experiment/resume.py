@@ -1,0 +1,192 @@
+"""An interrupted run continued to the result that it would have had."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from mlplab import recipes
+from mlplab.errors import RunError
+from mlplab.experiment import environment
+from mlplab.experiment.complete import complete
+from mlplab.experiment.execute import carry_out
+from mlplab.experiment.options import KEPT, Options
+from mlplab.experiment.prepare import Experiment
+from mlplab.experiment.session import Session
+from mlplab.experiment.startup import prepared, start
+from mlplab.recipes.recipe import Recipe
+from mlplab.report.formatting import counted
+from mlplab.runs import checkpoint, layout, lock, store
+from mlplab.runs.checkpoint import Checkpoint
+from mlplab.runs.record import ENDED, UNFINISHED, Record
+from mlplab.runs.run import Run
+from mlplab.training import devices
+from mlplab.training.plan import NoProgress, Progress
+
+# Other versions of these round differently, or draw other random numbers.
+DECIDING = ("mlplab", "keras", "jax", "jaxlib", "numpy")
+
+
+def resume(run: Run, options: Options, progress: Progress | None = None) -> Run:
+    """Continue an interrupted run, from its last checkpoint or from the beginning.
+
+    Weights, metrics and predictions will be, to the bit, those of a run that nothing interrupted.
+
+    Args:
+        run: that was interrupted, killed, or failed.
+        options: ``data_dir`` and ``trust``; all else is as it was when the run was started.
+        progress: what the training reports to.
+
+    Raises:
+        RunError: if the run has ended or is being written, if it was part of a population that
+            rounds in another way, or if its recipe or the versions of what computes have changed.
+        DataError: if the data set is another one, or missing.
+        StorageError: if the disk is full or the folder cannot be written.
+    """
+    started = time.perf_counter()
+    progress = progress or NoProgress()
+    with lock.writing(run.folder):
+        record = store.read_own_record(run.folder)
+        _check_unfinished(run, record)
+        options = _options(record, options, run.folder)
+        saved = _saved(run.folder)
+        recipe = complete(run.recipe, options.trust)
+        _check_recipe(recipe, record, saved)
+        _check_versions(saved.run.versions if saved else record.versions, run.name)
+        shared = devices.choose(options.devices)
+        start(recipe, progress)
+        experiment = prepared(recipe, options, progress)
+        _check_data(experiment, record)
+        _check_sources(experiment, record)
+        _compare_devices(record, len(shared), progress)
+        session = Session(experiment, options, progress, run.folder, started, record=record)
+        session.go_back(saved)
+        progress.on_note(_where(saved))
+        carry_out(session, shared)
+    return run
+
+
+def unfinished(recipe: Recipe, options: Options) -> Run | None:
+    """Return the latest run of a recipe and seed that could be resumed, or ``None``.
+
+    Args:
+        recipe: to be trained.
+        options: where to look, and the run's name if it must have one.
+    """
+    wanted = complete(recipe, options.trust)
+    found: list[tuple[str, Path]] = []
+    for folder in store.folders(options.runs_dir):
+        if options.name not in (None, folder.name):
+            continue
+        try:
+            record = store.read_record(folder)
+        except RunError:
+            continue
+        same = (record.config_id, record.seed) == (
+            recipes.config_id(wanted, record.source_ids),
+            wanted.seed,
+        )
+        if same and record.status in UNFINISHED and record.population is None:
+            found.append((record.started, folder))
+    return Run(max(found)[1]) if found else None
+
+
+def _check_unfinished(run: Run, record: Record) -> None:
+    if record.status in ENDED:
+        raise RunError(
+            f"{run.name} has {record.status}: there is nothing to resume. To train it again:"
+            f" {record.command or 'mlplab train'}"
+        )
+    if record.population is not None and record.population.mode == "vmap":
+        raise RunError(
+            f"{run.name} was trained together with others; alone, it would round differently."
+            f" Train it again: {record.command}"
+        )
+    if not (run.folder / layout.RECIPE).exists():
+        raise RunError(f"{run.name} was interrupted before its recipe was written: train it again")
+
+
+def _options(record: Record, given: Options, folder: Path) -> Options:
+    kept = {key: record.options[key] for key in KEPT if key in record.options}
+    return replace(
+        given,
+        runs_dir=folder.parent,
+        name=record.name,
+        group=record.group,
+        recipe_name=record.recipe,
+        command=record.command,
+        **kept,
+    )
+
+
+def _saved(folder: Path) -> Checkpoint | None:
+    path = folder / layout.CHECKPOINT
+    return checkpoint.read(path) if path.exists() else None
+
+
+def _check_recipe(recipe: Recipe, record: Record, saved: Checkpoint | None) -> None:
+    tables = recipes.to_tables(recipe)
+    if saved is not None:
+        changed = recipes.differences(saved.run.recipe, tables)
+    elif (recipes.config_id(recipe, record.source_ids), recipe.seed) != (
+        record.config_id,
+        record.seed,
+    ):
+        changed = ["recipe.toml"]
+    else:
+        changed = []
+    if changed:
+        raise RunError(
+            f"the recipe of {record.name} has changed since it was started: {', '.join(changed[:5])}."
+            " Undo that, or train the new recipe as a run of its own"
+        )
+
+
+def _check_versions(then: Mapping[str, str], name: str) -> None:
+    now = environment.versions()
+    changed = [
+        f"{package} {then[package]} (now {now[package]})"
+        for package in DECIDING
+        if package in then and then[package] != now[package]
+    ]
+    if changed:
+        raise RunError(
+            f"{name} was started with {', '.join(changed)}, which would round differently."
+            " Install what it was started with, or train it again"
+        )
+
+
+def _check_data(experiment: Experiment, record: Record) -> None:
+    if experiment.dataset.data_id != record.data_id:
+        raise RunError(
+            f"the data set {record.data} found here is not the one that {record.name} was started"
+            " with (its content differs); point --data-dir at that one"
+        )
+
+
+def _check_sources(experiment: Experiment, record: Record) -> None:
+    for now, then in zip(experiment.sources, record.sources, strict=True):
+        if now.digest != then.digest:
+            what = "weights" if then.role == "weights" else "run"
+            raise RunError(
+                f"the {what} {then.run} that {record.name} was started with changed since; put back"
+                " a copy, or train again"
+            )
+
+
+def _compare_devices(record: Record, count: int, progress: Progress) -> None:
+    now = environment.device(count)
+    for key in ("kind", "name", "count", "threads"):
+        if record.device.get(key) != now[key]:
+            progress.on_note(
+                f"the run was started on another machine ({key}: {record.device.get(key)}, here"
+                f" {now[key]}): the last bits of its result may differ"
+            )
+            return
+
+
+def _where(saved: Checkpoint | None) -> str:
+    if saved is None:
+        return "there is no checkpoint yet: the run starts from the beginning"
+    within = f" and {saved.training.done} steps" if saved.training.done else ""
+    return f"continuing after {counted(saved.training.epoch, 'epoch')}{within}"

@@ -1,0 +1,319 @@
+"""One run while it is trained: its record, its folder, its callbacks, its checkpoints."""
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+
+import keras
+
+from mlplab import files, recipes
+from mlplab.augment.pipeline import Augmentation
+from mlplab.errors import StorageError
+from mlplab.evaluation import fields
+from mlplab.experiment import append_files, budget, environment, judge
+from mlplab.experiment.options import KEPT, Options
+from mlplab.experiment.prepare import Experiment
+from mlplab.experiment.publish import publish
+from mlplab.models import saving
+from mlplab.models.flops import flops_per_example
+from mlplab.runs import layout, ledger, store
+from mlplab.runs.checkpoint import Checkpoint, RunState, TrainingState
+from mlplab.runs.record import ENDED, Population, Record, Seconds, Status
+from mlplab.training import callbacks, devices
+from mlplab.training.arrays import Arrays
+from mlplab.training.checkpoints import Keeper
+from mlplab.training.plan import (
+    Control,
+    Fit,
+    Plan,
+    Progress,
+    Row,
+    TrainingData,
+    TrainingSchedule,
+)
+
+PROBE_IMAGES = 512  # for gradients and dead units: enough to tell a dead unit from a rare one
+
+
+class Session:
+    """One run while it is trained.
+
+    Args:
+        experiment: what is trained.
+        options: where, and under what name.
+        progress: of the run.
+        folder: of the run.
+        started: when, by ``time.perf_counter``.
+        population: what the run is part of, if it is.
+        record: of a run that is resumed; a new one without.
+
+    Attributes:
+        recipe_text: the complete recipe as TOML.
+        record: what ``record.json`` says so far.
+        fit: what the engine did so far.
+        ended: whether the record was written in its last form.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        options: Options,
+        progress: Progress,
+        folder: Path,
+        started: float,
+        population: Population | None = None,
+        record: Record | None = None,
+    ) -> None:
+        self.experiment = experiment
+        self.options = options
+        self.progress = progress
+        self.folder = folder
+        self.started = started
+        self.recipe_text = recipes.to_toml(experiment.recipe)
+        self.record = record or first_record(experiment, options, folder.name)
+        self.record.population = population
+        self.fit = Fit()
+        self.ended = False
+        self._resumed: TrainingState | None = None
+        self._seconds_before = self.record.seconds.train
+        self._training_started = started
+
+    @cached_property
+    def context(self) -> callbacks.Context:
+        """What the callbacks need to know of the run."""
+        experiment = self.experiment
+        train = experiment.splits.train
+        # Drawn at random: the images of a folder lie class by class.
+        chosen = judge.sample(len(train), PROBE_IMAGES)
+        labels = train.labels[chosen]
+        weights = experiment.class_weights
+        return callbacks.Context(
+            folder=self.folder,
+            images=train.images[chosen],
+            inputs=experiment.inputs("train")[chosen],
+            labels=experiment.encoded(labels),
+            weights=None if weights is None else weights[labels],
+            class_names=experiment.dataset.class_names,
+            recipe_text=self.recipe_text,
+            trust=self.options.trust,
+        )
+
+    @cached_property
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        """The recipe's callbacks, in its order."""
+        return callbacks.build(self.experiment.recipe.callbacks, self.context)
+
+    def begin(self) -> None:
+        """Write what is known before training.
+
+        Raises:
+            StorageError: if there is too little space, or the folder cannot be written.
+        """
+        splits = self.experiment.splits
+        images = sum(map(len, (splits.train, splits.validation, splits.test)))
+        budget.check_disk(
+            self.record.parameters,
+            images * len(self.record.class_names),
+            self.options.runs_dir,
+            checkpoints=self.record.population is None,
+        )
+        files.write_text(self.folder / layout.RECIPE, self.recipe_text)
+        store.write_record(self.folder, self.record)
+
+    def go_back(self, checkpoint: Checkpoint | None) -> None:
+        """Return the folder to its state at a checkpoint, or before the first epoch."""
+        rows = checkpoint.training.rows if checkpoint else []
+        self.record.test_openings = checkpoint.run.test_openings if checkpoint else 0
+        self.record.epochs = len(rows)
+        self.record.status, self.record.reason = "running", None
+        self.record.resumed += 1
+        self.record.files = {}  # they grow again
+        self._seconds_before = checkpoint.run.seconds if checkpoint else 0.0
+        self._resumed = checkpoint.training if checkpoint else None
+        with files.storage(str(self.folder)):
+            append_files.cut(self.folder, checkpoint.run.sizes if checkpoint else {})
+        files.write_lines(self.folder / layout.METRICS, map(_finite, rows))
+        store.write_record(self.folder, self.record)
+
+    def plan(
+        self,
+        should_stop: Callable[[], bool],
+        train: Arrays | None = None,
+        validation: Arrays | None = None,
+        shared: Sequence[devices.Device] = (),
+    ) -> Plan:
+        """Return what the engine is to do; its clock starts here.
+
+        Args:
+            should_stop: asked several times a second.
+            train: the training split, where it is on the device already.
+            validation: likewise.
+            shared: devices that share each batch.
+        """
+        experiment, recipe = self.experiment, self.experiment.recipe
+        control = Control(
+            callbacks=self.callbacks,
+            progress=_EpochWriter(self),
+            devices=shared,
+            should_stop=should_stop,
+            epoch_metrics=fields.locality,
+            keeper=self._keeper(),
+            resumed=self._resumed,
+        )
+        self._training_started = time.perf_counter()
+        return Plan(
+            data=TrainingData(
+                train=train or experiment.on_device("train"),
+                validation=validation or experiment.on_device("validation"),
+                class_weights=experiment.class_weights,
+                augment=Augmentation(recipe.augment, recipe.seed),
+                teacher=experiment.teacher,
+            ),
+            schedule=TrainingSchedule(
+                epochs=recipe.training.epochs,
+                batch_size=recipe.training.batch_size,
+                seed=recipe.seed,
+                resizing=recipe.training.resizing,
+                on_divergence=recipe.training.on_divergence,
+            ),
+            control=control,
+        )
+
+    def _keeper(self) -> Keeper | None:
+        if self.record.population is not None:
+            return None
+        path = self.folder / layout.CHECKPOINT
+        return Keeper(path, self._state, self.options.checkpoint_seconds)
+
+    def _state(self) -> RunState:
+        """Return what a checkpoint holds of the run beside its training."""
+        return RunState(
+            recipe=recipes.to_tables(self.experiment.recipe),
+            data_id=self.record.data_id,
+            versions=environment.versions(),
+            device=self.record.device,
+            test_openings=self.record.test_openings,
+            seconds=self._seconds_before + time.perf_counter() - self._training_started,
+            sizes=append_files.sizes(self.folder, self.callbacks),
+        )
+
+    def trained(self, fit: Fit, seconds: float) -> None:
+        """Record what the engine did in so many seconds; the trained weights are in the model."""
+        self.fit = fit
+        self.record.seconds = Seconds(
+            prepare=round(self.experiment.seconds, 3),
+            compile=round(fit.compile_seconds, 3),
+            train=round(self._seconds_before + seconds, 3),
+            epoch_median=round(fit.epoch_median, 4),
+        )
+        self.record.rewinds = fit.rewinds
+        self.record.best_epoch = self._best_epoch()
+
+    def _best_epoch(self) -> int:
+        for callback in reversed(self.callbacks):  # the last to restore its weights wins
+            early = isinstance(callback, keras.callbacks.EarlyStopping)
+            if early and callback.restore_best_weights and callback.best_weights is not None:
+                return int(callback.best_epoch) + 1
+        if self.fit.ending == "interrupted":
+            return 0  # within an epoch the weights are those of no epoch
+        return len(self.fit.rows) - (self.fit.ending == "diverged")
+
+    def open_test(self) -> None:
+        """Count a look at the test split."""
+        ledger.open_test(self.options.runs_dir, self.record)
+        self.record.test_openings += 1
+
+    def end(self, status: Status, reason: str | None) -> None:
+        """Write the record in its last form, then the page that shows it."""
+        self.ended = True
+        record = self.record.model_copy(update={"status": status, "reason": reason})
+        record.ended = environment.now()
+        record.peak_memory_bytes = environment.peak_memory_bytes()
+        record.seconds.total = round(time.perf_counter() - self.started, 3)
+        if status in ENDED:
+            shutil.rmtree(self.folder / layout.CHECKPOINTS, ignore_errors=True)
+        publish(self.folder, record, self.experiment.recipe, page=self.options.keep == "all")
+
+
+def first_record(experiment: Experiment, options: Options, name: str) -> Record:
+    """Return the record that a run starts with."""
+    recipe, dataset, model = experiment.recipe, experiment.dataset, experiment.model
+    return Record(
+        name=name,
+        group=options.group,
+        recipe=options.recipe_name,
+        command=options.command,
+        config_id=recipes.config_id(recipe, {s.run: s.config_id for s in experiment.sources}),
+        seed=recipe.seed,
+        data=dataset.name,
+        data_id=dataset.data_id,
+        class_names=list(dataset.class_names),
+        image_shape=list(dataset.train.images.shape[1:]),
+        skipped=list(dataset.skipped),
+        parameters=model.count_params(),
+        flops_per_example=flops_per_example(model),
+        selected_on="test" if experiment.selects_on_test else "validation",
+        precision=recipe.training.precision,
+        device=environment.device(len(devices.choose(options.devices))),
+        versions=environment.versions(),
+        git=environment.git(),
+        started=environment.now(),
+        options={key: getattr(options, key) for key in KEPT},
+        model_summary=saving.summary(model),
+        sources=experiment.sources,
+    )
+
+
+def begin(sessions: Sequence[Session]) -> None:
+    """Write what is known of runs before training; leave no folder behind if that fails."""
+    try:
+        for session in sessions:
+            session.begin()
+    except StorageError:
+        for session in sessions:  # nothing is in them yet that could be lost
+            shutil.rmtree(session.folder, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def recorded(sessions: Sequence[Session]) -> Iterator[None]:
+    """Let no run end without a record of what stopped it."""
+    try:
+        yield
+    except BaseException as error:
+        for session in sessions:
+            if session.ended:
+                continue
+            with suppress(StorageError):
+                if isinstance(error, KeyboardInterrupt):
+                    session.end("interrupted", "stopped before it could be evaluated")
+                else:
+                    session.end("failed", str(error) or type(error).__name__)
+        raise
+
+
+class _EpochWriter:
+    """Writes each epoch's row, counts looks at the test split, and passes progress on."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.on_steps = session.progress.on_steps
+        self.on_note = session.progress.on_note
+
+    def on_row(self, row: Row) -> None:
+        session = self.session
+        if session.experiment.selects_on_test:
+            session.open_test()
+        files.append_line(session.folder / layout.METRICS, _finite(row))
+        session.record.epochs = int(row["epoch"])
+        store.write_record(session.folder, session.record)
+        session.progress.on_row(row)
+
+
+def _finite(row: Row) -> dict[str, float | None]:
+    """Return a row as JSON can hold it."""
+    return {key: value if math.isfinite(value) else None for key, value in row.items()}

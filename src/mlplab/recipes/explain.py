@@ -1,0 +1,74 @@
+"""Nested tables checked and turned into a recipe; what is wrong is said in the recipe's words."""
+
+from collections.abc import Sequence
+from typing import get_args
+
+from pydantic import BaseModel, ValidationError
+
+from mlplab.errors import RecipeError, nearest
+from mlplab.recipes.networks import FAMILIES
+from mlplab.recipes.overrides import Tables, at
+from mlplab.recipes.recipe import UNION_TAGS, Recipe
+
+
+def validate(tables: Tables) -> Recipe:
+    """Check nested tables and return the recipe.
+
+    Raises:
+        RecipeError: naming the first key that is wrong, what was expected and the nearest name.
+    """
+    try:
+        return Recipe.model_validate(tables)
+    except ValidationError as error:
+        raise RecipeError(_explain(error, tables)) from None
+
+
+def _explain(error: ValidationError, tables: Tables) -> str:
+    """Turn the first of pydantic's complaints into one line in the recipe's own words."""
+    first = error.errors()[0]
+    # Members of a union appear in the location by a name of their own: not the user's words.
+    loc = list(map(str, first["loc"]))
+    if loc[:1] == ["model"]:
+        del loc[1 : 1 + UNION_TAGS]
+    path: list[str] = []
+    for part in loc:
+        if isinstance(at(tables, path), dict | list) or not path:
+            path.append(part)
+    where = ".".join(path) or "the recipe"
+    if first["type"] == "extra_forbidden":
+        table = ".".join(path[:-1])
+        place = f"a key of [{table}]" if table else "a table of a recipe"
+        return f"'{where}' is not {place}{nearest(path[-1], _known_keys(path[:-1], tables))}"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        return f"'{where}' is missing"
+    if first["type"] == "union_tag_invalid":
+        wrong = str(at(tables, ["model", "name"]))
+        return f"model.name: unknown model '{wrong}'{nearest(wrong, FAMILIES)}"
+    if first["type"] == "value_error":
+        return message if path == ["data"] else f"{where}: {message}"
+    if first["type"] in ("model_type", "dict_type") and isinstance(first["input"], str):
+        return f"'{where}' is a table; to name what it is, write {where}.name={first['input']}"
+    if first["type"] == "list_type" and isinstance(first["input"], str):
+        item = "" if first["input"] == "none" else first["input"]
+        return f"{where} is a list: '{where}=[{item}]'"
+    given = repr(first["input"])
+    shown = given if len(given) < 60 else f"{given[:57]}..."
+    return f"{where} = {shown} is wrong: {message[0].lower()}{message[1:]}"
+
+
+def _known_keys(path: Sequence[str], tables: Tables) -> list[str]:
+    if list(path) == ["model"]:
+        default = Recipe.model_fields["model"].default
+        name = str(at(tables, ["model", "name"]) or default.name)
+        return list(FAMILIES.get(name, type(default)).model_fields)
+    model: type[BaseModel] = Recipe
+    for key in path:
+        field = model.model_fields.get(key)
+        # A table that may be absent is a union with None.
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        tables_there = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        if not tables_there:
+            return []
+        model = tables_there[0]
+    return list(model.model_fields)

@@ -1,0 +1,61 @@
+"""Recipes as tables and as TOML, and what identifies them."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import tomli_w
+
+from mlplab.recipes.explain import validate
+from mlplab.recipes.overrides import Tables
+from mlplab.recipes.recipe import Recipe
+
+
+def to_tables(recipe: Recipe) -> Tables:
+    """Return the recipe as nested plain tables, every default written out, ``None`` as "none"."""
+    tables = recipe.model_dump()
+    return {key: value for key, value in tables.items() if value != {}}
+
+
+def to_toml(recipe: Recipe) -> str:
+    """Return the complete recipe as TOML text that :func:`load` reads back to an equal recipe."""
+    return tomli_w.dumps(to_tables(recipe))
+
+
+def differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """Return the paths of the keys that two recipes' tables differ in."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = list(dict.fromkeys([*one, *other]))
+        parts = [(f"{path}.{key}".lstrip("."), one.get(key), other.get(key)) for key in keys]
+        return [found for where, a, b in parts for found in differences(a, b, where)]
+    return [] if one == other else [path]
+
+
+def config_id(recipe: Recipe, sources: Mapping[str, str] | None = None) -> str:
+    """Return the identity of the configuration: 12 hex digits over the recipe less its seed.
+
+    Args:
+        recipe: complete.
+        sources: identities of the runs that the recipe names, by their names. Replicates that
+            start from replicates of one configuration, each from its own, are of one as well.
+    """
+    tables = to_tables(recipe)
+    del tables["seed"]
+    known = sources or {}
+    if isinstance(tables.get("teacher"), dict):
+        tables["teacher"]["runs"] = [known.get(name, name) for name in tables["teacher"]["runs"]]
+    for key in {"init_from", "weights"} & tables["model"].keys():
+        name = tables["model"][key]
+        tables["model"][key] = known.get(name, name)
+    canonical = json.dumps(tables, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def with_seed(recipe: Recipe, seed: int) -> Recipe:
+    """Return the recipe with another seed.
+
+    Raises:
+        RecipeError: if the seed is out of range.
+    """
+    return validate({**to_tables(recipe), "seed": seed})

@@ -1,0 +1,179 @@
+"""What is compared: configurations, each with its replicates, found by name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from statistics import fmean, median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlplab.errors import RunError
+from mlplab.runs import store
+from mlplab.runs.record import Record
+from mlplab.statistics import metrics
+
+
+@dataclass(frozen=True)
+class Side:
+    """A configuration and its replicates.
+
+    Attributes:
+        name: what it was asked for by.
+        config_id: of its recipe.
+        folders: of its runs, by seed.
+        records: of its runs, by seed.
+        diverged: how many more runs there are, which have no figures.
+    """
+
+    name: str
+    config_id: str
+    folders: dict[int, Path]
+    records: dict[int, Record]
+    diverged: int = 0
+
+    def values(self, split: str) -> dict[int, float]:
+        """Return the accuracies on a split, by seed, of the runs that were measured there."""
+        return {
+            seed: record.metrics[split]["accuracy"]
+            for seed, record in self.records.items()
+            if record.metrics.get(split, {}).get("accuracy") is not None
+        }
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """What a run of it takes: seconds of training, epochs, operations, parameters."""
+        records = list(self.records.values())
+        return {
+            "seconds": median(map(training_seconds, records)),
+            "epochs": median(record.epochs for record in records),
+            # Forward once, backward twice: by the activations and by the weights.
+            "training_flops": fmean(
+                3 * record.flops_per_example * trained_images(record) for record in records
+            ),
+            "parameters": records[0].parameters,
+        }
+
+
+def training_seconds(record: Record) -> float:
+    """Return the seconds of a run's training without compiling: of a population, its share.
+
+    What compiling takes depends on what was compiled before, not on the configuration.
+    """
+    members = record.population.members if record.population else 1
+    return max(0.0, record.seconds.train - record.seconds.compile) / members
+
+
+def trained_images(record: Record) -> int:
+    """Return how many images a run was trained on, each counted as often as it was shown."""
+    return record.epochs * int(record.metrics.get("train", {}).get("n", 0))
+
+
+def right(folder: Path, split: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the images of a split, int64 [n], in order, and whether a run has each of them right.
+
+    Raises:
+        RunError: if its predictions are missing or damaged.
+    """
+    predictions = store.read_predictions(folder, split)
+    order = np.argsort(predictions["index"], kind="stable")
+    answers = metrics.predicted_classes(predictions["probabilities"])
+    return predictions["index"][order], (answers == predictions["labels"])[order]
+
+
+def find_sides(runs_dir: Path, queries: Sequence[str]) -> list[Side]:
+    """Return the configurations that queries name.
+
+    Each is a run (its name, a unique prefix, a path, ``last``), a group, a ``config_id``, a glob of
+    run names in quotes, ``STUDY/VARIANT``, the final runs of a variant of a study, or a study: all its
+    variants.
+
+    Raises:
+        RunError: if nothing fits, if what fits are several configurations, or if the data sets
+            differ.
+    """
+    known = _records(runs_dir)
+    sides = []
+    for query in queries:
+        if store.NAME.fullmatch(query) and store.is_study(runs_dir / query):
+            sides += _variants(runs_dir / query)
+        else:
+            sides.append(_side(runs_dir, known, query))
+    data = {record.data_id: record.data for side in sides for record in side.records.values()}
+    if len(data) > 1:
+        raise RunError(
+            f"these runs were trained on different data ({', '.join(sorted(data.values()))}):"
+            " accuracies on different images cannot be compared"
+        )
+    return sides
+
+
+def _records(runs_dir: Path, strict: bool = False) -> list[tuple[Path, Record]]:
+    known = []
+    for folder in store.folders(runs_dir):
+        try:
+            known.append((folder, store.read_record(folder)))
+        except RunError:
+            if strict:  # or a seed would be missing without a word
+                raise
+            continue  # `mlplab runs` names it
+    return known
+
+
+def _variants(folder: Path) -> list[Side]:
+    runs = _records(folder / "finals", strict=True)
+    variants = list(dict.fromkeys(record.group or "" for _, record in runs))
+    if not variants:
+        raise RunError(f"{folder.name} is a study without final runs: there is nothing to compare")
+    return [
+        side(variant, [(path, record) for path, record in runs if record.group == variant])
+        for variant in variants
+    ]
+
+
+def _side(runs_dir: Path, known: list[tuple[Path, Record]], query: str) -> Side:
+    study, _, variant = query.partition("/")
+    if variant and store.is_study(runs_dir / study):
+        runs = _records(runs_dir / study / "finals", strict=True)
+        if not any(record.group == variant for _, record in runs):
+            raise RunError(f"{query}: the study has no final runs of a variant of that name")
+        return side(
+            variant, [(folder, record) for folder, record in runs if record.group == variant]
+        )
+    for fits in (
+        lambda folder, record: record.name == query,
+        lambda folder, record: record.group == query,
+        lambda folder, record: record.config_id == query,
+        lambda folder, record: fnmatchcase(record.name, query),
+    ):
+        found = [(folder, record) for folder, record in known if fits(folder, record)]
+        if found:
+            return side(query, found)
+    folder = store.find(runs_dir, query)
+    return side(folder.name, [(folder, store.read_record(folder))])
+
+
+def side(name: str, found: Sequence[tuple[Path, Record]]) -> Side:
+    """Gather the finished runs of one configuration; of two with one seed the later counts.
+
+    Raises:
+        RunError: if none has finished, or if they are of several configurations.
+    """
+    finished = [(folder, record) for folder, record in found if record.status == "finished"]
+    if not finished:
+        raise RunError(f"{name}: no run of it has finished")
+    ids = sorted({record.config_id for _, record in finished})
+    if len(ids) > 1:
+        raise RunError(
+            f"{name} is {len(ids)} configurations, not one; name them by their config_id:"
+            f" {', '.join(ids[:6])}{' …' if len(ids) > 6 else ''}"
+        )
+    finished.sort(key=lambda pair: pair[1].started)
+    return Side(
+        name,
+        ids[0],
+        {record.seed: folder for folder, record in finished},
+        {record.seed: record for _, record in finished},
+        sum(record.status == "diverged" and record.config_id == ids[0] for _, record in found),
+    )

@@ -1,0 +1,51 @@
+"""Where things lie: the names of all files and folders of runs and studies.
+
+A run folder::
+
+    recipe.toml  record.json  metrics.jsonl  predictions-<split>.npz  model.keras  report.html
+    checkpoint/training.npz   while the run is unfinished
+    tensorboard/  figures/  profile/
+
+A study folder has its definition, facts and trials, and runs in ``trials/`` and ``finals/``.
+"""
+
+# A run.
+RECIPE = "recipe.toml"
+RECORD = "record.json"
+METRICS = "metrics.jsonl"
+MODEL = "model.keras"
+REPORT = "report.html"
+CHECKPOINTS = "checkpoint"
+CHECKPOINT = f"{CHECKPOINTS}/training.npz"
+EVENTS = "tensorboard"
+FIGURES = "figures"
+PROFILE = "profile"
+PROFILE_TABLE = f"{PROFILE}/table.json"
+LOCK = ".lock"
+OWNER = ".owner.json"
+SAVING = ".saving.keras"  # a network that is not written yet
+
+# A runs folder.
+LEDGER = "ledger.jsonl"
+LEDGER_LOCK = ".ledger.lock"
+
+# A study.
+STUDY = "study.toml"
+STUDY_FACTS = "study.json"
+PRECONDITIONS = "begun-with.json"
+TRIALS_DATABASE = "optuna.db"
+WORKERS_LOG = "workers.log"
+TRIALS = "trials"
+FINALS = "finals"
+
+# An exported network.
+NETWORK = "network.onnx"
+NETWORK_FACTS = "network.json"
+
+RESERVED = {RECIPE, RECORD, METRICS, MODEL, REPORT, CHECKPOINTS, EVENTS, FIGURES, PROFILE}
+"""What a callback may not write."""
+
+
+def predictions(split: str) -> str:
+    """Return the name of the file with a split's predictions."""
+    return f"predictions-{split}.npz"

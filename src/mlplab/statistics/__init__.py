@@ -1,0 +1,1 @@
+"""Numbers in, numbers out: metrics, and whether a difference is luck."""

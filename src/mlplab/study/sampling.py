@@ -1,0 +1,60 @@
+"""Where a variant is tried: points of its spaces, all known beforehand."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.stats import qmc
+
+from mlplab.study.design import Study
+from mlplab.study.search_space import Range, Space
+
+Point = dict[str, Any]
+
+
+def points(study: Study, variant: str) -> list[Point]:
+    """Return the points of a variant's trials: the same for the same study, whatever the machine.
+
+    ``quasirandom`` are those of a scrambled Halton sequence, which leave no holes and do not
+    cluster (Bousquet et al. 2017, "Critical Hyper-Parameters: No Random, No Cry"). A ``bayesian``
+    study has none: it proposes them as it goes.
+    """
+    spaces = study.spaces(variant)
+    design = study.design
+    if design.kind == "grid":
+        return _grid(spaces)
+    if not spaces:
+        return [{}]  # trained again it would give the same
+    # One sequence for all: where variants search the same, they are tried at the same points, so that
+    # none is better for having drawn the better learning rate.
+    random = np.random.default_rng(design.seed)
+    if design.kind == "random":
+        shares = random.random((design.trials, len(spaces)))
+    else:
+        shares = qmc.Halton(len(spaces), rng=random).random(design.trials)
+    return [
+        {key: _value(space, share) for (key, space), share in zip(spaces.items(), row, strict=True)}
+        for row in shares
+    ]
+
+
+def _grid(spaces: Mapping[str, Space]) -> list[Point]:
+    choices = [space.choices for space in spaces.values() if not isinstance(space, Range)]
+    return [dict(zip(spaces, cell, strict=True)) for cell in itertools.product(*choices)]
+
+
+def _value(space: Space, share: float) -> Any:
+    """Return what lies at a share of a space, in [0, 1)."""
+    if not isinstance(space, Range):
+        return space.choices[int(share * len(space.choices))]
+    # Whole numbers have a bin each, of the same width.
+    low, high = (space.low - 0.5, space.high + 0.5) if space.whole else (space.low, space.high)
+    if space.log:
+        low = max(low, 0.5) if space.whole else low
+        value = float(low * (high / low) ** share)
+    else:
+        value = float(low + share * (high - low))
+    if space.whole:
+        return int(min(max(round(value), space.low), space.high))
+    return float(f"{value:.4g}")  # as one would write it, and as exact as anybody needs

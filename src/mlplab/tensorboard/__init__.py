@@ -1,0 +1,1 @@
+"""What TensorBoard is given of runs and studies, and its server."""

@@ -1,0 +1,160 @@
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlplab import recipes
+from mlplab.errors import RecipeError
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_a_shipped_recipe_says_how_to_run_it(name: str) -> None:
+    first, second, *_ = recipes.text(name).splitlines()
+    assert first == f"# mlplab train {name}"
+    assert second.startswith("# ")
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_a_complete_recipe_reads_back_equal(name: str) -> None:
+    recipe = recipes.load(name)
+    assert recipes.validate(tomllib.loads(recipes.to_toml(recipe))) == recipe
+
+
+def test_seed_validates_on_test_and_seed_honest_does_not() -> None:
+    assert recipes.load("published").data.validation == "test"
+    assert recipes.load("published-honest").data.validation == 0.1
+
+
+def test_naming_another_optimizer_drops_the_keys_of_the_one_before() -> None:
+    recipe = recipes.load("published", ["optimizer.momentum=0.9", "optimizer.name=sgd"])
+    assert recipe.optimizer.name == "sgd"
+    assert recipe.optimizer.params == {"momentum": 0.9}
+
+
+def test_a_callback_is_added_changed_and_removed() -> None:
+    assert (
+        "early_stopping"
+        not in recipes.load("published", ["callbacks.early_stopping=none"]).callbacks
+    )
+    changed = recipes.load("published", ["callbacks.early_stopping.patience=5"])
+    assert changed.callbacks["early_stopping"].params["patience"] == 5
+    added = recipes.load("published", ["callbacks.log.name=CSVLogger"])
+    assert list(added.callbacks) == ["early_stopping", "tensorboard", "log"]
+
+
+def test_none_stands_for_absent() -> None:
+    recipe = recipes.load("published", ["optimizer.clipnorm=none", "schedule.name=CosineDecay"])
+    assert recipe.optimizer.params["clipnorm"] is None
+    assert recipes.load("published", ["schedule=none"]).schedule is None
+    averaged = ["average.momentum=0.9"]
+    assert recipes.load("published", averaged).average is not None
+    assert recipes.load("published", [*averaged, "average=none"]).average is None
+    assert recipes.load("published", {"optimizer": {"clipnorm": None}}).optimizer.params == {
+        "learning_rate": 1e-4,
+        "clipnorm": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("optimizr.name=sgd", "did you mean 'optimizer'"),
+        ("model.hiden=[3]", "did you mean 'hidden'"),
+        ("model.name=mpl", "did you mean 'mlp'"),
+        ("model.dropout=2", "model.dropout = 2"),
+        ("model.hidden=[64, -1]", "model.hidden.1 = -1"),
+        ("training.epochs=ten", "valid integer"),
+        ("training.epochs=nan", "valid integer"),
+        ("training.batch_size=1e400", "valid integer"),
+        ("data.scaling=foo", "'symmetric', 'unit' or 'standard'"),
+        ("data.name=folder", "data.path is needed"),
+        ("callbacks.early.patience=3", "'callbacks.early.name' is missing"),
+        ("seed=-1", "seed = -1"),
+        ("seed.x=3", "'seed' is a value, not a table"),
+        ("training.epochs", "write table.key=value"),
+        ("=3", "write table.key=value"),
+        ("optimizer=none", "optimizer"),
+        ("average.momentm=0.9", "did you mean 'momentum'"),
+        ("average.momentum=1.0", "average.momentum = 1.0"),
+        ("average=ema", "average.name=ema"),
+    ],
+)
+def test_what_is_wrong_is_named(override: str, words: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipes.load("published", [override])
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 2
+
+
+def test_an_unknown_recipe_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(RecipeError, match="did you mean 'quickstart'"):
+        recipes.load("quickstat")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a = [",
+        b"\xff\xfe",
+        b"seed = 1\nseed = 2",
+        pytest.param(b"a = " + 9000 * b"[", id="brackets in brackets"),
+        pytest.param(b"seed = 1" + 5000 * b"0", id="5,000 digits"),
+        pytest.param(b"#" + 1_000_001 * b" ", id="a megabyte"),
+    ],
+)
+def test_a_broken_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=r"mine\.toml"):
+        recipes.load(str(path))
+
+
+def test_a_recipe_that_never_ends_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(RecipeError, match="not a regular file"):
+        recipes.load(str(tmp_path / "pipe.toml"))
+
+
+def test_the_identity_of_a_configuration_leaves_out_the_seed() -> None:
+    recipe = recipes.load("published")
+    assert recipes.config_id(recipes.with_seed(recipe, 7)) == recipes.config_id(recipe)
+    other = recipes.load("published", ["model.dropout=0.3"])
+    assert recipes.config_id(other) != recipes.config_id(recipe)
+
+
+VALUES = st.one_of(st.integers(), st.floats(allow_nan=False), st.booleans(), st.text())
+
+
+@given(value=VALUES)
+def test_any_value_is_set_or_refused_in_plain_words(value: Any) -> None:
+    try:
+        recipe = recipes.load("published", {"model": {"dropout": value}})
+    except RecipeError as error:
+        assert "dropout" in str(error)
+    else:
+        assert 0 <= recipe.model.dropout < 1
+
+
+@given(text=st.text())
+def test_any_override_is_parsed_or_refused(text: str) -> None:
+    try:
+        recipes.load("published", [text])
+    except RecipeError as error:
+        assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[cat, dog]", ["cat", "dog"]),
+        ("[T-shirt/top, Ankle boot]", ["T-shirt/top", "Ankle boot"]),
+        ("[]", []),
+        ("[cat, [dog]]", "[cat, [dog]]"),
+    ],
+)
+def test_words_within_brackets_need_no_quotes(text: str, value: object) -> None:
+    assert recipes.parse_override(f"data.classes={text}") == (["data", "classes"], value)
