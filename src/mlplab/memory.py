@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlplab.errors import UserError
+from mlplab.text import byte_size
 
 # A process in a container is stopped at the first of these, whatever the machine has.
 CGROUPS = (
@@ -40,14 +41,11 @@ def check(
     if limit is None or total <= limit:
         return
     largest = sorted(needed.items(), key=lambda item: -item[1])
-    parts = ", ".join(f"{words(size)} for {what}" for what, size in largest if size >= total / 100)
-    free = f"{words(limit)} are free"
-    raise error(f"this needs about {words(total)} of memory ({parts}), and {free}.\n{advice}")
-
-
-def words(size: int) -> str:
-    """Return bytes as a number of GB or MB."""
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
+    parts = ", ".join(
+        f"{byte_size(size)} for {what}" for what, size in largest if size >= total / 100
+    )
+    free = f"{byte_size(limit)} are free"
+    raise error(f"this needs about {byte_size(total)} of memory ({parts}), and {free}.\n{advice}")
 
 
 def _of_system() -> int | None:
@@ -60,7 +58,7 @@ def _of_system() -> int | None:
 
 
 def _physical() -> int | None:
-    """Return all of the machine's memory, where what is free is not told."""
+    """Return all of the machine's memory, where what is free is not known."""
     import os
 
     try:

@@ -1,4 +1,4 @@
-"""Words of unknown origin, made fit to be shown: names of files, of classes, in records."""
+"""Text that is safe to show, whoever wrote it, and sizes in bytes."""
 
 import unicodedata
 
@@ -30,3 +30,12 @@ def _shows(character: str) -> bool:
     if character in "\n\t":
         return True
     return unicodedata.category(character) not in NO_TEXT and character not in TURNING
+
+
+def byte_size(count: float) -> str:
+    """Return bytes in words: ``1540000`` is ``1.54 MB``."""
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while count >= 999.5 and len(units) > 1:
+        count /= 1000
+        del units[0]
+    return f"{count:,.0f} {units[0]}" if count >= 99.95 else f"{count:.3g} {units[0]}"

@@ -10,10 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlplab import recipes
-from mlplab.cli.show import percent
 from mlplab.errors import RecipeError
 from mlplab.recipes.recipe import Recipe
-from mlplab.report.formatting import openings
+from mlplab.report.formatting import openings, percent
 from mlplab.runs.record import Record
 
 RATE = "optimizer.learning_rate"

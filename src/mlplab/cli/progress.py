@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from mlplab.cli.app import note
+from mlplab.report.formatting import duration
 
 
 class NotesOnly:
@@ -68,11 +69,3 @@ def bar(epochs: int, batch_size: int, console: Console, quiet: bool) -> Iterator
             "", total=epochs, epoch=f"epoch 1/{epochs}", numbers="compiling", pace="", left=""
         )
         yield Bar(display, task, epochs, batch_size)
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in words: ``12 s``, ``3:07``, or ``2 h 05``."""
-    if seconds >= 3600:
-        return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d}"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}" if minutes else f"{rest} s"

@@ -7,7 +7,7 @@ import typer
 
 from mlplab.cli.app import AsJson, RunName, RunsDir, app, note, out, print_json
 from mlplab.errors import RunError
-from mlplab.report import formatting as words
+from mlplab.report import formatting
 from mlplab.runs import lock, store, tidy
 from mlplab.runs.run import Run
 
@@ -57,7 +57,7 @@ def report(
                 note(f"{found.name}: {problem}")
             path = publish_again(found.folder, record, found.recipe, problems=problems)
     if record.status != "finished":
-        epochs = words.counted(record.epochs, "epoch")
+        epochs = formatting.counted(record.epochs, "epoch")
         note(f"{found.name} is {record.status}: the page shows what there is, {epochs} so far")
     if as_json:
         print_json({"report": str(path)})

@@ -11,7 +11,8 @@ from rich.table import Table
 from mlplab.cli import show as shown
 from mlplab.cli.app import AsJson, RunName, RunsDir, app, note, out, print_json
 from mlplab.errors import RunError
-from mlplab.report import formatting as words
+from mlplab.report import formatting
+from mlplab.report.formatting import counted
 from mlplab.runs import ledger, store, tidy
 from mlplab.runs.record import Record
 from mlplab.runs.run import Run
@@ -54,7 +55,7 @@ def listing(
     else:
         out.print(_table(records))
         for data_id, name in {r.data_id: r.data for r in records if "test" in r.metrics}.items():
-            count = words.openings(ledger.count(runs_dir, data_id))
+            count = formatting.openings(ledger.count(runs_dir, data_id))
             out.print(f"[dim]test split of {name} opened {count}[/dim]")
 
 
@@ -89,8 +90,8 @@ def _table(records: list[Record]) -> Table:
             record.data,
             record.status,
             str(record.epochs),
-            "on test" if on_test else shown.percent(accuracy["validation"]),
-            shown.percent(accuracy["test"]),
+            "on test" if on_test else formatting.percent(accuracy["validation"]),
+            formatting.percent(accuracy["test"]),
             *[f"{record.seconds.total:.1f}", f"{record.parameters:,}"] * wide,
         )
     return table
@@ -144,8 +145,8 @@ def check(
                 note(f"{found.name}: not in its record: {', '.join(found.unknown)}")
         files = sum(found.files for found in checks)
         out.print(
-            f"{words.counted(len(checks), 'run')}, {words.counted(files, 'file')} compared,"
-            f" {words.counted(len(damaged), 'run')} damaged"
+            f"{counted(len(checks), 'run')}, {counted(files, 'file')} compared,"
+            f" {counted(len(damaged), 'run')} damaged"
         )
     if damaged:
         raise typer.Exit(1)
@@ -184,8 +185,8 @@ def _remove(paths: list[Path], runs_dir: Path, yes: bool) -> None:
     sizes = {path: tidy.size(path) for path in paths}
     for path, size in sizes.items():
         name = path.relative_to(runs_dir) if path.is_relative_to(runs_dir) else path
-        out.print(f"{escape(str(name))}  [dim]{size / 1e6:.1f} MB[/dim]")
-    total = f"{words.counted(len(paths), 'path')}, {sum(sizes.values()) / 1e6:.1f} MB"
+        out.print(f"{escape(str(name))}  [dim]{formatting.size(size)}[/dim]")
+    total = f"{counted(len(paths), 'path')}, {formatting.size(sum(sizes.values()))}"
     if not yes and not typer.confirm(f"remove these ({total})?"):
         out.print("nothing was removed")
         return

@@ -9,26 +9,29 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mlplab.report import formatting as words
-from mlplab.report import speed
+from mlplab.report import formatting, speed
 from mlplab.runs import ledger
 from mlplab.runs.record import Record
 from mlplab.runs.run import Run
 
 if TYPE_CHECKING:
     from mlplab.report.comparison import Comparison
+    from mlplab.statistics.metrics import Metric
 
 SPLITS = ("train", "validation", "test")
-
-
-def percent(share: float | None) -> str:
-    """Return a share as ``54.4 %``, or a dash."""
-    return "–" if share is None else f"{100 * share:.1f} %"
 
 
 def interval(metrics: Mapping[str, Any]) -> str:
     """Return the 95 % interval of an accuracy as ``52.4 to 56.3``, in percent."""
     return f"{100 * metrics['accuracy_low']:.1f} to {100 * metrics['accuracy_high']:.1f}"
+
+
+def metric_text(metrics: Mapping[str, Any], metric: "Metric") -> str:
+    """Return a metric of a split: a share in percent, or a number."""
+    value = metrics.get(metric.name)
+    if metric.unit == "share":
+        return formatting.percent(value)
+    return formatting.DASH if value is None else f"{value:.3f}"
 
 
 def views(over_views: Mapping[str, Any]) -> str:
@@ -44,18 +47,16 @@ def run(console: Console, run: Run) -> None:
     record = run.record
     console.print(f"[bold]{record.name}[/bold]: {_ending(record)}")
     for finding in record.findings:
-        console.print(f"- {escape(finding['text'])}", style="dim")
+        console.print(f"- {escape(finding.text.replace('`', ''))}", style="dim")
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "accuracy", "95 % interval", "loss", "images"):
+    from mlplab.statistics.metrics import METRICS  # and with it SciPy, a sixth of a second
+
+    shown = [metric for metric in METRICS if metric.headline]
+    for heading in ("", *(metric.label for metric in shown), "95 % interval", "images"):
         table.add_column(heading, justify="left" if not heading else "right")
     for row, metrics in _rows(record):
-        table.add_row(
-            row,
-            percent(metrics["accuracy"]),
-            interval(metrics),
-            "–" if metrics["loss"] is None else f"{metrics['loss']:.3f}",
-            f"{metrics['n']:,}",
-        )
+        cells = [metric_text(metrics, metric) for metric in shown]
+        table.add_row(row, *cells, interval(metrics), f"{metrics['n']:,}")
     console.print(table)
     for content in speed.tables(run.folder, record.to_json()).values():
         _print(console, content)
@@ -64,7 +65,7 @@ def run(console: Console, run: Run) -> None:
             "[yellow]selected on the test split, as published: its accuracy flatters[/yellow]"
         )
     if "test" in record.metrics and record.ledger:
-        console.print(f"test split opened {words.openings(record.ledger)} in this runs folder")
+        console.print(f"test split opened {formatting.openings(record.ledger)} in this runs folder")
     console.print(f"parameters  {record.parameters:,}")
     console.print(f"report      {escape(str(run.folder / 'report.html'))}")
 
@@ -85,7 +86,7 @@ def _ending(record: Record) -> str:
         best = best if record.best_epoch else ", weights of that moment"
     reason = f" ({record.reason})" if record.reason else ""
     return (
-        f"{record.status}{escape(reason)} after {words.counted(record.epochs, 'epoch')}{best},"
+        f"{record.status}{escape(reason)} after {formatting.counted(record.epochs, 'epoch')}{best},"
         f" {record.seconds.total:.1f} s"
     )
 
@@ -106,7 +107,7 @@ def replicates(console: Console, records: Sequence[Record]) -> None:
     for row, values in accuracies.items():
         spread = f"{100 * statistics.stdev(values):.2f}" if len(values) > 1 else "–"
         each = "  ".join(f"{100 * value:.1f}" for value in values)
-        table.add_row(row, percent(statistics.mean(values)), spread, each)
+        table.add_row(row, formatting.percent(statistics.mean(values)), spread, each)
     console.print(table)
 
 
@@ -136,5 +137,5 @@ def comparison(console: Console, found: "Comparison", runs_dir: Path, data_id: s
     for text in comparison_tables.verdicts(found):
         console.print(escape(text))
     if any("test" in entry.accuracy for entry in found.entries):
-        opened = words.openings(ledger.count(runs_dir, data_id))
+        opened = formatting.openings(ledger.count(runs_dir, data_id))
         console.print(f"[dim]test split opened {opened} in this runs folder[/dim]")

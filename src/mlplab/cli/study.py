@@ -13,9 +13,8 @@ from rich.table import Table
 
 from mlplab.cli import show
 from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, err, note, out, print_json
-from mlplab.cli.progress import duration
 from mlplab.errors import RecipeError
-from mlplab.report.formatting import figure
+from mlplab.report.formatting import duration, figure
 
 
 @app.command(no_args_is_help=True)

@@ -1,6 +1,5 @@
 """What a trained network makes of a split."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,19 +12,15 @@ from numpy.typing import NDArray
 from mlplab.augment import transforms
 from mlplab.augment.pipeline import check_shift
 from mlplab.recipes.recipe import Evaluation
-from mlplab.statistics.metrics import classification_metrics
+from mlplab.statistics.metrics import METRICS, classification_metrics
 
 BATCH = 1000
-# What is told of probabilities averaged over views.
-OVER_VIEWS = (
-    "accuracy",
+# What is recorded of probabilities averaged over views.
+OVER_VIEWS = [
+    *(metric.name for metric in METRICS if metric.over_views),
     "accuracy_low",
     "accuracy_high",
-    "balanced_accuracy",
-    "top_k_accuracy",
-    "loss",
-    "calibration_error",
-)
+]
 Classifier = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
@@ -106,20 +101,6 @@ def over_views(model: keras.Model, settings: Evaluation) -> Classifier:
     return classify
 
 
-def metrics(
-    predicted: NDArray[np.float32], labels: NDArray[np.int32], top_k: int
-) -> dict[str, Any]:
-    """Return the metrics of a split: those of classification, and the cross-entropy as ``loss``.
-
-    The loss is the mean negative log-likelihood in nats, whatever the recipe minimises, so that
-    recipes can be compared; probabilities are clipped to 1e-7 as Keras does.
-    """
-    own = predicted[np.arange(len(labels)), labels].astype(np.float64)
-    loss = float(-np.log(np.clip(own, 1e-7, 1.0)).mean())
-    measured = classification_metrics(predicted, labels, top_k)
-    return {**measured, "loss": loss if math.isfinite(loss) else None}
-
-
 def metrics_over_views(
     averaged: NDArray[np.float32],
     labels: NDArray[np.int32],
@@ -129,6 +110,6 @@ def metrics_over_views(
 
     ``views`` is their number, ``flip`` and ``shift`` (pixels) say which they are.
     """
-    measured = metrics(averaged, labels, settings.top_k)
+    measured = classification_metrics(averaged, labels, settings.top_k)
     said = {"views": len(views(settings)), "flip": settings.tta_flip, "shift": settings.tta_shift}
     return {key: measured[key] for key in OVER_VIEWS} | said

@@ -16,6 +16,7 @@ from mlplab.models.parts import FEATURES
 from mlplab.optim import optimizers
 from mlplab.recipes.networks import CustomModel, Network
 from mlplab.recipes.recipe import Recipe
+from mlplab.text import byte_size
 
 NUMBER = 4  # bytes: weights, gradients, the optimizer's numbers and activations are float32
 PROGRAM = 500_000_000  # Python, JAX, Keras and their compiled programs
@@ -72,8 +73,8 @@ def check_disk(
     free = shutil.disk_usage(runs_dir).free
     if free < size:
         raise StorageError(
-            f"the run needs about {size / 2**20:.0f} MiB in {runs_dir}, where"
-            f" {free / 2**20:.0f} MiB are free; free some or choose another --runs-dir"
+            f"the run needs about {byte_size(size)} in {runs_dir}, where {byte_size(free)} are"
+            " free; free some or choose another --runs-dir"
         )
 
 

@@ -15,7 +15,7 @@ from mlplab.models import conversion
 from mlplab.models.filters import first_filters
 from mlplab.recipes.recipe import Evaluation
 from mlplab.runs import layout, store
-from mlplab.statistics.metrics import confusion
+from mlplab.statistics.metrics import classification_metrics, confusion
 
 Predictions = dict[str, NDArray[np.float32]]
 
@@ -68,7 +68,7 @@ def judge(
             known[id(split)] = evaluate.probabilities(model, split.images), averaged
         predicted, averaged = known[id(split)]
         predictions[name] = predicted
-        metrics[name] = evaluate.metrics(predicted, split.labels, settings.top_k)
+        metrics[name] = classification_metrics(predicted, split.labels, settings.top_k)
         if averaged is not None:
             metrics[name]["tta"] = evaluate.metrics_over_views(averaged, split.labels, settings)
         store.write_predictions(folder, name, predicted, split.labels, split.index, averaged)

@@ -200,8 +200,8 @@ def _check(completed: Sequence[Recipe], trust: bool) -> None:
         if _has_batch_hooks(key, settings, trust):
             raise RecipeError(
                 f"callbacks.{key} ({settings.name}) has hooks on batches, of which a population"
-                f" runs many at once: remove it (callbacks.{key}=none), or train the runs one by one"
-                " (--seeds)"
+                f" runs many at once: remove it (callbacks.{key}=none), or train the runs one by"
+                " one (--seeds)"
             )
 
 

@@ -53,7 +53,7 @@ def _publish(
 ) -> Path:
     """Write the record twice: the report shows the hashes of the others, the record has its own."""
     rows = files.read_lines(folder / layout.METRICS)
-    record.findings = findings(record.to_json(), rows, recipe.model_dump())
+    record.findings = findings(record, rows, recipe)
     record.files = _hashes(folder, record, written)
     store.write_record(folder, record)
     path = folder / layout.REPORT

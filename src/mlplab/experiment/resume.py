@@ -137,8 +137,8 @@ def _check_recipe(recipe: Recipe, record: Record, saved: Checkpoint | None) -> N
         changed = []
     if changed:
         raise RunError(
-            f"the recipe of {record.name} has changed since it was started: {', '.join(changed[:5])}."
-            " Undo that, or train the new recipe as a run of its own"
+            f"the recipe of {record.name} has changed since it was started:"
+            f" {', '.join(changed[:5])}. Undo that, or train the new recipe as a run of its own"
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mlplab.figures.style import legend, new_figure, percent, tidy, title
+from mlplab.figures.style import legend, new_figure, percent_tick, tidy, title
 
 # Those of the page.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6bb1", "#7f7f00")
@@ -34,7 +34,7 @@ def chart(numbers: Mapping[str, Any]) -> Figure:
     elif numbers["kind"] != "points":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if numbers["percent"]:
-        axes.yaxis.set_major_formatter(percent)
+        axes.yaxis.set_major_formatter(percent_tick)
     axes.set_xlabel(numbers["x"])
     axes.set_ylabel(numbers["y"])
     title(axes, numbers["title"])

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlplab.figures.charts import COLOURS, MARKERS
 from mlplab.figures.images import sentence, wrong_answers
-from mlplab.figures.style import new_figure, percent, shortened, tidy, title
+from mlplab.figures.style import new_figure, percent_tick, shortened, tidy, title
 
 WIDE = 30
 """Times that costs have to differ for an axis to have a tick at each power of ten alone."""
@@ -52,7 +52,7 @@ def pareto(points: Sequence[Mapping[str, Any]]) -> Figure:
             axes.set_xticks(sorted({min(costs), max(costs)}), minor=False)
         axes.xaxis.set_major_formatter(EngFormatter(places=1 if narrow else None, sep=""))
         axes.set_xlabel(label)
-        axes.yaxis.set_major_formatter(percent)
+        axes.yaxis.set_major_formatter(percent_tick)
         tidy(axes)
     panels[0].set_ylabel("accuracy")
     figure.legend(

@@ -16,7 +16,7 @@ from mlplab.figures.style import (
     VERMILION,
     legend,
     new_figure,
-    percent,
+    percent_tick,
     tidy,
     title,
 )
@@ -45,7 +45,7 @@ def curves(history: Mapping[str, Sequence[float | None]], best_epoch: int | None
         _pair(axes, series.get(name), series.get(f"val_{name}"), best_epoch)
         title(axes, label)
     _loss_scale(all_axes[0], (series.get("loss"), series.get("val_loss")))
-    all_axes[1].yaxis.set_major_formatter(percent)
+    all_axes[1].yaxis.set_major_formatter(percent_tick)
     legend(all_axes[0])
     if panels == 3 and rate is not None:
         _line(all_axes[2], rate, GREEN, "learning rate")
@@ -95,7 +95,7 @@ def calibration(probabilities: NDArray[np.floating], labels: ArrayLike) -> Figur
     )
     below.set(xlabel="probability of the predicted class", ylabel="share")
     for axis in (above.xaxis, above.yaxis, below.yaxis):
-        axis.set_major_formatter(percent)
+        axis.set_major_formatter(percent_tick)
     tidy(above)
     tidy(below, grid="y")
     legend(above, loc="upper left")

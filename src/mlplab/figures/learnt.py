@@ -14,7 +14,7 @@ from mlplab.figures.style import (
     VERMILION,
     legend,
     new_figure,
-    percent,
+    percent_tick,
     tidy,
     title,
 )
@@ -106,7 +106,7 @@ def sensitivity(found: Mapping[str, Any]) -> Figure:
         )
         axes.set(xlabel=key, ylim=(0, 1))
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.yaxis.set_major_formatter(percent)
+        axes.yaxis.set_major_formatter(percent_tick)
         title(axes, label)
         tidy(axes)
     return figure

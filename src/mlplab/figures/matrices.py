@@ -17,7 +17,7 @@ from mlplab.figures.style import (
     SEQUENTIAL,
     VERMILION,
     new_figure,
-    percent,
+    percent_tick,
     shortened,
     tidy,
     title,
@@ -56,7 +56,7 @@ def confusion_matrix(matrix: NDArray[np.integer], class_names: Sequence[str]) ->
         spine.set_visible(False)
     title(axes, "Confusion, in percent of the true class")
     if not few:
-        bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02, format=percent)
+        bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02, format=percent_tick)
         bar.outline.set_visible(False)
         bar.ax.tick_params(colors=MUTED, labelsize=8, length=0)
     return figure
@@ -101,7 +101,7 @@ def per_class_accuracy(
         rows[::step], [shortened(class_names[i]) for i in order][::step], parse_math=False
     )
     axes.set(xlim=(0, 1), ylim=(-0.7, len(order) - 0.3), xlabel="share recognised")
-    axes.xaxis.set_major_formatter(percent)
+    axes.xaxis.set_major_formatter(percent_tick)
     tidy(axes, grid="x")
     axes.tick_params(axis="y", length=0, labelsize=_font(len(order)), labelcolor=INK)
     axes.set_title(

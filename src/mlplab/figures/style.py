@@ -55,7 +55,7 @@ def legend(axes: Axes, **options: Any) -> None:
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, **options)
 
 
-def percent(share: float, _place: float | None = None) -> str:
+def percent_tick(share: float, _place: float | None = None) -> str:
     """Return a share as a tick's label: ``0.125`` is ``12.5 %``."""
     return f"{100 * share:.4g} %"
 

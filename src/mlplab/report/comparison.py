@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mlplab.errors import RunError
 from mlplab.report import verdicts
 from mlplab.report.configurations import Side, right
+from mlplab.report.formatting import exact_points
 from mlplab.report.ranking import Entry, ranked
 from mlplab.statistics import significance
 
@@ -180,7 +181,7 @@ def _pairing(
     elif family.shown[place]:
         verdict = verdicts.shown(first, second, mean, low, high)
     elif -margin < low and high < margin:
-        within = verdicts.points(margin)
+        within = exact_points(margin)
         verdict = f"{first.name} and {second.name} are equivalent within {within}"
     else:
         verdict = verdicts.not_shown(numbers, margin, float(family.level[place]))

@@ -86,8 +86,8 @@ def find_sides(runs_dir: Path, queries: Sequence[str]) -> list[Side]:
     """Return the configurations that queries name.
 
     Each is a run (its name, a unique prefix, a path, ``last``), a group, a ``config_id``, a glob of
-    run names in quotes, ``STUDY/VARIANT``, the final runs of a variant of a study, or a study: all its
-    variants.
+    run names in quotes, ``STUDY/VARIANT``, the final runs of a variant of a study, or a study: all
+    its variants.
 
     Raises:
         RunError: if nothing fits, if what fits are several configurations, or if the data sets

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mlplab.recipes.recipe import Recipe
 from mlplab.report.history import Curves, read_curves
 from mlplab.report.judgement import (
     calibration,
@@ -19,40 +20,38 @@ from mlplab.report.learning import (
     rewound,
     under_training,
 )
+from mlplab.runs.record import Finding, Record
 
-Finding = dict[str, Any]
-Reading = Callable[[Curves, Mapping[str, Any], Mapping[str, Any]], Finding | None]
+Reading = Callable[[Curves, Record, Recipe], Finding | None]
 
-# In the order in which they are told: what spoils the run first, what merely describes it last.
+# In the order in which they are shown: what spoils the run first, what merely describes it last.
 OF_CURVES: tuple[Reading, ...] = (overfitting, under_training, plateau, early_stopping)
-OF_METRICS = (tested_on_selection, flattered, dead_units, weak_class, calibration)
+OF_METRICS: tuple[Callable[[Record], Finding | None], ...] = (
+    rewound,
+    tested_on_selection,
+    flattered,
+    dead_units,
+    weak_class,
+    calibration,
+)
 
 
-def findings(
-    record: Mapping[str, Any],
-    history: Sequence[Mapping[str, Any]],
-    recipe: Mapping[str, Any] | None = None,
-) -> list[Finding]:
+def findings(record: Record, history: Sequence[Mapping[str, Any]], recipe: Recipe) -> list[Finding]:
     """Read a run's curves and metrics.
 
-    A run that diverged is told that and nothing about its curves, which no longer mean anything.
+    Of a run that diverged nothing else is said about its curves, which no longer mean anything.
 
     Args:
-        record: the facts of the run, as in ``record.json``.
+        record: the facts of the run.
         history: the rows of ``metrics.jsonl``, one an epoch: ``epoch`` (from 1), ``loss``,
             ``accuracy``, ``val_loss``, ``val_accuracy``, ``learning_rate``; any may be missing.
-        recipe: the complete recipe as tables. With it, suggestions start from the run's own
-            settings, and the limit of epochs is known.
-
-    Returns:
-        Dicts of ``kind``, ``text`` and ``evidence`` (JSON-able numbers and names).
+        recipe: of the run; advice starts from its settings.
     """
-    curves, settings = read_curves(record, history), recipe or {}
-    diverged = divergence(curves, record, settings)
+    curves = read_curves(record.best_epoch, history)
+    diverged = divergence(curves, record, recipe)
     if diverged is not None:
-        read = [diverged]
+        read: list[Finding | None] = [diverged]
     else:
-        told = (reading(curves, record, settings) for reading in OF_CURVES)
-        read = [finding for finding in told if finding is not None]
-    judged = (judge(record) for judge in (rewound, *OF_METRICS))
-    return read + [finding for finding in judged if finding is not None]
+        read = [reading(curves, record, recipe) for reading in OF_CURVES]
+    read += [judge(record) for judge in OF_METRICS]
+    return [finding for finding in read if finding is not None]

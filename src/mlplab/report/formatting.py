@@ -4,6 +4,8 @@ import math
 from datetime import datetime
 from typing import Any, TypeGuard
 
+from mlplab.text import byte_size
+
 DASH = "–"
 
 
@@ -21,6 +23,12 @@ def percent(share: Any) -> str:
 def points(difference: float) -> str:
     """``0.134``, a difference of two shares, is ``13.4 points``."""
     return f"{100 * difference:.1f} points"
+
+
+def exact_points(share: float) -> str:
+    """``0.005`` is ``0.5 points``, with as many digits as it has, two at most."""
+    text = f"{100 * share:.2f}".rstrip("0").rstrip(".")
+    return f"{text} point{'' if text == '1' else 's'}"
 
 
 def number(value: Any, digits: int = 4) -> str:
@@ -44,14 +52,8 @@ def duration(seconds: Any) -> str:
 
 
 def size(count: Any) -> str:
-    """``1536000`` bytes is ``1.5 MB``; 0 is not known."""
-    if not is_number(count) or not count:
-        return DASH
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
+    """``1540000`` bytes is ``1.54 MB``; 0 is not known."""
+    return byte_size(count) if is_number(count) and count else DASH
 
 
 def times(count: int) -> str:

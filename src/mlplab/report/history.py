@@ -69,15 +69,20 @@ def epoch_of(row: Mapping[str, Any]) -> int | None:
     return int(value) if is_number(value) and 1 <= value < 2**31 else None
 
 
-def read_curves(record: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> Curves:
-    """Put the rows of ``metrics.jsonl`` into columns."""
+def read_curves(best_epoch: int, history: Sequence[Mapping[str, Any]]) -> Curves:
+    """Put the rows of ``metrics.jsonl`` into columns.
+
+    Args:
+        best_epoch: from 1, the epoch whose weights were kept; 0 if unknown.
+        history: the rows.
+    """
 
     def column(name: str) -> NDArray[np.float64]:
         values = (row.get(name) for row in history)
         return np.array([v if is_number(v) else np.nan for v in values], np.float64)
 
     epoch = np.array([epoch_of(row) or i + 1 for i, row in enumerate(history)], np.int64)
-    found = np.flatnonzero(epoch == (record.get("best_epoch") or 0))
+    found = np.flatnonzero(epoch == best_epoch)
     # JSON may hold NaN as null: a loss that is there but no number counts, one not there does not.
     unreal = [
         index

@@ -1,9 +1,9 @@
 """Findings that rest on the evaluation and on the layers' statistics at the end of a run."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from mlplab.report.formatting import is_number, percent, points
+from mlplab.runs.record import Finding, Record
 from mlplab.statistics.metrics import wilson
 
 # A dead unit outputs zero for every image and can no longer learn. A few are common and harmless;
@@ -16,47 +16,50 @@ CALIBRATION_ERROR = 0.05
 WEAK_CLASS = 0.15
 
 
-def tested_on_selection(record: Mapping[str, Any]) -> dict[str, Any] | None:
+def tested_on_selection(record: Record) -> Finding | None:
     """Say that the test figure is optimistic where the epoch was chosen on it."""
-    if record.get("selected_on") != "test":
+    if record.selected_on != "test":
         return None
-    accuracy, looks = _metrics(record, "test").get("accuracy"), record.get("test_openings") or 0
+    accuracy, looks = _metrics(record, "test").get("accuracy"), record.test_openings
     figure = f"its accuracy of {percent(accuracy)}" if is_number(accuracy) else "its accuracy"
     often = f" (it was looked at {looks} times)" if looks > 1 else ""
-    return {
-        "kind": "tested-on-selection",
-        "text": (
+    return Finding(
+        kind="tested-on-selection",
+        heading="Chosen on the test split",
+        text=(
             f"The best epoch was chosen on the test split{often}, so {figure} is optimistic: the"
             " epoch was picked to suit these very images, and new ones will do a little worse."
-            " For an honest figure choose on a part of the training images: data.validation=0.1."
+            " For an honest figure choose on a part of the training images: `data.validation=0.1`."
         ),
-        "evidence": {"selected_on": "test", "test_openings": looks, "accuracy": accuracy},
-    }
+        overrides=["data.validation=0.1"],
+        evidence={"selected_on": "test", "test_openings": looks, "accuracy": accuracy},
+    )
 
 
-def flattered(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Say that validation is no word on new images where a source was trained on them."""
+def flattered(record: Record) -> Finding | None:
+    """Say that validation is optimistic where a source was trained on its images."""
     seen = {
-        source["run"]: source["validation_seen"]
-        for source in record.get("sources") or []
-        if source["validation_seen"] != 0
+        source.run: source.validation_seen
+        for source in record.sources
+        if source.validation_seen != 0
     }
     if not seen:
         return None
-    return {
-        "kind": "flattered-validation",
-        "text": (
-            f"{', '.join(seen)}, which this run started from, has been trained on validation images"
-            " of this run, or may have: the validation accuracy is flattered. With the same seed"
-            " and the same [data], classes included, the splits are the same."
+    return Finding(
+        kind="flattered-validation",
+        heading="Optimistic validation",
+        text=(
+            f"{', '.join(seen)}, which this run started from, was or may have been trained on"
+            " validation images of this run: its validation accuracy is optimistic. With the same"
+            " seed and the same `[data]`, classes included, the splits are the same."
         ),
-        "evidence": {"images": seen},
-    }
+        evidence={"images": seen},
+    )
 
 
-def dead_units(record: Mapping[str, Any]) -> dict[str, Any] | None:
+def dead_units(record: Record) -> Finding | None:
     """Name the layers of which more than a tenth of the units are dead."""
-    layers = (record.get("diagnostics") or {}).get("layers") or []
+    layers = record.diagnostics.get("layers") or []
     dead = {
         str(layer.get("layer")): layer["dead_share"]
         for layer in layers
@@ -65,19 +68,21 @@ def dead_units(record: Mapping[str, Any]) -> dict[str, Any] | None:
     if not dead:
         return None
     listed = ", ".join(f"{percent(share)} of {name}" for name, share in dead.items())
-    return {
-        "kind": "dead-units",
-        "text": (
+    return Finding(
+        kind="dead-units",
+        heading="Dead units",
+        text=(
             f"Some units output zero for every image: {listed}. They get no gradient and can no"
             " longer learn. This often comes from steps that were too large; try a lower"
-            " optimizer.learning_rate, or model.activation=leaky_relu, which cannot die."
+            " `optimizer.learning_rate`, or `model.activation=leaky_relu`, which cannot die."
         ),
-        "evidence": {f"{name}_dead_share": share for name, share in dead.items()},
-    }
+        overrides=["model.activation=leaky_relu"],
+        evidence={f"{name}_dead_share": share for name, share in dead.items()},
+    )
 
 
-def calibration(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Say whether the network is surer, or less sure, than its accuracy entitles it to."""
+def calibration(record: Record) -> Finding | None:
+    """Say whether the network is more, or less, confident than it is accurate."""
     split, metrics = held_out(record)
     keys = ("calibration_error", "confidence", "accuracy", "accuracy_low", "accuracy_high")
     evidence = {key: metrics.get(key) for key in keys}
@@ -91,23 +96,24 @@ def calibration(record: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     over = confidence > accuracy
     advice = (
-        " Fewer epochs, or more regularisation, make a network more modest; so does label smoothing"
-        " (loss.label_smoothing)."
+        " Fewer epochs, more regularisation or label smoothing (`loss.label_smoothing`) make a"
+        " network less confident."
         if over
-        else " That is usual with strong regularisation, and does no harm to the accuracy."
+        else " That is usual with strong regularisation, and does not harm the accuracy."
     )
-    return {
-        "kind": "calibration",
-        "text": (
+    return Finding(
+        kind="calibration",
+        heading="Calibration",
+        text=(
             f"The network is {'over' if over else 'under'}-confident: on the {split} images it"
             f" gives its answers a probability of {percent(confidence)} on average and is right in"
             f" {percent(accuracy)} (calibration error {points(error)}).{advice}"
         ),
-        "evidence": {"split": split, **evidence},
-    }
+        evidence={"split": split, **evidence},
+    )
 
 
-def weak_class(record: Mapping[str, Any]) -> dict[str, Any] | None:
+def weak_class(record: Record) -> Finding | None:
     """Name the class that is recognised worst, if it is clearly worse than the whole."""
     split, metrics = held_out(record)
     per_class, overall = metrics.get("per_class") or {}, metrics.get("accuracy")
@@ -130,11 +136,13 @@ def weak_class(record: Mapping[str, Any]) -> dict[str, Any] | None:
         often = percent(per_class["confused_share"][worst])
         text += f" It is most often taken for {_class(record, other)} (in {often})."
     rare = examples < sum(support) / len(known) / 2
-    advice = " It is rare: loss.class_weights=balanced gives it more weight." if rare else ""
-    return {
-        "kind": "weak-class",
-        "text": text + advice,
-        "evidence": {
+    advice = " It is rare: `loss.class_weights=balanced` gives it more weight." if rare else ""
+    return Finding(
+        kind="weak-class",
+        heading="Weakest class",
+        text=text + advice,
+        overrides=["loss.class_weights=balanced"] if rare else [],
+        evidence={
             "split": split,
             "class": _class(record, worst),
             "recall": share,
@@ -144,10 +152,10 @@ def weak_class(record: Mapping[str, Any]) -> dict[str, Any] | None:
             "accuracy": overall,
             "confused_with": None if other is None else _class(record, other),
         },
-    }
+    )
 
 
-def held_out(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def held_out(record: Record) -> tuple[str, dict[str, Any]]:
     """Return the split that findings rest on, and its metrics: validation, or else test."""
     for split in ("validation", "test"):
         if metrics := _metrics(record, split):
@@ -155,10 +163,10 @@ def held_out(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return "validation", {}
 
 
-def _metrics(record: Mapping[str, Any], split: str) -> dict[str, Any]:
-    return (record.get("metrics") or {}).get(split) or {}
+def _metrics(record: Record, split: str) -> dict[str, Any]:
+    return record.metrics.get(split) or {}
 
 
-def _class(record: Mapping[str, Any], index: int) -> str:
-    names = record.get("class_names") or []
+def _class(record: Record, index: int) -> str:
+    names = record.class_names
     return str(names[index]) if index < len(names) else f"class {index}"

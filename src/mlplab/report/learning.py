@@ -1,16 +1,16 @@
 """Findings that rest on the curves: what loss and accuracy did from epoch to epoch."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlplab.recipes.recipe import Recipe
 from mlplab.report import advice
 from mlplab.report.formatting import is_number, percent, points
 from mlplab.report.history import PROGRESS, Curves, idle_epochs
 from mlplab.report.judgement import held_out
+from mlplab.runs.record import Finding, Record
 
 # Five points between training and held-out accuracy: several times the noise of 10,000 images.
 OVERFITTING_GAP = 0.05
@@ -25,9 +25,7 @@ FITTED, SMALL_GAP = 0.90, 0.02
 GUESSING = 1.5
 
 
-def divergence(
-    curves: Curves, record: Mapping[str, Any], recipe: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def divergence(curves: Curves, record: Record, recipe: Recipe) -> Finding | None:
     """Say at which epoch the loss left the realm of numbers, or of sense."""
     ceiling = EXPLODED * max(
         math.log(_classes(record)) if _classes(record) else 0.0,
@@ -38,46 +36,46 @@ def divergence(
     if index is None and len(curves.loss) > 1 and ceiling > 0 and curves.loss[-1] > ceiling:
         index = int(np.flatnonzero(curves.loss > ceiling)[0])
         what = f"rose to {curves.loss[-1]:.3g}, above that of guessing or of its own first epoch"
-    if index is None and record.get("status") != "diverged":
+    if index is None and record.status != "diverged":
         return None
     when = "The loss became infinite or not a number within the first epoch"
     if index is not None:
         when = f"From epoch {curves.epoch[index]} on the loss {what}"
-    return {
-        "kind": "divergence",
-        "text": (
-            f"Training diverged. {when}: the steps were too large. {advice.smaller_steps(recipe)}"
-        ),
-        "evidence": {
+    smaller = advice.smaller_steps(recipe)
+    return Finding(
+        kind="divergence",
+        heading="Divergence",
+        text=f"Training diverged. {when}: the steps were too large. {smaller.text}",
+        overrides=list(smaller.overrides),
+        evidence={
             "epoch": int(curves.epoch[index]) if index is not None else None,
             "first_loss": _value(curves.loss, 0),
             "last_loss": _value(curves.loss, -1),
         },
-    }
+    )
 
 
-def rewound(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Say which epochs were begun anew because they diverged."""
-    rewinds = record.get("rewinds") or []
+def rewound(record: Record) -> Finding | None:
+    """Say which epochs were repeated because they diverged."""
+    rewinds = record.rewinds
     if not rewinds:
         return None
     epochs = ", ".join(str(int(rewind["epoch"])) for rewind in rewinds)
-    return {
-        "kind": "rewound",
-        "text": (
-            f"The loss was no longer finite in epoch {epochs}: training went back to the begin of"
-            " the epoch with half the learning rate each time, from then on"
-            f" {rewinds[-1]['learning_rate']:.3g}. A smaller optimizer.learning_rate from the"
-            " beginning, or a warm-up ([schedule]), would make that unnecessary."
+    return Finding(
+        kind="rewound",
+        heading="Repeated epochs",
+        text=(
+            f"The loss was no longer finite in epoch {epochs}: each time, training repeated the"
+            f" epoch with half the learning rate, from then on {rewinds[-1]['learning_rate']:.3g}."
+            " A smaller `optimizer.learning_rate` from the start, or a warm-up (`[schedule]`),"
+            " would make that unnecessary."
         ),
-        "evidence": {"rewinds": rewinds},
-    }
+        evidence={"rewinds": rewinds},
+    )
 
 
-def overfitting(
-    curves: Curves, record: Mapping[str, Any], recipe: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """Say how far training and held-out accuracy lie apart, and when they parted."""
+def overfitting(curves: Curves, record: Record, recipe: Recipe) -> Finding | None:
+    """Say how far apart training and held-out accuracy are, and since when."""
     if not curves.validated or len(curves.loss) < 2:  # in one epoch nothing was seen twice
         return None
     gap, train, validation, split = _gap(curves, record)
@@ -90,18 +88,21 @@ def overfitting(
         f" {percent(validation)} of the {split} images, a gap of {points(gap)}."
     )
     # A teacher's training loss is that of its answers: not to be compared with that of the labels.
-    if crossed is not None and not recipe.get("teacher"):
-        text += f" The training loss lies below the {split} loss from epoch {crossed} on."
+    if crossed is not None and recipe.teacher is None:
+        text += f" The training loss is below the {split} loss from epoch {crossed} on."
     rise = float(curves.val_loss[-1] / curves.val_loss.min() - 1)
     if turned is not None:
         text += (
             f" Since epoch {turned} the {split} loss has risen by {percent(rise)} while the"
-            f" training loss went on falling; after the last epoch the gap is {points(last)}."
+            f" training loss kept falling; after the last epoch the gap is {points(last)}."
         )
-    return {
-        "kind": "overfitting",
-        "text": f"{text} {advice.more_regularisation(recipe)}",
-        "evidence": {
+    remedy = advice.more_regularisation(recipe)
+    return Finding(
+        kind="overfitting",
+        heading="Overfitting",
+        text=f"{text} {remedy.text}",
+        overrides=list(remedy.overrides),
+        evidence={
             "train_accuracy": train,
             f"{split}_accuracy": validation,
             "gap": gap,
@@ -110,12 +111,10 @@ def overfitting(
             "validation_loss_turned_epoch": turned,
             "validation_loss_rise": rise,
         },
-    }
+    )
 
 
-def under_training(
-    curves: Curves, record: Mapping[str, Any], recipe: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def under_training(curves: Curves, record: Record, recipe: Recipe) -> Finding | None:
     """Say that training ended too early, or that the network does not fit even what it saw."""
     loss = curves.val_loss if curves.validated else curves.loss
     if len(loss) < 2 or not np.isfinite(loss).all():
@@ -125,36 +124,39 @@ def under_training(
     if int(loss.argmin()) == len(loss) - 1 and fall > PROGRESS:
         which = "validation" if curves.validated else "training"
         over = f"the last {span} epochs" if span > 1 else "the last epoch"
-        interrupted = record.get("status") == "interrupted"
+        interrupted = record.status == "interrupted"
         end = "It was interrupted" if interrupted else "Training ended"
-        remedy = "" if interrupted else f" {advice.more_epochs(recipe, len(loss))}"
-        return {
-            "kind": "under-training",
-            "text": (
-                f"{end} while it still learnt: the {which} loss fell by {percent(fall)} over"
-                f" {over}, to its lowest.{remedy}"
-            ),
-            "evidence": {"fall": fall, "over_epochs": span, "last_loss": float(loss[-1])},
-        }
+        remedy = advice.NONE if interrupted else advice.more_epochs(recipe, len(loss))
+        return Finding(
+            kind="under-training",
+            heading="Under-training",
+            text=(
+                f"{end} while it was still learning: the {which} loss fell by {percent(fall)} over"
+                f" {over}, to its lowest. {remedy.text}"
+            ).rstrip(),
+            overrides=list(remedy.overrides),
+            evidence={"fall": fall, "over_epochs": span, "last_loss": float(loss[-1])},
+        )
     if not curves.validated or len(loss) < 3 or _guesses(curves, record):
         return None
     gap, train, validation, split = _gap(curves, record)
     if not (train < FITTED and abs(gap) < SMALL_GAP):
         return None
-    return {
-        "kind": "under-training",
-        "text": (
+    capacity = advice.more_capacity(recipe)
+    return Finding(
+        kind="under-training",
+        heading="Under-training",
+        overrides=list(capacity.overrides),
+        text=(
             f"The network underfits: {percent(train)} on the training images and"
             f" {percent(validation)} on the {split} images. It does not fit even what it has"
-            f" seen, so regularisation is not what it lacks. {advice.more_capacity(recipe)}"
+            f" seen, so regularisation is not what it lacks. {capacity.text}"
         ),
-        "evidence": {"train_accuracy": train, f"{split}_accuracy": validation, "gap": gap},
-    }
+        evidence={"train_accuracy": train, f"{split}_accuracy": validation, "gap": gap},
+    )
 
 
-def plateau(
-    curves: Curves, record: Mapping[str, Any], recipe: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def plateau(curves: Curves, record: Record, recipe: Recipe) -> Finding | None:
     """Say since when nothing has improved: neither loss, or that of validation alone."""
     if _guesses(curves, record):
         return _at_chance(curves, record, recipe)
@@ -165,52 +167,55 @@ def plateau(
     if idle < SPAN or (stalled and curves.accuracy[-1] >= FITTED):
         return None
     since = int(curves.epoch[-1 - idle])
+    remedy = advice.other_steps(recipe) if stalled else advice.NONE
     if stalled:
         text = (
             f"Training has stalled: since epoch {since} the loss has not fallen by more than"
-            f" {percent(PROGRESS)}. {advice.other_steps(recipe)}"
+            f" {percent(PROGRESS)}. {remedy.text}"
         )
     else:
         text = (
             f"The validation loss has not fallen by more than {percent(PROGRESS)} since epoch"
-            f" {since}, while the training loss has. More epochs of the same will not help;"
+            f" {since}, while the training loss has. More of the same epochs will not help;"
             " regularisation, or more images, might."
         )
-    return {
-        "kind": "plateau",
-        "text": text,
-        "evidence": {"since_epoch": since, "idle_epochs": idle, "training_stalled": stalled},
-    }
+    return Finding(
+        kind="plateau",
+        heading="Plateau",
+        text=text,
+        overrides=list(remedy.overrides),
+        evidence={"since_epoch": since, "idle_epochs": idle, "training_stalled": stalled},
+    )
 
 
-def early_stopping(
-    curves: Curves, record: Mapping[str, Any], recipe: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def early_stopping(curves: Curves, record: Record, recipe: Recipe) -> Finding | None:
     """Say where training stopped, and which epoch's weights were kept."""
-    limit = (recipe.get("training") or {}).get("epochs")
-    ran, best = len(curves.epoch), record.get("best_epoch") or 0
-    if record.get("status") != "finished" or not 0 < best < ran or (limit and ran >= limit):
+    limit = recipe.training.epochs
+    ran, best = len(curves.epoch), record.best_epoch
+    if record.status != "finished" or not 0 < best < ran or ran >= limit:
         return None
-    end = f"Training stopped by itself after epoch {ran}" + (f" of {limit}" if limit else "")
-    return {
-        "kind": "early-stopping",
-        "text": (
-            f"{end}, because nothing had improved enough since epoch {best}, which is the best."
-            " If the curves still looked promising, give it more patience:"
-            f" {advice.more_patience(recipe)}."
+    patience = advice.more_patience(recipe)
+    return Finding(
+        kind="early-stopping",
+        heading="Early stopping",
+        text=(
+            f"Training stopped early after epoch {ran} of {limit}, because nothing had improved"
+            f" enough since epoch {best}, which is the best. If the curves still looked promising,"
+            f" give it more patience: `{patience}`."
         ),
-        "evidence": {"stopped_epoch": ran, "best_epoch": best, "epoch_limit": limit},
-    }
+        overrides=[patience],
+        evidence={"stopped_epoch": ran, "best_epoch": best, "epoch_limit": limit},
+    )
 
 
-def _gap(curves: Curves, record: Mapping[str, Any]) -> tuple[float, float, float, str]:
+def _gap(curves: Curves, record: Record) -> tuple[float, float, float, str]:
     """Return the gap, both accuracies and the held-out split's name: as evaluated, or by epoch.
 
     The accuracy of a training epoch is measured with dropout and while the weights still change;
     the evaluation of the kept weights is the fairer comparison where there is one.
     """
     split, held = held_out(record)
-    train = ((record.get("metrics") or {}).get("train") or {}).get("accuracy")
+    train = record.metrics.get("train", {}).get("accuracy")
     validation = held.get("accuracy")
     if is_number(train) and is_number(validation):
         return train - validation, train, validation, split
@@ -218,34 +223,35 @@ def _gap(curves: Curves, record: Mapping[str, Any]) -> tuple[float, float, float
     return by_epoch[0] - by_epoch[1], *by_epoch, "validation"
 
 
-def _clear(gap: float, record: Mapping[str, Any], train: float) -> bool:
-    """Tell whether a gap is large, and no accident of few held-out images."""
+def _clear(gap: float, record: Record, train: float) -> bool:
+    """Return whether a gap is large, and no accident of few held-out images."""
     high = held_out(record)[1].get("accuracy_high")
     return gap > OVERFITTING_GAP and not (is_number(high) and train <= high)
 
 
-def _guesses(curves: Curves, record: Mapping[str, Any]) -> bool:
+def _guesses(curves: Curves, record: Record) -> bool:
     classes = _classes(record)
     return len(curves.loss) >= 3 and classes > 0 and curves.accuracy[-1] < GUESSING / classes
 
 
-def _at_chance(
-    curves: Curves, record: Mapping[str, Any], recipe: Mapping[str, Any]
-) -> dict[str, Any]:
+def _at_chance(curves: Curves, record: Record, recipe: Recipe) -> Finding:
     chance = 1 / _classes(record)
-    return {
-        "kind": "plateau",
-        "text": (
+    remedy = advice.other_steps(recipe)
+    return Finding(
+        kind="plateau",
+        heading="Plateau",
+        text=(
             f"Nothing was learnt: after {len(curves.loss)} epochs the training accuracy is"
             f" {percent(curves.accuracy[-1])}, that of guessing {percent(chance)}."
-            f" {advice.other_steps(recipe)}"
+            f" {remedy.text}"
         ),
-        "evidence": {"accuracy": float(curves.accuracy[-1]), "chance": chance},
-    }
+        overrides=list(remedy.overrides),
+        evidence={"accuracy": float(curves.accuracy[-1]), "chance": chance},
+    )
 
 
-def _classes(record: Mapping[str, Any]) -> int:
-    return len(record.get("class_names") or [])
+def _classes(record: Record) -> int:
+    return len(record.class_names)
 
 
 def _value(values: NDArray[np.float64], index: int) -> float | None:

@@ -13,9 +13,10 @@ from markupsafe import Markup, escape
 from mlplab import recipes
 from mlplab.errors import RecipeError
 from mlplab.files import read_lines, write_text
-from mlplab.report import formatting as words
-from mlplab.report import speed
+from mlplab.report import formatting, speed
+from mlplab.runs import layout
 from mlplab.runs.store import read_record
+from mlplab.statistics.metrics import METRICS, Metric
 
 # Captions in the order of the page; a file may add a split: confusion_matrix-test.png.
 CAPTIONS = {
@@ -36,21 +37,13 @@ WIDE = 1.9  # pictures of more than this aspect ratio take the whole width
 PNG = b"\x89PNG\r\n\x1a\n"
 
 # Keys of shares, which are shown in percent: val_accuracy, dead_share, accuracy_low ...
-SHARE = re.compile(r"accuracy|share|recall|rise|fall|confidence|calibration_error|chance")
-
-# An override within a sentence: 'model.hidden=[16, 8]' or training.epochs=200.
-TABLES = "data|model|optimizer|schedule|loss|training|evaluation|callbacks"
-OVERRIDE = re.compile(rf"'((?:{TABLES})\.[^']+)'|\b((?:{TABLES})\.[a-z]\w*[\w.]*(?:=\S*\w)?)")
+SHARE = re.compile(
+    "|".join(
+        ["accuracy|share|recall|rise|fall|chance", *(m.name for m in METRICS if m.unit == "share")]
+    )
+)
 
 SPLITS = {"test": "Test", "validation": "Validation", "train": "Training"}
-HEADINGS = {
-    "tested-on-selection": "Chosen on the test split",
-    "flattered-validation": "Flattered validation",
-    "under-training": "Under-training",
-    "dead-units": "Dead units",
-    "weak-class": "Weakest class",
-    "early-stopping": "Early stopping",
-}
 
 
 def run_page(folder: Path, problems: Sequence[str] = ()) -> str:
@@ -76,10 +69,11 @@ def run_page(folder: Path, problems: Sequence[str] = ()) -> str:
         best_epoch=record["best_epoch"] or None,
         splits={key: record["metrics"].get(key) or {} for key in SPLITS},
         split_names=SPLITS,
-        findings=[_headed(finding) for finding in record["findings"]],
+        findings=record["findings"],
+        metrics=METRICS,
         figures=_figures(folder),
         per_class=_per_class(record),
-        epochs=_table(read_lines(folder / "metrics.jsonl")),
+        epochs=_table(read_lines(folder / layout.METRICS)),
         speed=speed.tables(folder, record),
         layers=_table(record["diagnostics"].get("layers") or []),
         recipe=_recipe(folder),
@@ -88,7 +82,7 @@ def run_page(folder: Path, problems: Sequence[str] = ()) -> str:
 
 def _recipe(folder: Path) -> str:
     try:
-        return recipes.text(str(folder / "recipe.toml"))
+        return recipes.text(str(folder / layout.RECIPE))
     except RecipeError:  # a page is made of runs that broke off, too
         return ""
 
@@ -100,7 +94,7 @@ def write_run_page(folder: Path, problems: Sequence[str] = ()) -> Path:
         RunError: if ``record.json`` is missing or damaged.
         StorageError: if the page cannot be written.
     """
-    path = folder / "report.html"
+    path = folder / layout.REPORT
     write_text(path, run_page(folder, problems))
     return path
 
@@ -115,33 +109,25 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=words.percent,
-        number=words.number,
-        duration=words.duration,
-        moment=words.moment,
-        size=words.size,
-        times=words.times,
+        percent=formatting.percent,
+        number=formatting.number,
+        duration=formatting.duration,
+        moment=formatting.moment,
+        size=formatting.size,
+        times=formatting.times,
         value=_value,
         label=lambda key: str(key).replace("_", " "),
+        metric=_metric,
         with_code=_with_code,
     )
     return environment
-
-
-def _headed(finding: dict[str, Any]) -> dict[str, Any]:
-    kind = str(finding.get("kind", ""))
-    return {
-        "heading": HEADINGS.get(kind, kind.capitalize()),
-        "text": str(finding.get("text", "")),
-        "evidence": finding.get("evidence") or {},
-    }
 
 
 def _figures(folder: Path) -> list[dict[str, Any]]:
     """Return the folder's pictures as data URIs, in the order of :data:`CAPTIONS`."""
     order = list(CAPTIONS)
     found = []
-    for path in sorted((folder / "figures").glob("*.png")):
+    for path in sorted((folder / layout.FIGURES).glob("*.png")):
         content = path.read_bytes()
         if not content.startswith(PNG) or len(content) < 24:
             continue
@@ -194,21 +180,27 @@ def _table(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
 def _value(value: Any, key: str = "") -> str:
     """Return any value of a record's tables as text; shares, known by their key, in percent."""
     if isinstance(value, float) and key.startswith("gap"):
-        return words.points(value)
+        return formatting.points(value)
     if isinstance(value, float) and SHARE.search(key):
-        return words.percent(value)
+        return formatting.percent(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None or isinstance(value, float):
-        return words.number(value)
-    return words.number(value) if isinstance(value, int) else str(value)
+        return formatting.number(value)
+    return formatting.number(value) if isinstance(value, int) else str(value)
+
+
+def _metric(metrics: dict[str, Any], metric: Metric) -> str:
+    """Return a metric of a split as its table shows it."""
+    value = metrics.get(metric.name)
+    return formatting.percent(value) if metric.unit == "share" else formatting.number(value)
 
 
 def _with_code(text: str) -> Markup:
-    """Return a sentence, escaped, with the overrides in it set as code."""
-    parts, end = [], 0
-    for match in OVERRIDE.finditer(text):
-        parts += [escape(text[end : match.start()]), Markup("<code>")]
-        parts += [escape(match[1] or match[2]), Markup("</code>")]
-        end = match.end()
-    return Markup("").join([*parts, escape(text[end:])])
+    """Return a sentence, escaped, with what stands in backticks set as code."""
+    parts = [escape(part) for part in text.split("`")]
+    if len(parts) % 2 == 0:  # a name with a backtick in it
+        return escape(text)
+    for place in range(1, len(parts), 2):
+        parts[place] = Markup("<code>{}</code>").format(parts[place])
+    return Markup("").join(parts)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlplab import files
 from mlplab.errors import RunError
-from mlplab.report import formatting as words
+from mlplab.report import formatting
 from mlplab.report.comparison import MARGIN, Comparison, compare
 from mlplab.report.configurations import Side, side
 from mlplab.report.history import epoch_of
@@ -87,8 +87,8 @@ def load(folder: Path, margin: float = MARGIN) -> Results:
         return _read(folder, _current(json.loads(files.text(path, LARGEST))), margin)
     except OSError as error:
         raise RunError(
-            f"{folder} has no {layout.STUDY_FACTS} yet: {error.strerror}. The command that began the study goes"
-            " on where it was, and writes it when the trials have ended"
+            f"{folder} has no {layout.STUDY_FACTS} yet: {error.strerror}. Give the command that"
+            " started the study again: it continues, and writes it when the trials have ended"
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         detail = f"{type(error).__name__}: {error}"
@@ -118,7 +118,7 @@ def _read(folder: Path, facts: dict[str, Any], margin: float) -> Results:
         comparison = compare(sides, None, margin, second)
         comparison.notes.extend([*_tuned(variants), *_grown(facts)])
     data_id = next(iter(finals.values())).data_id if finals else ""
-    opened = words.openings(ledger.count(folder.parent, data_id)) if data_id else ""
+    opened = formatting.openings(ledger.count(folder.parent, data_id)) if data_id else ""
     return Results(folder, facts, variants, comparison, data_id, opened, _missing(facts, variants))
 
 
@@ -159,20 +159,20 @@ def _tuned(variants: Sequence[Variant]) -> list[str]:
     if most < 2:
         return []
     said = [
-        f"each variant is judged at the best of its trials, {most} at most: another search might have"
-        " found it other settings, which no interval here contains"
+        f"each variant is judged at the best of its trials, {most} at most: another search might"
+        " have found better settings, and the intervals do not include tuning luck"
     ]
     for variant in variants:
         done = [t["point"] for t in variant.facts["trials"] if t["outcome"] == "finished"]
         for key, value in (variant.best or {"point": {}})["point"].items():
-            tried = {point[key] for point in done if words.is_number(point.get(key))}
-            if len(tried) < FEWEST_TRIED or not words.is_number(value):
+            tried = {point[key] for point in done if formatting.is_number(point.get(key))}
+            if len(tried) < FEWEST_TRIED or not formatting.is_number(value):
                 continue
             end = {min(tried): "lowest", max(tried): "highest"}.get(value)
             if end:
                 said.append(
-                    f"{variant.name}: its best trial has the {end} {key} that was tried, {value:.4g}:"
-                    " beyond it may be better ones"
+                    f"{variant.name}: its best trial has the {end} {key} that was tried,"
+                    f" {value:.4g}: better ones may be beyond it"
                 )
     return said
 
@@ -198,8 +198,8 @@ def _missing(facts: Mapping[str, Any], variants: Sequence[Variant]) -> list[str]
         failed = [t for t in variant.facts["trials"] if t["outcome"] == "failed"]
         if failed:
             said.append(
-                f"{variant.name}: {len(failed)} of {variant.facts['total']} trials failed, the first"
-                f" because: {failed[0]['reason']}"
+                f"{variant.name}: {len(failed)} of {variant.facts['total']} trials failed, the"
+                f" first because: {failed[0]['reason']}"
             )
         if variant.name in facts["final_failures"]:
             said.append(
@@ -232,7 +232,7 @@ def trial_rows(results: Results) -> list[list[str]]:
             str(variant.outcomes("pruned")),
             str(variant.outcomes("diverged")),
             str(variant.outcomes("failed")),
-            words.figure(variant.best["value"], study["metric"] == "accuracy")
+            formatting.figure(variant.best["value"], study["metric"] == "accuracy")
             if variant.best
             else "–",
             point_text(variant.best["point"]) if variant.best else "",
@@ -263,9 +263,9 @@ def time_to_target(runs: Mapping[Path, Record], target: float) -> tuple[float, f
         found = (math.inf, math.inf)
         for row in files.read_lines(folder / layout.METRICS):
             accuracy, seconds_of = row.get("val_accuracy"), row.get("seconds")
-            passed += seconds_of / share if words.is_number(seconds_of) else 0.0
+            passed += seconds_of / share if formatting.is_number(seconds_of) else 0.0
             epoch = epoch_of(row)
-            if words.is_number(accuracy) and accuracy >= target and epoch is not None:
+            if formatting.is_number(accuracy) and accuracy >= target and epoch is not None:
                 found = (float(epoch), passed)
                 break
         epochs.append(found[0])

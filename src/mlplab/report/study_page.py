@@ -11,8 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mlplab import files
-from mlplab.report import comparison_tables
-from mlplab.report import formatting as words
+from mlplab.report import comparison_tables, formatting
 from mlplab.report.charts import charts
 from mlplab.report.page import environment
 from mlplab.report.study import (
@@ -156,7 +155,7 @@ def _all_trials(results: Results) -> list[list[str]]:
     return [
         [
             f"{variant.name}-t{trial['number']:02d}",
-            "–" if trial["value"] is None else words.figure(trial["value"], accuracy),
+            "–" if trial["value"] is None else formatting.figure(trial["value"], accuracy),
             str(trial["outcome"]),
             point_text(trial["point"]),
             trial["reason"] or "",

@@ -4,17 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab.report.configurations import Side
+from mlplab.report.formatting import exact_points
 from mlplab.statistics import significance
 
 
 def _seeds(number: int) -> str:
     return f"{number:,}" if number < significance.MOST_SEEDS else f"over {number:,}"
-
-
-def points(share: float) -> str:
-    """Return a share of the images in points: ``0.5 points``."""
-    text = f"{100 * share:.2f}".rstrip("0").rstrip(".")
-    return f"{text} point{'' if text == '1' else 's'}"
 
 
 def shown(first: Side, second: Side, mean: float, low: float, high: float) -> str:
@@ -56,5 +51,5 @@ def not_shown(numbers: NDArray[np.float64], margin: float, level: float) -> str:
     return (
         f"not distinguishable with {len(numbers)} seeds: about {_seeds(needed.about)}"
         f" ({_seeds(needed.low)} to {_seeds(needed.high)}) would show a difference of"
-        f" {points(margin)}"
+        f" {exact_points(margin)}"
     )

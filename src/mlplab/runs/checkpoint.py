@@ -1,4 +1,4 @@
-"""``checkpoint/training.npz``: an unfinished run, complete, so that it continues as if uninterrupted.
+"""``checkpoint/training.npz``: all of an unfinished run, so that it can be resumed.
 
 A checkpoint is one nested value of numbers, strings, lists, tables and arrays, written as a NumPy
 archive: arrays as they are, everything else as JSON, no pickles, a checksum for each part. This

@@ -8,9 +8,9 @@ Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
 
 ENDED: tuple[Status, ...] = ("finished", "diverged")
-"""What there is nothing to be done for any more."""
+"""What has ended for good."""
 UNFINISHED: tuple[Status, ...] = ("interrupted", "failed")
-"""What can be gone on with."""
+"""What can be resumed."""
 
 
 class Seconds(BaseModel):
@@ -62,10 +62,10 @@ class Source(BaseModel):
         validation_seen: images of the other run's validation split that it was trained on; ``None``
             where that is not known.
         sources: what it started from itself.
-        class_names: that it tells apart.
-        taken: layers whose weights were taken over, adapted ones included.
+        class_names: of its classes.
+        taken: layers whose weights were copied, adapted ones included.
         adapted: how, of those that were.
-        fresh: layers that began with initial weights all the same, and why.
+        fresh: layers that kept their initial weights, and why.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -90,6 +90,25 @@ class Source(BaseModel):
     fresh: list[str] = []
 
 
+class Finding(BaseModel):
+    """Something that a run teaches.
+
+    Attributes:
+        kind: what it is about, such as ``overfitting``.
+        heading: of it.
+        text: in plain words; settings and overrides are in backticks.
+        evidence: the numbers and names that it rests on.
+        overrides: what it advises to try, as ``table.key=value``.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    kind: str
+    heading: str = ""
+    text: str
+    evidence: dict[str, Any] = {}
+    overrides: list[str] = []
+
+
 class Record(BaseModel):
     """What a run is and what it reached.
 
@@ -101,7 +120,7 @@ class Record(BaseModel):
         parameters: number of scalars in the network, non-trainable ones included.
         flops_per_example: multiplications and additions of one forward pass's dense products.
         best_epoch: counted from 1, the epoch whose weights were kept.
-        metrics: by split; see ``mlplab.statistics.metrics.classification_metrics``, ``loss``, and ``tta``
+        metrics: by split; see ``mlplab.statistics.metrics.classification_metrics``, and ``tta``
             with some of these figures for probabilities averaged over views of an image.
         selected_on: the split that every choice was made on.
         test_openings: how often this run looked at the test split.
@@ -112,10 +131,10 @@ class Record(BaseModel):
             ``units``, how many ``empty``, ``local_share`` and ``field_spread`` of the others.
         files: SHA-256 of each file of the run, by its path in the folder.
         reason: why the run failed or diverged.
-        rewinds: epochs that were begun anew with half the learning rate because they diverged:
+        rewinds: epochs that were repeated with half the learning rate because they diverged:
             ``epoch`` (from 1), ``learning_rate`` (from then on).
-        resumed: how often the run was taken up again after an interruption.
-        options: what it was given beside its recipe, for taking it up again.
+        resumed: how often the run was resumed after an interruption.
+        options: what it was given beside its recipe, for resuming it.
         population: how it was trained together with others, or ``None`` for a run alone.
         sources: runs that it started from: teachers, or where its initial weights are from.
     """
@@ -158,7 +177,7 @@ class Record(BaseModel):
     ended: str = ""
     diagnostics: dict[str, Any] = {}
     learnt: dict[str, Any] = {}
-    findings: list[dict[str, Any]] = []
+    findings: list[Finding] = []
     model_summary: str = ""
     files: dict[str, str] = {}
 

@@ -1,6 +1,8 @@
 """How good a classifier is, and how sure one can be of that: numbers in, numbers out."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +38,131 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     return min(max(0.0, centre - half), share), max(min(1.0, centre + half), share)
 
 
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A split's predictions, as metrics are computed from them.
+
+    Attributes:
+        probabilities: float [n, classes]. NaN counts as the least likely.
+        labels: int64 [n].
+        confusion: int64 [classes, classes], indexed [true, predicted].
+        top_k: how many of the most probable classes count in the top-k accuracy.
+    """
+
+    probabilities: NDArray[np.floating]
+    labels: NDArray[np.int64]
+    confusion: NDArray[np.int64]
+    top_k: int
+
+
+def accuracy(judged: Judged) -> float:
+    """Return the share of examples whose most probable class is right."""
+    return int(np.trace(judged.confusion)) / len(judged.labels)
+
+
+def balanced_accuracy(judged: Judged) -> float:
+    """Return the mean recall of the classes that have examples."""
+    support = judged.confusion.sum(axis=1)
+    recalls = [share for share in _shares(np.diag(judged.confusion), support) if share is not None]
+    return sum(recalls) / len(recalls)
+
+
+def top_k_accuracy(judged: Judged) -> float:
+    """Return the share of examples whose class is among the k most probable."""
+    return float(np.mean(_ranks(judged.probabilities, judged.labels) < judged.top_k))
+
+
+def log_loss(judged: Judged) -> float:
+    """Return the mean negative log-likelihood in nats, probabilities clipped to 1e-7 as in Keras.
+
+    Whatever a recipe minimises, so that recipes can be compared.
+    """
+    own = judged.probabilities[np.arange(len(judged.labels)), judged.labels].astype(np.float64)
+    return float(-np.log(np.clip(own, 1e-7, 1.0)).mean())
+
+
+def confidence(judged: Judged) -> float:
+    """Return the mean probability of the predicted class."""
+    return float(np.max(judged.probabilities, axis=1).mean(dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of a split's predictions.
+
+    Attributes:
+        name: its key in records and in TensorBoard.
+        label: what tables call it.
+        unit: ``share`` is shown in percent.
+        compute: what it is; a value that is not finite is recorded as None.
+        meaning: for the documentation.
+        over_views: whether it is also given for probabilities averaged over views of an image.
+        headline: whether it is among the few that a run's summary shows.
+    """
+
+    name: str
+    label: str
+    unit: Literal["share", "nats"]
+    compute: Callable[[Judged], float]
+    meaning: str
+    over_views: bool = True
+    headline: bool = False
+
+
+def _calibration_error(judged: Judged) -> float:
+    return calibration_error(judged.probabilities, judged.labels)
+
+
+METRICS = (
+    Metric(
+        "accuracy",
+        "accuracy",
+        "share",
+        accuracy,
+        "share of images whose most probable class is right",
+        headline=True,
+    ),
+    Metric(
+        "balanced_accuracy",
+        "balanced accuracy",
+        "share",
+        balanced_accuracy,
+        "mean recall of the classes that have images",
+    ),
+    Metric(
+        "top_k_accuracy",
+        "top-k accuracy",
+        "share",
+        top_k_accuracy,
+        "share of images whose class is among the k most probable (`evaluation.top_k`)",
+    ),
+    Metric(
+        "loss",
+        "loss",
+        "nats",
+        log_loss,
+        "mean negative log-likelihood, whatever the recipe minimises",
+        headline=True,
+    ),
+    Metric(
+        "calibration_error",
+        "calibration error",
+        "share",
+        _calibration_error,
+        "mean distance of confidence and accuracy over 15 bins (Guo et al. 2017)",
+    ),
+    Metric(
+        "confidence",
+        "mean confidence",
+        "share",
+        confidence,
+        "mean probability of the predicted class",
+        over_views=False,
+    ),
+)
+"""Every figure of a split, in the order that tables show them."""
+
+
 def classification_metrics(
     probabilities: NDArray[np.floating], labels: ArrayLike, top_k: int
 ) -> dict[str, Any]:
@@ -48,13 +175,11 @@ def classification_metrics(
             probable; cut to the number of classes.
 
     Returns:
-        ``n``, ``accuracy`` with ``accuracy_low`` and ``accuracy_high`` (Wilson, 95 %),
-        ``balanced_accuracy`` (mean recall of the classes that have examples), ``top_k`` and
-        ``top_k_accuracy``, ``confidence`` (mean probability of the predicted class),
-        ``calibration_error`` (see :func:`calibration_error`), and ``per_class`` with lists of
-        ``precision``, ``recall``, ``f1``, ``support``, ``confused_with`` (the class it is most
-        often mistaken for) and ``confused_share`` (in how many of its examples). All are Python
-        numbers; what is undefined, as the recall of a class without examples, is None.
+        ``n``, each of :data:`METRICS`, ``accuracy_low`` and ``accuracy_high`` (Wilson, 95 %),
+        ``top_k``, and ``per_class`` with lists of ``precision``, ``recall``, ``f1``, ``support``,
+        ``confused_with`` (the class it is most often mistaken for) and ``confused_share`` (in how
+        many of its examples). All are Python numbers; what is undefined, as the recall of a class
+        without examples, is None.
 
     Raises:
         ValueError: if the shapes disagree, a label is out of range, or there are no examples.
@@ -64,22 +189,15 @@ def classification_metrics(
     truth = _checked(probabilities, labels)
     n, classes = probabilities.shape
     matrix = confusion(probabilities, truth, classes)
-    right = int(np.trace(matrix))
-    low, high = wilson(right, n)
-    per_class = _per_class(matrix)
-    recalls = [recall for recall in per_class["recall"] if recall is not None]
-    k = min(top_k, classes)
+    judged = Judged(probabilities, truth, matrix, min(top_k, classes))
+    low, high = wilson(int(np.trace(matrix)), n)
     return {
         "n": n,
-        "accuracy": right / n,
+        **{metric.name: _number(metric.compute(judged)) for metric in METRICS},
         "accuracy_low": low,
         "accuracy_high": high,
-        "balanced_accuracy": sum(recalls) / len(recalls),
-        "top_k": k,
-        "top_k_accuracy": float(np.mean(_ranks(probabilities, truth) < k)),
-        "confidence": _number(np.max(probabilities, axis=1).mean(dtype=np.float64)),
-        "calibration_error": _number(calibration_error(probabilities, truth)),
-        "per_class": per_class,
+        "top_k": judged.top_k,
+        "per_class": _per_class(matrix),
     }
 
 

@@ -16,6 +16,7 @@ from mlplab.runs import ledger, store
 from mlplab.runs.record import ENDED
 from mlplab.study.job import STOPPING, RowsOnly, TrialJob, carry_out
 from mlplab.study.pool import ATTEMPTS, JOBS_EACH, Listener, Outcome
+from mlplab.text import byte_size
 
 try:
     import ray
@@ -95,7 +96,7 @@ def cluster(
         resources = ray.cluster_resources()
         if resources.get("memory", 0) < needed:
             raise UserError(
-                f"a run needs {needed / 1e9:.1f} GB of memory, more than this cluster has; use a"
+                f"a run needs {byte_size(needed)} of memory, more than this cluster has; use a"
                 " smaller network or batch"
             )
         cores = int(resources.get("CPU", 0))

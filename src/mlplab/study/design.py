@@ -67,8 +67,8 @@ class Study(_Table):
         keep: what runs leave behind: their results, or their networks too.
         recipe: changes to the base recipe that hold for all.
         vary: what is searched in every variant.
-        variants: what is compared: changes to the recipe by name, with searches of their own. A variant
-            may have a ``base`` of its own.
+        variants: what is compared: changes to the recipe by name, with searches of their own. A
+            variant may have its own ``base``.
         design: how much is tried.
     """
 

@@ -36,8 +36,8 @@ def conduct(
 ) -> dict[str, Any]:
     """Run what is left of a study, and return its facts.
 
-    Trials see training and validation images alone. When all have ended, the best of each variant is
-    run on fresh seeds, for which the test split is opened.
+    Trials see training and validation images alone. When all have ended, the best of each variant
+    is run on fresh seeds and evaluated on the test set.
 
     Args:
         study: that :func:`begin` made a folder for.

@@ -26,8 +26,8 @@ def points(study: Study, variant: str) -> list[Point]:
         return _grid(spaces)
     if not spaces:
         return [{}]  # trained again it would give the same
-    # One sequence for all: where variants search the same, they are tried at the same points, so that
-    # none is better for having drawn the better learning rate.
+    # One sequence for all: variants that search the same space are tried at the same points, so
+    # that none is better for having drawn the better learning rate.
     random = np.random.default_rng(design.seed)
     if design.kind == "random":
         shares = random.random((design.trials, len(spaces)))

@@ -125,8 +125,8 @@ class Trials:
             if number >= len(known) and self.study.design.kind != "bayesian":
                 fixed = self._points[variant][number]
                 study.enqueue_trial({key: _encoded(spaces[key], fixed[key]) for key in fixed})
-            # Of the search and the number: the same whoever asks, and whenever; and for all variants,
-            # so that those that search the same begin at the same points.
+            # From the search and the number alone: the same at every call, and for all variants, so
+            # that those that search the same space start at the same points.
             seed = [self.study.design.seed, number]
             study.sampler = optuna.samplers.TPESampler(
                 seed=zlib.crc32(json.dumps(seed).encode()), constant_liar=True

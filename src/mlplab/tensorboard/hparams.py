@@ -22,9 +22,10 @@ from mlplab.figures import confusion_matrix
 from mlplab.report.formatting import is_number
 from mlplab.report.history import epoch_of
 from mlplab.runs import layout, store
+from mlplab.statistics.metrics import METRICS
 from mlplab.tensorboard.events import Events
 
-RESULTS = ("accuracy", "balanced_accuracy", "loss")  # columns of the HParams page
+RESULTS = [metric.name for metric in METRICS]  # columns of the HParams page
 
 # The HParams page hides a run whose value is not of the type that it found first. Settings that may
 # be a word or a number are therefore always text, and those that are absent are left out.

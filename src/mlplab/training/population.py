@@ -1,7 +1,7 @@
 """Many runs of one form trained by one compiled program.
 
-The runs may differ in all that is in a state (weights, the optimizer's variables, random
-generators), in the order of their images, and in what :class:`mlplab.training.steps.RunInputs` holds.
+The runs may differ in everything that is in a state (weights, the optimizer's variables, random
+generators), in the order of their images, and in :class:`mlplab.training.steps.RunInputs`.
 """
 
 import time
