@@ -4,11 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: quickstart test torture bench docs serve-docs format clean
+.PHONY: quickstart check test torture bench docs serve-docs format clean
 
 # Without make: `pip install .`, then `mlplab train quickstart`.
 quickstart: $(VENV)/.installed
 	$(BIN)/mlplab train quickstart
+
+# For the working day: lint, types, and the tests that a change touches.
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check src tests benchmarks docs
+	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/mypy
+	@tests=$$($(BIN)/python tests/touched.py); if [ -n "$$tests" ]; then \
+	  $(BIN)/python -m pytest -q -x -n 2 -m "not torture" $$tests; fi
 
 test: $(VENV)/.installed-dev
 	$(BIN)/ruff check src tests benchmarks docs

@@ -21,6 +21,7 @@ from mlplab.optim import signatures
 from mlplab.optim.optimizers import OPTIMIZERS
 from mlplab.optim.schedules import SCHEDULES
 from mlplab.recipes.recipe import Recipe
+from mlplab.statistics.metrics import METRICS
 from mlplab.training.callbacks import CALLBACKS, HIDDEN, PATHS
 from mlplab.training.losses import LOSSES
 
@@ -231,12 +232,37 @@ def in_full(text: str) -> str:
     return "\n".join(lines)
 
 
+def metrics() -> str:
+    """Return the page of the figures that every evaluation measures."""
+    rows = [
+        f"| `{metric.name}` | {metric.label} | {metric.unit} | {metric.meaning} |"
+        f" {'yes' if metric.over_views else 'no'} |"
+        for metric in METRICS
+    ]
+    return "\n\n".join(
+        [
+            "# Metrics",
+            "What every evaluation measures on a split, under these names in `record.json` and in"
+            " TensorBoard. Shares are shown in percent. Accuracy comes with a 95 % interval"
+            " (Wilson 1927). How they are to be read: [Judgement](../judgement.md).",
+            "\n".join(
+                [
+                    "| name | label | unit | meaning | also over views of an image |",
+                    "| --- | --- | --- | --- | --- |",
+                    *rows,
+                ]
+            ),
+        ]
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "command-line.md": command_line,
     "recipe.md": recipe,
     "optimizers.md": optimizers,
     "schedules.md": schedules,
     "callbacks.md": callbacks,
+    "metrics.md": metrics,
 }
 
 

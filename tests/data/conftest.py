@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mlplab.data.published import PUBLISHED, Published
+from mlplab.data.published import CIFAR10, CIFAR100, Published
 
 
 class Python2Pickler(pickle._Pickler):
@@ -110,7 +110,9 @@ WRITERS: dict[str, Callable[[Path, Published], None]] = {
 def make() -> SimpleNamespace:
     """The functions above, under short names."""
     return SimpleNamespace(
-        layout=lambda layout, folder, name: WRITERS[layout](folder, PUBLISHED[name]),
+        layout=lambda layout, folder, name: WRITERS[layout](
+            folder, {"cifar10": CIFAR10, "cifar100": CIFAR100}[name]
+        ),
         sample=sample,
         png=png,
         parquet=write_parquet,

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlplab.data import batches, load, parquet
-from mlplab.data.published import CIFAR10, CIFAR100, PUBLISHED
+from mlplab.data.published import CIFAR10, CIFAR100
 from mlplab.errors import DataError
 from mlplab.recipes.recipe import Data
 
@@ -19,11 +19,11 @@ LAYOUTS = ["hub", "batches", "archive", "keras", "class folders"]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_every_layout_gives_the_same_images(name, layout, make, nowhere):
     make.layout(layout, nowhere / "data", name)
     dataset = load(SETTINGS[name], nowhere / "data")
-    kind = PUBLISHED[name]
+    kind = {"cifar10": CIFAR10, "cifar100": CIFAR100}[name]
     assert dataset.class_names == kind.class_names
     for split, each in ((dataset.train, 2), (dataset.test, 1)):
         images, labels = make.sample(kind, each)

@@ -4,14 +4,17 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from filelock import FileLock
 
-from mlplab.data import idx
+from mlplab.data import DATASETS, idx
+from mlplab.data.dataset import Download
 from mlplab.data.fetch import download, fetch
 from mlplab.errors import DataError, StorageError
+from mlplab.recipes.recipe import DataName
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -143,7 +146,12 @@ def test_only_published_data_sets_are_fetched(tmp_path: Path):
 
 
 def test_all_files_of_a_data_set_are_fetched(server, tmp_path, monkeypatch):
-    monkeypatch.setitem(idx.IDX, "mnist", replace(idx.MNIST, md5=dict.fromkeys(idx.FILES, MD5)))
+    files = Download("", dict.fromkeys(idx.FILES, MD5))
+    monkeypatch.setitem(DATASETS, "mnist", replace(DATASETS["mnist"], download=files))
     base = server.url.removesuffix("archive")
     assert fetch("mnist", tmp_path, base_url=base) == tmp_path / "mnist"
     assert sorted(p.name for p in (tmp_path / "mnist").iterdir()) == sorted(idx.FILES)
+
+
+def test_every_data_set_that_a_recipe_can_name_has_its_function() -> None:
+    assert set(DATASETS) == set(get_args(DataName))

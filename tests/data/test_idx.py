@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlplab import data
-from mlplab.data.idx import FILES, IDX
+from mlplab.data.idx import FASHION_MNIST, FILES, MNIST
 from mlplab.errors import DataError
 from mlplab.recipes.recipe import Data
 
@@ -45,7 +45,7 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_images_and_labels_are_read(name: str, folder: str, packed: bool, tmp_path: Path) -> None:
     put(tmp_path / "data" / folder, packed)
     dataset = data.load(Data(name=name), tmp_path / "data")
-    assert dataset.class_names == IDX[name].class_names
+    assert dataset.class_names == {"mnist": MNIST, "fashion_mnist": FASHION_MNIST}[name].class_names
     np.testing.assert_array_equal(dataset.train.images[..., 0], IMAGES[:20])
     np.testing.assert_array_equal(dataset.test.images[..., 0], IMAGES[20:])
     np.testing.assert_array_equal(dataset.test.labels, LABELS[20:])

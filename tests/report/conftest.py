@@ -1,14 +1,18 @@
 """A run folder as training leaves it, small but complete: real digits, a classifier of a kind."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from mlplab import figures
+from mlplab import figures, recipes
 from mlplab.report.findings import findings
+from mlplab.runs.record import Record
 from mlplab.statistics.metrics import classification_metrics, confusion
 
 EPOCHS = np.arange(1, 12)
@@ -27,8 +31,8 @@ HISTORY = [
 RECIPE = '# mlplab train published\nseed = 0\n\n[model]\nname = "mlp"\nhidden = [1024, 1024]\n'
 
 
-def record(class_names: list[str], metrics: dict) -> dict:
-    facts = {
+def record(class_names: list[str], metrics: dict[str, Any]) -> dict[str, Any]:
+    facts: dict[str, Any] = {
         "schema": 1,
         "name": "seed-20260101-120000-s0",
         "status": "finished",
@@ -63,10 +67,17 @@ def record(class_names: list[str], metrics: dict) -> dict:
         "model_summary": "Layer        Output       Parameters\n" * 3,
         "files": {"model.keras": "sha256:" + "5b" * 32, "recipe.toml": "sha256:" + "6c" * 32},
     }
-    return {**facts, "findings": findings(facts, HISTORY)}
+    found = findings(Record.from_json(facts), HISTORY, recipes.load("published"))
+    return {**facts, "findings": [finding.model_dump() for finding in found]}
 
 
-def draw(folder: Path, images, labels, probabilities, names: list[str]) -> None:
+def draw(
+    folder: Path,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    names: list[str],
+) -> None:
     matrix = confusion(probabilities, labels, len(names))
     judged = classification_metrics(probabilities, labels, top_k=5)["per_class"]
     columns = {key: [row[key] for row in HISTORY] for key in HISTORY[0]}
@@ -84,7 +95,7 @@ def draw(folder: Path, images, labels, probabilities, names: list[str]) -> None:
 
 
 @pytest.fixture(scope="session")
-def make_run(tmp_path_factory):
+def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Return a function that writes a finished run's folder, with these class names."""
 
     def make(class_names: list[str] | None = None, recipe: str = RECIPE) -> Path:

@@ -4,7 +4,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,20 +24,20 @@ VOID = {"meta", "link", "img", "br", "hr"}
 
 
 @pytest.fixture(scope="module")
-def folder(make_run):
+def folder(make_run: Callable[..., Path]) -> Path:
     return make_run()
 
 
 @pytest.fixture(scope="module")
-def page(folder):
+def page(folder: Path) -> str:
     return run_page(folder)
 
 
-def visible(html):
+def visible(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL))
 
 
-def test_the_page_says_what_the_run_reached(page):
+def test_the_page_says_what_the_run_reached(page: str) -> None:
     text = visible(page)
     for said in (
         "seed-20260101-120000-s0",
@@ -53,7 +56,7 @@ def test_the_page_says_what_the_run_reached(page):
         assert said in text, said
 
 
-def test_findings_are_told_with_their_evidence(page):
+def test_findings_are_shown_with_their_evidence(page: str) -> None:
     text = visible(page)
     for heading in ("Overfitting", "Early stopping", "Dead units", "Weakest class"):
         assert heading in text
@@ -61,26 +64,30 @@ def test_findings_are_told_with_their_evidence(page):
     assert "<code>model.dropout=0.4</code>" in page
 
 
-def test_pictures_are_inside_the_page_each_with_words_for_who_cannot_see_it(page, folder):
+def test_pictures_are_inside_the_page_each_with_words_for_who_cannot_see_it(
+    page: str, folder: Path
+) -> None:
     images = re.findall(r'<img src="data:image/png;base64,([^"]+)"[^>]* alt="([^"]+)"', page)
     assert len(images) == 4
     assert base64.b64decode(images[0][0]) == (folder / "figures" / "curves.png").read_bytes()
     assert all(len(alt) > 20 for _, alt in images)
 
 
-def test_every_element_is_closed_and_every_link_leads_somewhere(page):
-    open_elements, ids, targets = [], set(), set()
+def test_every_element_is_closed_and_every_link_leads_somewhere(page: str) -> None:
+    open_elements: list[str] = []
+    ids: set[str | None] = set()
+    targets: set[str] = set()
 
     class Reader(HTMLParser):
-        def handle_starttag(self, tag, attributes):
-            attributes = dict(attributes)
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            attributes = dict(attrs)
             ids.add(attributes.get("id"))
             if tag == "a":
-                targets.add(attributes["href"].removeprefix("#"))
+                targets.add((attributes["href"] or "").removeprefix("#"))
             if tag not in VOID:
                 open_elements.append(tag)
 
-        def handle_endtag(self, tag):
+        def handle_endtag(self, tag: str) -> None:
             assert open_elements.pop() == tag
 
     Reader().feed(page)
@@ -88,30 +95,30 @@ def test_every_element_is_closed_and_every_link_leads_somewhere(page):
     assert targets <= ids
 
 
-def test_a_run_that_was_killed_at_its_start_has_a_page_too(tmp_path):
+def test_a_run_that_was_killed_at_its_start_has_a_page_too(tmp_path: Path) -> None:
     facts = {"schema": 1, "name": "x", "recipe": "seed", "config_id": "1", "seed": 0}
     (tmp_path / "record.json").write_text(json.dumps(facts))
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "loss": NaN}\n{"epoch": 2, "lo')
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "curves.png").write_bytes(b"")
     text = visible(run_page(tmp_path))
-    assert "Its process ended without a word" in text
+    assert "The process died without recording why" in text
     assert "1 epoch " in text
     assert "accuracy" not in text
 
 
-def test_a_closed_test_split_is_said_to_be_closed(folder, tmp_path):
+def test_a_closed_test_split_is_said_to_be_closed(folder: Path, tmp_path: Path) -> None:
     record = json.loads((folder / "record.json").read_text())
     record["metrics"] = {"validation": record["metrics"]["test"]}
     record["selected_on"] = "validation"
     (tmp_path / "record.json").write_text(json.dumps(record))
     text = visible(run_page(tmp_path))
-    assert "The test split was not opened." in text
+    assert "Not evaluated on the test set." in text
     assert "test split. The best epoch" not in text
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"schema": 1}'])
-def test_a_folder_without_a_sound_record_is_refused(tmp_path, content):
+def test_a_folder_without_a_sound_record_is_refused(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "record.json").write_text(content)
     with pytest.raises(RunError, match="record"):
@@ -119,7 +126,7 @@ def test_a_folder_without_a_sound_record_is_refused(tmp_path, content):
     assert not (tmp_path / "report.html").exists()
 
 
-def test_reporting_loads_neither_keras_nor_jax():
+def test_reporting_loads_neither_keras_nor_jax() -> None:
     code = (
         "import mlplab.report.page, mlplab.report.findings, sys;"
         "sys.exit(bool({'keras', 'jax', 'matplotlib'} & set(sys.modules)))"
@@ -129,7 +136,9 @@ def test_reporting_loads_neither_keras_nor_jax():
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_browser_shows_the_page_without_errors_requests_or_foreign_script(make_run, scheme):
+def test_a_browser_shows_the_page_without_errors_requests_or_foreign_script(
+    make_run: Callable[..., Path], scheme: Any
+) -> None:
     from playwright.sync_api import sync_playwright
 
     hostile = make_run([HOSTILE] * 10, recipe=f"# {HOSTILE}</pre>{{{{ 7 * 7 }}}}")
@@ -137,10 +146,12 @@ def test_a_browser_shows_the_page_without_errors_requests_or_foreign_script(make
     record |= {"reason": HOSTILE, "command": HOSTILE, "data": HOSTILE, "model_summary": HOSTILE}
     record |= {"skipped": [f"{HOSTILE}: damaged"], "group": HOSTILE, "files": {HOSTILE: HOSTILE}}
     record["device"]["name"] = record["versions"]["keras"] = HOSTILE
-    record["findings"].append({"key": HOSTILE, "text": HOSTILE, "evidence": {HOSTILE: HOSTILE}})
+    finding = dict.fromkeys(("kind", "heading", "text"), HOSTILE)
+    record["findings"].append({**finding, "evidence": {HOSTILE: HOSTILE}})
     (hostile / "record.json").write_text(json.dumps(record))
     path = write_run_page(hostile)
-    complaints, requests = [], []
+    complaints: list[str] = []
+    requests: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         view = browser.new_page(
@@ -160,3 +171,12 @@ def test_a_browser_shows_the_page_without_errors_requests_or_foreign_script(make
         browser.close()
     assert complaints == []
     assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
+
+
+def test_findings_of_a_record_without_headings_are_still_shown(
+    folder: Path, tmp_path: Path
+) -> None:
+    record = json.loads((folder / "record.json").read_text())
+    record["findings"] = [{"kind": "overfitting", "text": "The network overfits.", "evidence": {}}]
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    assert "<h3>Overfitting</h3>" in run_page(tmp_path)

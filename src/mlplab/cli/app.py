@@ -31,19 +31,17 @@ err = Plain(stderr=True, highlight=False, soft_wrap=True)
 
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="A folder that holds the data set's, such as cifar10/.", show_default=False),
+    typer.Option(help="Folder containing the data set, such as `cifar10/`.", show_default=False),
 ]
-RunsDir = Annotated[Path, typer.Option(help="Where the runs lie.", envvar="MLPLAB_RUNS_DIR")]
+RunsDir = Annotated[Path, typer.Option(help="Folder of the runs.", envvar="MLPLAB_RUNS_DIR")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
-Trust = Annotated[
-    bool, typer.Option("--trust", help="Load code of your own that the recipe names.")
-]
+Trust = Annotated[bool, typer.Option("--trust", help="Load your own code that the recipe names.")]
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's name, a unique prefix of it, or 'last'.")
 ]
 
 
-# The order of the help: that in which they are needed.
+# In the order of the help: that in which they are needed.
 ORDER = (
     "train",
     "resume",
@@ -79,7 +77,7 @@ class Commands(TyperGroup):
             err.print("stopped")
             raise typer.Exit(130) from None
         except BrokenPipeError:
-            # Whoever read our output has gone (a pager, head); that is no failure of ours.
+            # The reader of our output (a pager, head) has exited; that is no failure of ours.
             sys.stderr.close()
             raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort):
@@ -88,10 +86,10 @@ class Commands(TyperGroup):
             if ctx.params.get("debug") or hasattr(error, "exit_code"):
                 raise  # the latter are usage errors, which Typer prints
             place = _in_code_of_the_user(error)
-            where = f"This is from code of your own, {place}" if place else "This should not happen"
+            where = f"It comes from your own code, {place}" if place else "This should not happen"
             err.print(
                 f"[red]error:[/red] {escape(f'{type(error).__name__}: {error}'[:400])}\n"
-                f"{escape(where)}; `mlplab --debug …` shows the way there."
+                f"{escape(where)}; `mlplab --debug …` prints the traceback."
             )
             raise typer.Exit(1) from None
 
@@ -157,3 +155,12 @@ def _finite(value: Any) -> Any:
 def note(text: str) -> None:
     """Print a note on stderr."""
     err.print(f"[yellow]note:[/yellow] {escape(text)}")
+
+
+def recipe_name(given: str) -> str:
+    """Return a recipe's name of today; where it had another before, say so."""
+    from mlplab import recipes
+
+    if line := recipes.renamed(given):
+        note(line)
+    return recipes.RENAMED.get(given, given)

@@ -22,7 +22,8 @@ def compare(
     on: Annotated[
         Literal["test", "validation"] | None,
         typer.Option(
-            help="The split to take differences on; test where all have it.", show_default=False
+            help="The split to compare on; by default test where all have been measured there.",
+            show_default=False,
         ),
     ] = None,
     margin: Annotated[
@@ -30,7 +31,7 @@ def compare(
         typer.Option(
             min=0.001,
             max=100,
-            help="Points that a difference must reach to matter; half a point if not given.",
+            help="Points that a difference must reach to matter; by default half a point.",
             show_default=False,
         ),
     ] = None,
@@ -40,8 +41,8 @@ def compare(
         typer.Option(
             "--out",
             metavar="FOLDER",
-            help="Write there a page with pictures: accuracy against cost, and what one has right"
-            " and the other has not.",
+            help="Write a page with pictures there: accuracy against cost, and the images that only"
+            " one of two gets right.",
         ),
     ] = None,
     data_dir: DataDir = None,

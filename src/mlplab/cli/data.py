@@ -1,14 +1,14 @@
 """``mlplab data``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
 from mlplab.cli.app import AsJson, DataDir, app, err, note, out, print_json
-from mlplab.recipes.recipe import Augment
+from mlplab.recipes.recipe import Augment, DataName
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -16,12 +16,14 @@ commands = typer.Typer(
 )
 app.add_typer(commands, name="data")
 
-Name = Annotated[
-    str, typer.Argument(help="cifar10, cifar100, mnist, fashion_mnist, digits or folder.")
+Name = Annotated[str, typer.Argument(help=f"{', '.join(get_args(DataName))}.")]
+Path_ = Annotated[
+    Path | None, typer.Option("--path", help="Folder of images, for the data set 'folder'.")
 ]
-Path_ = Annotated[Path | None, typer.Option("--path", help="The folder of 'folder'.")]
 AUGMENTED_ROWS, AUGMENTED_EPOCHS = 6, 8
-Size = Annotated[int, typer.Option("--image-size", help="Side that a folder's images get.")]
+Size = Annotated[
+    int, typer.Option("--image-size", help="Side in pixels that a folder's images are resized to.")
+]
 
 
 @commands.command()
@@ -37,13 +39,13 @@ def show(
             help="A key of the table augment: show each image as training epochs do. Repeatable.",
         ),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--out", help="The picture's file.")] = None,
+    output: Annotated[Path | None, typer.Option("--out", help="File for the picture.")] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a picture of sample images with their classes, and print its path.
 
-    With --augment each image is a row: as it is, then as the first epochs of training show it.
+    With --augment each row is an image: as it is, then as the first epochs of training show it.
 
     Example: mlplab data show cifar10 --augment flip=random --augment shift=4
     """
@@ -105,7 +107,7 @@ def info(
 
 @commands.command()
 def fetch(name: Name, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Download a published data set, going on where an earlier download stopped.
+    """Download a published data set, continuing an earlier download.
 
     Example: mlplab data fetch cifar10
     """

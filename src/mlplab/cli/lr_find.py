@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, note, out, print_json
+from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, note, out, print_json, recipe_name
 from mlplab.cli.progress import NotesOnly
 from mlplab.errors import RecipeError
 
@@ -16,16 +16,16 @@ def lr_find(
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Keys to change.")
     ] = None,
-    low: Annotated[float, typer.Option(min=1e-12, max=1e6, help="The rate to begin with.")] = 1e-6,
-    high: Annotated[float, typer.Option(min=1e-12, max=1e6, help="The rate to end with.")] = 10.0,
+    low: Annotated[float, typer.Option(min=1e-12, max=1e6, help="The lowest rate.")] = 1e-6,
+    high: Annotated[float, typer.Option(min=1e-12, max=1e6, help="The highest rate.")] = 10.0,
     steps: Annotated[int, typer.Option(min=20, max=100_000, help="Steps, at most.")] = 200,
-    picture: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("lr-find.png"),
+    picture: Annotated[Path, typer.Option(help="File for the picture.")] = Path("lr-find.png"),
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find a learning rate to begin with: some steps at rising rates, until the loss explodes.
+    """Find a learning rate to start with: some steps at rising rates, until the loss explodes.
 
     Example: mlplab lr-find published-honest optimizer.name=sgd
     """
@@ -33,7 +33,7 @@ def lr_find(
 
     if low >= high:
         raise RecipeError(f"--low {low:g} is not below --high {high:g}")
-    chosen = recipes.load(recipe, overrides or [])
+    chosen = recipes.load(recipe_name(recipe), overrides or [])
 
     from mlplab import figures
     from mlplab.experiment import lr_finder
@@ -52,13 +52,13 @@ def lr_find(
     )
     if found.suggestion is None:
         note(
-            "the loss did not fall: begin lower (--low), take more --steps, or look at the picture"
+            "the loss did not fall: start lower (--low), take more --steps, or look at the picture"
         )
     else:
         out.print(f"try  optimizer.learning_rate={found.suggestion:g}")
         if found.still_falling:
             note(
-                "the loss was still falling at the highest rate: the range is too low to tell; give"
-                " a larger --high"
+                "the loss was still falling at the highest rate, so the range is too low; give a"
+                " larger --high"
             )
     out.print(f"picture  {picture}", markup=False)

@@ -16,7 +16,7 @@ from mlplab.report.formatting import openings, percent
 from mlplab.runs.record import Record
 
 RATE = "optimizer.learning_rate"
-MOST = 1000  # members: a slip of the finger would otherwise fill the disk with run folders
+MOST = 1000  # members: a typing mistake would otherwise fill the disk with run folders
 
 
 def variants(recipe: Recipe, given: Sequence[str], overrides: Sequence[str] = ()) -> list[Recipe]:
@@ -39,8 +39,8 @@ def variants(recipe: Recipe, given: Sequence[str], overrides: Sequence[str] = ()
         if key not in ("seed", RATE):
             raise RecipeError(
                 f"--population {item}: its members are trained by one program, so that only seed"
-                f" (seed=0..9) and {RATE} ({RATE}=1e-4,1e-3) may differ; other keys change the"
-                " program: train those as runs of their own"
+                f" (seed=0..9) and {RATE} ({RATE}=1e-4,1e-3) may differ. Other keys change the"
+                " program: train those as separate runs"
             )
         if key in values:
             raise RecipeError(f"--population {key} is given twice; list all values in one")
@@ -115,7 +115,7 @@ def show(console: Console, records: Sequence[Record]) -> None:
     last = records[-1]
     if last.selected_on == "test":
         console.print(
-            "[yellow]selected on the test split, as published: its accuracy flatters[/yellow]"
+            "[yellow]selected on the test split, as published: its accuracy is optimistic[/yellow]"
         )
     if last.ledger and any("test" in record.metrics for record in records):
         console.print(f"test split opened {openings(last.ledger)} in this runs folder")

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from mlplab import recipes as shipped
-from mlplab.cli.app import AsJson, app, out, print_json
+from mlplab.cli.app import AsJson, app, out, print_json, recipe_name
 
 commands = typer.Typer(invoke_without_command=True)
 app.add_typer(commands, name="recipes")
@@ -38,6 +38,7 @@ def show(
 
     Example: mlplab recipes show published
     """
+    name = recipe_name(name)
     if as_json:
         print_json(shipped.to_tables(shipped.load(name)))
     else:

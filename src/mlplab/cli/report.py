@@ -17,12 +17,12 @@ def report(
     run: RunName,
     markdown: Annotated[
         Path | None,
-        typer.Option(help="Of a study: also write Markdown here, and pictures beside it."),
+        typer.Option(help="For a study: also write Markdown here, with pictures next to it."),
     ] = None,
     runs_dir: RunsDir = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Write the report of a run or a study anew, one self-contained page, and print where it lies.
+    """Write the report of a run or a study again, one self-contained page, and print its path.
 
     Example: mlplab report last
     """
@@ -43,7 +43,7 @@ def report(
             out.print(str(path), markup=False)
         return
     if markdown is not None:
-        raise RunError(f"--markdown is for studies, and {run} is none in {runs_dir}")
+        raise RunError(f"--markdown is for studies, and there is no study {run} in {runs_dir}")
     found = Run(store.find(runs_dir, run))
     record = found.record
     if record.status == "running":

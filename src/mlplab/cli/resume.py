@@ -21,19 +21,19 @@ def resume(
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
-    """Go on with an interrupted run, to the result that it would have had.
+    """Continue an interrupted run to the result that it would have had.
 
-    'last' is the last that has not ended.
+    'last' is the latest run that has not ended.
 
     Example: mlplab resume last
     """
     found = Run(store.find(runs_dir, run, unfinished=True))
 
-    from mlplab.experiment import options as facts
     from mlplab.experiment import resume as resuming
+    from mlplab.experiment.options import Options
 
     with watching(found.recipe, 1, quiet, as_json) as progress:
-        done = resuming.resume(found, facts.Options(data_dir=data_dir, trust=trust), progress)
+        done = resuming.resume(found, Options(data_dir=data_dir, trust=trust), progress)
     if as_json:
         print_json(done.record.to_json())
     else:

@@ -30,7 +30,7 @@ def listing(
     recipe: Annotated[str | None, typer.Option(help="Only runs of this recipe.")] = None,
     group: Annotated[str | None, typer.Option(help="Only runs of this group.")] = None,
     status: Annotated[str | None, typer.Option(help="Only runs of this status.")] = None,
-    sort: Annotated[Order, typer.Option(help="What the best is judged by.")] = "validation",
+    sort: Annotated[Order, typer.Option(help="What to sort by.")] = "validation",
     as_json: AsJson = False,
 ) -> None:
     """List the runs, ranked by validation accuracy.
@@ -121,12 +121,12 @@ def show(run: RunName, runs_dir: RunsDir = Path("runs"), as_json: AsJson = False
 @commands.command()
 def check(
     runs: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN]...", help="Runs; all if none is named.")
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="Runs; by default all.")
     ] = None,
     runs_dir: RunsDir = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Compare every file of runs, or of all, with the hashes in their records.
+    """Compare every file of some or all runs with the hashes in their records.
 
     Example: mlplab runs check
     """
@@ -161,7 +161,7 @@ def rm(
     runs_dir: RunsDir = Path("runs"),
     yes: Yes = False,
 ) -> None:
-    """Remove runs, with all that is in their folders.
+    """Remove runs with everything in their folders.
 
     Example: mlplab runs rm quickstart-20260101-120000-s0
     """

@@ -62,7 +62,7 @@ def run(console: Console, run: Run) -> None:
         _print(console, content)
     if record.selected_on == "test":
         console.print(
-            "[yellow]selected on the test split, as published: its accuracy flatters[/yellow]"
+            "[yellow]selected on the test split, as published: its accuracy is optimistic[/yellow]"
         )
     if "test" in record.metrics and record.ledger:
         console.print(f"test split opened {formatting.openings(record.ledger)} in this runs folder")

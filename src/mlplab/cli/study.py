@@ -31,16 +31,14 @@ def study(
     ] = "local",
     address: Annotated[
         str | None,
-        typer.Option(
-            help="Of the Ray cluster: HOST:PORT or auto; one is started here if none is given."
-        ),
+        typer.Option(help="Of the Ray cluster: HOST:PORT or auto; by default one is started here."),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, max=1000, help="Runs at the same time; as many as fit, if not given."),
+        typer.Option(min=1, max=1000, help="Runs at the same time; by default as many as fit."),
     ] = None,
     as_name: Annotated[
-        str | None, typer.Option("--name", help="Of the study's folder in the runs folder.")
+        str | None, typer.Option("--name", help="Name of the study's folder in the runs folder.")
     ] = None,
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),
@@ -50,7 +48,7 @@ def study(
 ) -> None:
     """Run a study: many trials by design, the best of each variant on fresh seeds, a verdict.
 
-    A study that was stopped goes on where it was when the command is given again.
+    A study that was stopped continues when the same command is given again.
 
     Example: mlplab study optimizers --quick
     """
@@ -59,7 +57,7 @@ def study(
     from mlplab.study import design
 
     if address is not None and engine != "ray":
-        raise RecipeError("--address is that of a Ray cluster: add --engine ray")
+        raise RecipeError("--address is for a Ray cluster: add --engine ray")
     pairs = {".".join(path): value for path, value in map(recipes.parse_override, overrides or [])}
     chosen = design.load(name, quick, pairs)
     folder = runs_dir / store.check_name(as_name or Path(name).stem + "-quick" * quick)
@@ -83,7 +81,7 @@ def study(
         try:
             facts = conduct.conduct(chosen, settings, executor, progress)
         except KeyboardInterrupt:
-            note("nothing is lost: the same command goes on where the study was stopped")
+            note("nothing is lost: the same command continues the study")
             raise
     if as_json:
         print_json(facts)

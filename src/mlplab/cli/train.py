@@ -12,7 +12,18 @@ import typer
 from rich.markup import escape
 
 from mlplab.cli import members, progress, show
-from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, err, note, out, print_json
+from mlplab.cli.app import (
+    AsJson,
+    DataDir,
+    RunsDir,
+    Trust,
+    app,
+    err,
+    note,
+    out,
+    print_json,
+    recipe_name,
+)
 from mlplab.errors import RecipeError
 from mlplab.recipes.recipe import Recipe
 
@@ -41,25 +52,27 @@ def train(
         list[str] | None,
         typer.Option(
             help="Several runs by one program: seed=0..9 or optimizer.learning_rate=1e-4,1e-3;"
-            " both given, each with each.",
+            " with both, all combinations.",
             metavar="KEY=VALUES",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name.")] = None,
     group: Annotated[str | None, typer.Option(help="A label for comparisons.")] = None,
     no_test: Annotated[
-        bool, typer.Option("--no-test", help="Leave the test split closed.")
+        bool, typer.Option("--no-test", help="Do not evaluate on the test set.")
     ] = False,
     profile: Annotated[
         bool,
-        typer.Option("--profile", help="Afterwards, time and trace steps beside their limit."),
+        typer.Option(
+            "--profile", help="Afterwards, time and trace steps and compare with the limit."
+        ),
     ] = False,
     devices: Annotated[
         str, typer.Option(help="Devices that share each batch: a number, or all.")
     ] = "1",
     resume: Annotated[
         Resume,
-        typer.Option(help="auto: go on with the latest unfinished run of this recipe and seed."),
+        typer.Option(help="auto: continue the latest unfinished run of this recipe and seed."),
     ] = "never",
     checkpoint: Annotated[
         float,
@@ -67,7 +80,7 @@ def train(
             min=0,
             max=1e9,
             metavar="SECONDS",
-            help="Least time between checkpoints after epochs; ten times as much within them.",
+            help="Least time between checkpoints after epochs; ten times as much within an epoch.",
         ),
     ] = 30.0,
     trust: Trust = False,
@@ -88,14 +101,15 @@ def train(
         )
     if population and (profile or devices != "1"):
         raise RecipeError(
-            "--population cannot be combined with --profile or --devices: they speak of one"
+            "--population cannot be combined with --profile or --devices, which are for a single"
             " training; leave them out, or train the runs one by one (--seeds)"
         )
     if population and resume != "never":
         raise RecipeError(
-            "--population cannot be combined with --resume: a member is gone on with by itself,"
+            "--population cannot be combined with --resume: resume each member by itself,"
             " `mlplab resume RUN`"
         )
+    recipe = recipe_name(recipe)
     chosen = recipes.load(recipe, overrides or [])
     if population:
         variants = members.variants(chosen, population, overrides or [])
@@ -105,13 +119,13 @@ def train(
         numbers = parse_seeds(seeds) if seeds else [chosen.seed if seed is None else seed]
         variants = [recipes.with_seed(chosen, number) for number in numbers]
 
-    from mlplab.experiment import options as facts
+    from mlplab.experiment.options import Options
 
     def command(variant: Recipe) -> str:
         rates = any(item.startswith(members.RATE) for item in population or [])
         return _command(recipe, overrides or [], variant, rates, devices, trust, no_test)
 
-    options = facts.Options(
+    options = Options(
         data_dir=data_dir,
         runs_dir=runs_dir,
         name=name,

@@ -20,14 +20,17 @@ Split = Literal["train", "validation", "test"]
 @app.command(no_args_is_help=True)
 def evaluate(
     run: RunName,
-    split: Annotated[Split, typer.Option(help="What to measure on.")] = "validation",
+    split: Annotated[Split, typer.Option(help="The split to evaluate on.")] = "validation",
     tta_flip: Annotated[
-        bool | None, typer.Option(help="Also average over mirror images; else as in the recipe.")
+        bool | None,
+        typer.Option(help="Also average over mirror images; by default as in the recipe."),
     ] = None,
     tta_shift: Annotated[
         int | None,
         typer.Option(
-            min=0, metavar="N", help="Also over images moved by N pixels; else as in the recipe."
+            min=0,
+            metavar="N",
+            help="Also over images moved by N pixels; by default as in the recipe.",
         ),
     ] = None,
     data_dir: DataDir = None,
@@ -35,7 +38,7 @@ def evaluate(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a trained run on a split; opening the test split is counted.
+    """Evaluate a trained run on a split; each use of the test set is counted.
 
     Example: mlplab evaluate last --split test --tta-flip --tta-shift 2
     """
@@ -81,7 +84,8 @@ def predict(
     explain: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="Write there, for each image, which pixels the answer rests on."
+            metavar="FOLDER",
+            help="Write a picture for each image there: the pixels that the answer depends on.",
         ),
     ] = None,
     runs_dir: RunsDir = Path("runs"),
@@ -96,7 +100,9 @@ def predict(
     """
     exported = (Path(run) / "network.onnx").is_file()
     if exported and explain:
-        raise RunError("--explain needs the gradients of a run's network; an export has none")
+        raise RunError(
+            "--explain needs the gradients of a run's network, which an export does not have"
+        )
     folder = Path(run) if exported else store.find(runs_dir, run)
 
     from mlplab.experiment import inference
@@ -115,7 +121,7 @@ def predict(
             words = ", ".join(f"{name} {formatting.percent(share)}" for name, share in best)
             out.print(f"{escape(prediction.path)}: {escape(words)}")
             if prediction.explained:
-                out.print(f"  rests on  {prediction.explained}", markup=False)
+                out.print(f"  depends on  {prediction.explained}", markup=False)
     if any(prediction.error for prediction in predictions):
         raise typer.Exit(2)
 
@@ -124,16 +130,16 @@ def predict(
 def export(
     run: RunName,
     format: Annotated[
-        Literal["onnx"], typer.Option("--format", help="Of the network's file.")
+        Literal["onnx"], typer.Option("--format", help="Format of the network's file.")
     ] = "onnx",
     output: Annotated[
-        Path | None, typer.Option("--out", help="The folder to make; by default RUN-onnx.")
+        Path | None, typer.Option("--out", help="The folder to create; by default RUN-onnx.")
     ] = None,
     runs_dir: RunsDir = Path("runs"),
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a trained network for elsewhere: its file, its class names, an example of its use.
+    """Export a trained network: its file, its class names, an example of its use.
 
     Example: mlplab export last --out my-network
     """

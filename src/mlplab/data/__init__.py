@@ -6,23 +6,39 @@ split.
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlplab.data import cifar, digits, folder, idx
 from mlplab.data.cache import Warn
-from mlplab.data.dataset import Dataset, Split, Splits, of_classes
+from mlplab.data.dataset import Dataset, Download, Split, Splits, of_classes
+from mlplab.data.published import CIFAR10, CIFAR100
 from mlplab.data.splits import class_weights, split
-from mlplab.recipes.recipe import Data
+from mlplab.recipes.recipe import Data, DataName
 
 __all__ = ["DATASETS", "Dataset", "Split", "Splits", "class_weights", "load", "split"]
 
-DATASETS: dict[str, Callable[[Data, Path | None, Warn], Dataset]] = {
-    "cifar10": cifar.load_cifar10,
-    "cifar100": cifar.load_cifar100,
-    "digits": digits.load,
-    "mnist": idx.load,
-    "fashion_mnist": idx.load,
-    "folder": folder.load,
+
+@dataclass(frozen=True)
+class Offered:
+    """A data set that a recipe can name.
+
+    Attributes:
+        load: returns it, for the recipe's ``[data]``, the user's data folder, and warnings.
+        download: its published files, if it can be fetched.
+    """
+
+    load: Callable[[Data, Path | None, Warn], Dataset]
+    download: Download | None = None
+
+
+DATASETS: dict[DataName, Offered] = {
+    "cifar10": Offered(cifar.load_cifar10, CIFAR10.download),
+    "cifar100": Offered(cifar.load_cifar100, CIFAR100.download),
+    "digits": Offered(digits.load),
+    "mnist": Offered(idx.load_mnist, idx.MNIST.download),
+    "fashion_mnist": Offered(idx.load_fashion_mnist, idx.FASHION_MNIST.download),
+    "folder": Offered(folder.load),
 }
 
 NAMED = 5
@@ -40,12 +56,12 @@ def load(settings: Data, data_dir: Path | None = None, warn: Warn = _warn) -> Da
         settings: the recipe's ``[data]``.
         data_dir: searched for published data sets before ``MLPLAB_DATA_DIR``, Keras's cache and
             mlplab's.
-        warn: told what is worth knowing but no reason to stop, such as a cache that is full.
+        warn: called with what is worth knowing but no reason to stop, such as a full cache.
 
     Raises:
         DataError: the data set is missing, damaged or unsuitable.
     """
-    dataset = DATASETS[settings.name](settings, data_dir, warn)
+    dataset = DATASETS[settings.name].load(settings, data_dir, warn)
     if dataset.skipped:
         more = ", …" if len(dataset.skipped) > NAMED else ""
         named = ", ".join(dataset.skipped[:NAMED])

@@ -55,6 +55,19 @@ class Dataset:
     skipped: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Download:
+    """Where the published files of a data set are.
+
+    Attributes:
+        base_url: the folder on the web that has the files.
+        md5: of each file by its name, as its authors state it.
+    """
+
+    base_url: str
+    md5: dict[str, str]
+
+
 @dataclass(frozen=True, eq=False)
 class Splits:
     """What an experiment trains on, chooses by, and is judged by."""

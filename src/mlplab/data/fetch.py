@@ -1,4 +1,4 @@
-"""Downloading the published archives: resumable, checked, and never half there."""
+"""Downloads of published files: resumable, verified, and never left half done."""
 
 import hashlib
 import http.client
@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from mlplab.cache import cache_dir
-from mlplab.data.idx import IDX
-from mlplab.data.published import BASE_URL, PUBLISHED
+from mlplab.data import DATASETS
 from mlplab.errors import DataError, nearest
 from mlplab.files import storage
 
@@ -41,10 +40,10 @@ def fetch(
     """Download the published files of a data set, unless they are there already.
 
     Args:
-        name: ``cifar10``, ``cifar100``, ``mnist`` or ``fashion_mnist``.
+        name: one of :data:`mlplab.data.DATASETS` that has a download.
         data_dir: the files go to ``<data_dir>/<name>/``; by default to mlplab's cache. In both
             ``load`` finds them.
-        progress: told now and then how far the present file is.
+        progress: called now and then with how far the present file is.
         base_url: the folder on the web, or of a mirror, that has the files.
 
     Returns:
@@ -52,21 +51,18 @@ def fetch(
 
     Raises:
         DataError: the name is not one of a published data set, the server cannot be reached or
-            stops half way (the part that came is kept, and the next call goes on from there), or
-            what came has another checksum than its authors published (it is removed).
+            stops half way (what arrived is kept, and the next call continues from there), or what
+            arrived does not have the published checksum (it is removed).
         StorageError: the archive cannot be written.
     """
-    known = [*PUBLISHED, *IDX]
+    known = {key: offered.download for key, offered in DATASETS.items() if offered.download}
     if name not in known:
         raise DataError(f"'{name}' is not a data set that can be fetched{nearest(name, known)}")
+    published = known[name]
     folder = (cache_dir() if data_dir is None else data_dir) / name
-    if name in IDX:
-        kind = IDX[name]
-        for file, md5 in kind.md5.items():
-            download(_url(base_url or kind.base_url, file), folder / file, md5, progress)
-        return folder
-    archive, md5 = PUBLISHED[name].archive, PUBLISHED[name].md5
-    return download(_url(base_url or BASE_URL, archive), folder / archive, md5, progress)
+    for file, md5 in published.md5.items():
+        download(_url(base_url or published.base_url, file), folder / file, md5, progress)
+    return folder / file if len(published.md5) == 1 else folder
 
 
 def _url(base: str, file: str) -> str:
@@ -74,13 +70,13 @@ def _url(base: str, file: str) -> str:
 
 
 def download(url: str, path: Path, md5: str, progress: Progress = _silent) -> Path:
-    """Download ``url`` to ``path``, by way of ``<path>.part``, which a later call goes on with.
+    """Download ``url`` to ``path``, by way of ``<path>.part``, which a later call continues.
 
     Args:
         url: http or https.
         path: where the whole file will be; it appears there only once its checksum is right.
         md5: the checksum, in hexadecimal.
-        progress: told now and then how far it is.
+        progress: called now and then with how far it is.
 
     Raises:
         DataError, StorageError: as :func:`fetch` says.
@@ -152,7 +148,7 @@ def _receive(url: str, part: Path, progress: Progress) -> None:
     if total is not None and done < total:
         raise DataError(
             f"the connection to {urlsplit(url).netloc} was lost at {done:,} of {total:,} bytes.\n"
-            "Repeat the command: it goes on from there."
+            "Repeat the command: it continues from there."
         )
 
 
@@ -169,7 +165,7 @@ def _copy(
         try:
             chunk = response.read(CHUNK)
         except (OSError, http.client.HTTPException):
-            return done  # told from a whole download by its length, or else by its checksum
+            return done  # its length, or else its checksum, says that it is not complete
         if not chunk:
             return done
         file.write(chunk)

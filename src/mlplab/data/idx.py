@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab.data.cache import Source, Warn, content_fingerprint
-from mlplab.data.dataset import Dataset, Split, assemble, whole
+from mlplab.data.dataset import Dataset, Download, Split, assemble, whole
 from mlplab.data.published import find
 from mlplab.errors import DataError
 from mlplab.recipes.recipe import Data
@@ -29,16 +29,14 @@ class Idx:
     Attributes:
         name: that a recipe gives it.
         class_names: the meaning of the labels.
-        base_url: the folder on the web that has the files.
-        folders: where other programs keep it, beside a folder of its own name.
-        md5: of each file, as its authors state it.
+        download: the published files.
+        folders: where other programs keep it, besides a folder of its own name.
     """
 
     name: str
     class_names: tuple[str, ...]
-    base_url: str
+    download: Download
     folders: tuple[str, ...]
-    md5: dict[str, str]
 
     def damaged(self, path: Path, reason: object) -> DataError:
         """Return the error for a file that does not hold what it should."""
@@ -55,23 +53,23 @@ FILES = (
     "t10k-labels-idx1-ubyte.gz",
 )
 
+
+def _files_at(base_url: str, *md5: str) -> Download:
+    """Return the download of all four files."""
+    return Download(base_url, dict(zip(FILES, md5, strict=True)))
+
+
 MNIST = Idx(
     name="mnist",
     class_names=tuple("0123456789"),
-    base_url="https://ossci-datasets.s3.amazonaws.com/mnist/",
-    folders=("MNIST/raw",),
-    md5=dict(
-        zip(
-            FILES,
-            (
-                "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-                "d53e105ee54ea40749a09fcbcd1e9432",
-                "9fb629c4189551a2d022fa330f9573f3",
-                "ec29112dd5afa0611ce80d1b7f02629c",
-            ),
-            strict=True,
-        )
+    download=_files_at(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "d53e105ee54ea40749a09fcbcd1e9432",
+        "9fb629c4189551a2d022fa330f9573f3",
+        "ec29112dd5afa0611ce80d1b7f02629c",
     ),
+    folders=("MNIST/raw",),
 )
 
 FASHION_MNIST = Idx(
@@ -88,35 +86,40 @@ FASHION_MNIST = Idx(
         "Bag",
         "Ankle boot",
     ),
-    base_url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-    folders=("FashionMNIST/raw", "fashion-mnist"),
-    md5=dict(
-        zip(
-            FILES,
-            (
-                "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-                "25c81989df183df01b3e8a0aad5dffbe",
-                "bef4ecab320f06d8554ea6380940ec79",
-                "bb300cfdad3c16e7a12a480ee83cd310",
-            ),
-            strict=True,
-        )
+    download=_files_at(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "25c81989df183df01b3e8a0aad5dffbe",
+        "bef4ecab320f06d8554ea6380940ec79",
+        "bb300cfdad3c16e7a12a480ee83cd310",
     ),
+    folders=("FashionMNIST/raw", "fashion-mnist"),
 )
 
-IDX = {kind.name: kind for kind in (MNIST, FASHION_MNIST)}
 
+def load_mnist(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
+    """Return 70,000 grey images of digits, 28×28, in 10 classes, 10,000 of them for testing.
 
-def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
-    """Return 70,000 grey images of 28×28 in 10 classes, 10,000 of them for testing.
-
-    LeCun, Cortes & Burges, "The MNIST database of handwritten digits", 1998; Xiao, Rasul &
-    Vollgraf, "Fashion-MNIST", 2017.
+    LeCun, Cortes & Burges, "The MNIST database of handwritten digits", 1998.
 
     Raises:
         DataError: they are nowhere, or damaged.
     """
-    kind = IDX[settings.name]
+    return _load(MNIST, data_dir, warn)
+
+
+def load_fashion_mnist(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
+    """Return 70,000 grey images of clothes, 28×28, in 10 classes, 10,000 of them for testing.
+
+    Xiao, Rasul & Vollgraf, "Fashion-MNIST", 2017.
+
+    Raises:
+        DataError: they are nowhere, or damaged.
+    """
+    return _load(FASHION_MNIST, data_dir, warn)
+
+
+def _load(kind: Idx, data_dir: Path | None, warn: Warn) -> Dataset:
 
     def look(candidate: Path) -> Source | None:
         files = list(_files(candidate))

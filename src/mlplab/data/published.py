@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mlplab.cache import cache_dir
 from mlplab.data.cache import Source, Warn, decoded
-from mlplab.data.dataset import Dataset
+from mlplab.data.dataset import Dataset, Download
 from mlplab.errors import DataError
 
 SHAPE = (32, 32, 3)
@@ -40,8 +40,7 @@ class Published:
         name: the name that a recipe gives it.
         class_names: the meaning of the labels, in the published order (which is alphabetical).
         column: the column of the labels in the Parquet layout.
-        archive: the published archive's file name.
-        md5: the published archive's checksum, as its authors state it.
+        download: the published archive.
         folder: the one folder in the archive, with the files below.
         train_files, test_files: pickled batches.
         meta_file: a pickled dict that has the class names under ``names_key``.
@@ -51,14 +50,18 @@ class Published:
     name: str
     class_names: tuple[str, ...]
     column: str
-    archive: str
-    md5: str
+    download: Download
     folder: str
     train_files: tuple[str, ...]
     test_files: tuple[str, ...]
     meta_file: str
     labels_key: str
     names_key: str
+
+    @property
+    def archive(self) -> str:
+        """The file name of the published archive."""
+        return next(iter(self.download.md5))
 
     def damaged(self, path: Path, cause: Exception) -> DataError:
         """Return the error for a file of this data set that cannot be read."""
@@ -80,8 +83,7 @@ CIFAR10 = Published(
     name="cifar10",
     class_names=tuple(CIFAR10_NAMES.split()),
     column="label",
-    archive="cifar-10-python.tar.gz",
-    md5="c58f30108f718f92721af3b95e74349a",
+    download=Download(BASE_URL, {"cifar-10-python.tar.gz": "c58f30108f718f92721af3b95e74349a"}),
     folder="cifar-10-batches-py",
     train_files=tuple(f"data_batch_{number}" for number in range(1, 6)),
     test_files=("test_batch",),
@@ -94,8 +96,7 @@ CIFAR100 = Published(
     name="cifar100",
     class_names=tuple(CIFAR100_NAMES.split()),
     column="fine_label",
-    archive="cifar-100-python.tar.gz",
-    md5="eb9058c3a382ffc7106e4002c42a8d85",
+    download=Download(BASE_URL, {"cifar-100-python.tar.gz": "eb9058c3a382ffc7106e4002c42a8d85"}),
     folder="cifar-100-python",
     train_files=("train",),
     test_files=("test",),
@@ -103,8 +104,6 @@ CIFAR100 = Published(
     labels_key="fine_labels",
     names_key="fine_label_names",
 )
-
-PUBLISHED = {kind.name: kind for kind in (CIFAR10, CIFAR100)}
 
 
 def places(data_dir: Path | None) -> Iterator[Path]:

@@ -5,11 +5,12 @@ This room loads neither Keras nor JAX.
 
 from mlplab.recipes.explain import validate
 from mlplab.recipes.overrides import Tables, override, parse_override
-from mlplab.recipes.reading import SHIPPED, load, names, parse, renamed, text, title
+from mlplab.recipes.reading import RENAMED, SHIPPED, load, names, parse, renamed, text, title
 from mlplab.recipes.recipe import Recipe
 from mlplab.recipes.writing import config_id, differences, to_tables, to_toml, with_seed
 
 __all__ = [
+    "RENAMED",
     "SHIPPED",
     "Recipe",
     "Tables",
