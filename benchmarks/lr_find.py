@@ -2,7 +2,7 @@
 
     python -m benchmarks.lr_find runs/optimizers-quick
 
-For each level of a finished study whose learning rate was searched: a range test of its recipe (the
+For each variant of a finished study whose learning rate was searched: a range test of its recipe (the
 other knobs as in its best trial), then one training at the suggested rate, with the trials' seed;
 its validation accuracy beside that of the best trial. Writes benchmarks/results/lr-find.md.
 """
@@ -13,28 +13,28 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlplab import files
-from mlplab.experiment import environment, execute
-from mlplab.experiment import lr_finder as rates
+from mlplab.experiment import environment, execute, lr_finder
 from mlplab.experiment.options import Options
 from mlplab.report import study as results
 from mlplab.runs import layout
 from mlplab.study import design
+from mlplab.training.plan import NoProgress
 
 KEY = "optimizer.learning_rate"
 
 
 def main(folder: Path) -> None:
-    """Test the suggestion of every level and write the table."""
+    """Test the suggestion of every variant and write the table."""
     found = results.load(folder)
     study = design.read(files.text(folder / layout.STUDY, design.LARGEST), str(folder))
     rows = []
-    for level in found.levels:
-        best = level.best
+    for variant in found.variants:
+        best = variant.best
         if best is None or KEY not in best["point"]:
             continue
-        recipe = study.recipe_of(level.name, best["point"], study.design.seed)
-        test = rates.find(recipe, None, 1e-6, 10.0, 200, False, print)
-        tried = [level.name, f"{best['point'][KEY]:.2g}", f"{100 * best['value']:.1f}"]
+        recipe = study.recipe_of(variant.name, best["point"], study.design.seed)
+        test = lr_finder.find(recipe, Options(), NoProgress(), 1e-6, 10.0, 200)
+        tried = [variant.name, f"{best['point'][KEY]:.2g}", f"{100 * best['value']:.1f}"]
         if test.suggestion is None:
             rows.append([*tried, "none", "–"])
             continue
@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
         with tempfile.TemporaryDirectory() as runs:
             options = Options(runs_dir=Path(runs), open_test=False)
             run = execute.run(
-                study.recipe_of(level.name, point, study.design.seed),
+                study.recipe_of(variant.name, point, study.design.seed),
                 replace(options, keep="results"),
             )
             reached = run.metrics.get("validation", {}).get("accuracy")
@@ -55,7 +55,7 @@ def main(folder: Path) -> None:
 def write(folder: Path, rows: list[list[str]]) -> None:
     """Write the table."""
     headings = [
-        "level",
+        "variant",
         "rate of the best trial",
         "its validation",
         "suggested rate",

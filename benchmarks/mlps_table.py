@@ -6,8 +6,9 @@ from pathlib import Path
 
 from mlplab import recipes
 from mlplab.recipes.recipe import Recipe
-from mlplab.report import comparison, verdicts
+from mlplab.report import comparison
 from mlplab.report.configurations import side
+from mlplab.report.formatting import exact_points
 from mlplab.runs import store
 from mlplab.runs.record import Record, Source
 
@@ -163,7 +164,7 @@ def pairs() -> list[str]:
             else ""
         )
         lines.append(
-            f"- `{first}` – `{second}` on {split}: **{verdicts.points(pairing.mean)}** (seed by"
+            f"- `{first}` – `{second}` on {split}: **{exact_points(pairing.mean)}** (seed by"
             f" seed {each}{between})"
         )
     return ["", "## Differences, seed by seed", "", *lines] if lines else []

@@ -25,6 +25,7 @@ import mlplab
 from benchmarks import records
 from benchmarks.transfer import FIRST, THEN
 from mlplab.experiment import inference
+from mlplab.experiment.networks import load_network
 from mlplab.runs.run import Run
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "pretrained.md"
@@ -74,7 +75,7 @@ def weights(runs_dir: Path) -> Path:
         source = keras.applications.MobileNet(
             include_top=False, weights=None, input_shape=(SIDE, SIDE, 3)
         )
-        source.set_weights(run.model().get_weights()[:-2])  # all but the head's
+        source.set_weights(load_network(run).get_weights()[:-2])  # all but the head's
         source.save_weights(file)
     return file
 
@@ -142,7 +143,7 @@ def write(runs: dict[str, Run], seconds: dict[str, float]) -> None:
 
 def trainable(run: Run) -> int:
     """Return how many parameters were trained."""
-    return sum(math.prod(weight.shape) for weight in run.model().trainable_weights)
+    return sum(math.prod(weight.shape) for weight in load_network(run).trainable_weights)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from typing import Any
 
 from mlplab import recipes
 from mlplab.experiment import execute
+from mlplab.experiment.complete import complete
 from mlplab.experiment.options import Options
-from mlplab.experiment.prepare import complete
 from mlplab.recipes.recipe import Recipe
 from mlplab.runs import store
 from mlplab.runs.run import Run

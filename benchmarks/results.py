@@ -108,7 +108,7 @@ def _published(result: dict[str, Any]) -> list[str]:
 
 def _row(record: Record) -> str:
     test = record.metrics["test"]
-    early = any(finding["kind"] == "early-stopping" for finding in record.findings)
+    early = any(finding.kind == "early-stopping" for finding in record.findings)
     on_test = record.selected_on == "test"
     return _line(
         record.recipe,

@@ -1,5 +1,6 @@
 """What every test may use: a cache of the session's own, and the real CIFAR-10 where it is."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -35,3 +36,15 @@ def cifar10_dir() -> Path:
     if not (folder / "cifar10").is_dir():
         pytest.skip("real CIFAR-10: set MLPLAB_DATA_DIR")
     return folder
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is loaded by now out of garbage collection, which each training asks for."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs draw no figures, which takes longer than to train them."""
+    monkeypatch.setattr("mlplab.experiment.judge.draw", lambda *given: None)

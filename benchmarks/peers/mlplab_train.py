@@ -18,7 +18,7 @@ from mlplab.experiment.options import Options
 ASKED = {"recipe": "published", "overrides": []} | settings()
 
 
-class Watcher:
+class FirstSteps:
     """Tells of the first step, or waits for its turn after each epoch."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ def main() -> None:
     from mlplab.experiment import execute
 
     options = Options(runs_dir=Path(ASKED["scratch"]), recipe_name=ASKED["recipe"])
-    execute.run(recipes.load(ASKED["recipe"], overrides), options, Watcher())
+    execute.run(recipes.load(ASKED["recipe"], overrides), options, FirstSteps())
 
 
 main()

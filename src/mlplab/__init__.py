@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 # Keras reads its backend once, when it is first imported; mlplab's engine is written for JAX.
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-# So does XLA its flags, when JAX is first used. This one lets a processor write several results in
-# one loop over memory (see training/update.py); a version that does not know it passes it over.
+# XLA likewise reads its flags when JAX is first used. This one lets a CPU write several results in
+# one loop over memory (see training/update.py); versions that do not know it ignore it.
 if "xla_backend_extra_options" not in os.environ.get("XLA_FLAGS", ""):
     _FLAG = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}".strip()

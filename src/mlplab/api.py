@@ -19,7 +19,7 @@ __all__ = ["Recipe", "Run", "load_run", "recipe", "resume", "train", "train_popu
 
 
 class Run(runs.Run):
-    """A run folder, read when asked.
+    """A run folder, read on demand.
 
     Examples:
         >>> import mlplab
@@ -87,8 +87,8 @@ def train(
         open_test: ``False`` to not evaluate on the test set.
         devices: how many of the machine's devices share each batch, or ``"all"``.
         trust: load your own code that the recipe names.
-        profile: when training has ended, time some steps beside this machine's limit, and write a
-            trace of them, into ``profile/`` of the run folder.
+        profile: after training, time some steps against this machine's limit, and write a trace
+            of them, into ``profile/`` of the run folder.
         progress: called with each chunk of steps and each epoch.
 
     Returns:
@@ -137,15 +137,15 @@ def train_population(
     trust: bool = False,
     progress: "Progress | None" = None,
 ) -> list[Run]:
-    """Train recipes that differ in seed and learning rate alone, by one compiled program.
+    """Train recipes that differ only in seed and learning rate, in one compiled program.
 
-    Each becomes a run of its own, as ``train`` would have made it: to the bit where the record says
-    ``population.mode = "map"``, to the rounding of sums where it says ``"vmap"``.
+    Each becomes its own run, as ``train`` would have made it: bit for bit where the record says
+    ``population.mode = "map"``, up to the rounding of sums where it says ``"vmap"``.
 
     Args:
         members: recipes; ``seed`` and ``optimizer.learning_rate`` may differ.
         data_dir: folder containing the data set's, such as ``cifar10/``.
-        runs_dir: where the run folders are made.
+        runs_dir: where the run folders are created.
         name: extended for each member by what it differs in: ``-s3``, ``-lr0.001-s3``.
         group: a label that comparisons can use.
         open_test: ``False`` to not evaluate on the test set.
@@ -190,7 +190,7 @@ def resume(
     trust: bool = False,
     progress: "Progress | None" = None,
 ) -> Run:
-    """Continue an interrupted run to the result that it would have had.
+    """Continue an interrupted run; the result is what it would have been without interruption.
 
     Args:
         query: a run's name, a unique prefix of it, its path, or ``"last"``.
@@ -201,7 +201,7 @@ def resume(
 
     Raises:
         RunError: if the run has ended or is being written, or if its recipe, its data or the
-            versions of what computes have changed.
+            versions of the packages that compute have changed.
         StorageError: if the disk is full or the run folder cannot be written.
     """
     from mlplab.experiment import resume as resuming
@@ -221,7 +221,7 @@ def load_run(query: str = "last", runs_dir: str | Path = "runs") -> Run:
 
 
 def _load(name_or_path: str, tables: Mapping[str, Any] | None = None) -> Recipe:
-    """Return a recipe; a name that it had before is a warning."""
+    """Return a recipe; warn if it is asked for by an earlier name."""
     if line := recipes.renamed(name_or_path):
         warnings.warn(line, FutureWarning, stacklevel=3)
     return recipes.load(name_or_path, tables or {})

@@ -1,4 +1,4 @@
-"""The folder of what can be computed again: found, kept private, and kept small."""
+"""The cache folder, for what can be computed again: found, kept private, and kept small."""
 
 import os
 import time
@@ -9,7 +9,7 @@ import platformdirs
 
 
 def cache_dir() -> Path:
-    """Return mlplab's cache folder: ``MLPLAB_CACHE_DIR``, or the system's place for such."""
+    """Return mlplab's cache folder: ``MLPLAB_CACHE_DIR``, or the system's usual location."""
     override = os.environ.get("MLPLAB_CACHE_DIR")
     if override:
         return Path(override).expanduser()
@@ -17,23 +17,23 @@ def cache_dir() -> Path:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder of the cache, closed to others; of ``mkdir``'s mode parents have nothing."""
+    """Create a private folder in the cache; ``mkdir`` does not apply its mode to parents."""
     for part in (cache_dir(), folder):
         part.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def mark_used(path: Path) -> None:
-    """Note that a cached file was read; of a cache that cannot be written nothing is removed."""
+    """Note that a cached file was read; a read-only cache is never tidied, so it needs no note."""
     with suppress(OSError):
         os.utime(path)
 
 
 def tidy(folder: Path, kept: int) -> None:
-    """Remove what has been unused for longest, and what a killed process left half-written.
+    """Remove the files unused for longest, and what a killed process left half-written.
 
     Args:
-        folder: of ``.npz`` files.
-        kept: how many of them stay.
+        folder: folder of ``.npz`` files.
+        kept: how many of them to keep.
     """
     files = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
     yesterday = time.time() - 24 * 3600

@@ -1,12 +1,12 @@
 """Everything that mlplab raises on purpose.
 
 MlplabError                 base; the command line prints it in one or two lines
-├── UserError               what the user can mend (exit code 2)
+├── UserError               what the user can fix (exit code 2)
 │   ├── RecipeError         a recipe, an override, or a setting in it
 │   ├── DataError           a data set that is missing, damaged or unsuitable
 │   └── RunError            a run or runs folder that is missing, ambiguous or damaged
 ├── StorageError            a disk that is full or a folder that cannot be written (exit code 1)
-└── TrainingError           a training that cannot go on (exit code 1)
+└── TrainingError           a training that cannot continue (exit code 1)
 """
 
 import difflib
@@ -20,7 +20,7 @@ class MlplabError(Exception):
 
 
 class UserError(MlplabError):
-    """Something that the user can mend."""
+    """Something that the user can fix."""
 
     exit_code = 2
 
@@ -42,18 +42,18 @@ class StorageError(MlplabError):
 
 
 class TrainingError(MlplabError):
-    """A training cannot go on."""
+    """A training cannot continue."""
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error of others says, or its kind if it says nothing."""
+    """Return the first line of another library's error message, or its type if that is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name closest to ``word``, or the choices.
 
-    Where no name is close, ``otherwise`` stands for the choices.
+    If no name is close, ``otherwise`` is returned instead of the choices.
     """
     names = sorted(known)
     by_lower = {name.lower(): name for name in names}

@@ -1,7 +1,7 @@
-"""Files: written so that a crash at any moment leaves them readable, read within bounds.
+"""File access: writes that a crash cannot corrupt, and reads with a size limit.
 
-Whole files are written aside and renamed; files of JSON lines grow by whole lines, and a torn last
-line is ignored.
+Whole files are written under a temporary name and renamed; JSON-lines files grow by whole lines,
+and a torn last line is ignored.
 """
 
 import errno
@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from mlplab.errors import RunError, StorageError
 
 LONGEST_LINE = 1_000_000
-"""Bytes of a line of JSON."""
+"""Longest line of JSON, in bytes."""
 LARGEST_LINES = 2**26
-"""Bytes of a file of JSON lines: 100,000 epochs, or openings of test splits, take 40 MB."""
+"""Largest JSON-lines file, in bytes: 100,000 epochs, or entries of the ledger, take 40 MB."""
 
-# An archive that is both so large and so many times larger than on disk is there to fill the
-# memory: probabilities of many digits shrink to a half.
+# An archive that unpacks to more than both of these is meant to fill the memory: compression only
+# halves real probabilities.
 LARGE = 2**26
 EXPANSION = 200
 
@@ -39,21 +39,21 @@ def storage(what: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StorageError(
-                f"no space left while writing {what}; free some, then repeat"
+                f"no space left while writing {what}; free some, then try again"
             ) from None
         raise StorageError(f"cannot write {what}: {error.strerror or error}") from None
 
 
 @contextmanager
 def atomic(path: Path, check: Callable[[Path], None] = lambda written: None) -> Iterator[IO[bytes]]:
-    """Open a file beside ``path`` that takes its place when the block ends without an exception.
+    """Open a temporary file that replaces ``path`` when the block ends without an exception.
 
     Args:
-        path: of the file.
-        check: called with the path of what was written, before it takes its place; may raise.
+        path: the file to write.
+        check: called with the temporary file's path before it replaces ``path``; may raise.
     """
     with storage(str(path)):
-        # Not tempfile's: its files are the owner's alone, whatever the umask says.
+        # Not tempfile: only the owner can read its files, whatever the umask says.
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
             with temporary.open("xb") as file:
@@ -74,7 +74,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def append_line(path: Path, row: dict[str, Any]) -> None:
-    """Append one JSON object as one line, in a single write, after a line that a crash tore."""
+    """Append one JSON object as one line in a single write, on a new line after a torn one."""
     if path.is_symlink():
         raise StorageError(f"{path} is a link, which mlplab does not make; remove it")
     with storage(str(path)), path.open("a+b") as file:
@@ -93,10 +93,10 @@ def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a file of JSON lines; a line torn by a crash is left out.
+    """Return the rows of a JSON-lines file; a line torn by a crash is left out.
 
     Raises:
-        RunError: if it is larger than what mlplab writes.
+        RunError: if it is larger than any that mlplab writes.
     """
     rows: list[dict[str, Any]] = []
     if not path.is_file():
@@ -106,7 +106,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     with path.open("rb") as file:
         while line := file.readline(LONGEST_LINE):
             if line.count(b"{") + line.count(b"[") > 1:
-                continue  # rows are flat; tables within tables take fifty times the memory
+                continue  # rows are flat; nested tables take fifty times the memory
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError):
@@ -120,11 +120,11 @@ def text(path: Path, largest: int) -> str:
     """Return the UTF-8 text of a regular file.
 
     Args:
-        path: of the file. A pipe or a device, which may never end, is refused.
-        largest: bytes that it may have.
+        path: the file. A pipe or a device, which may never end, is refused.
+        largest: size limit in bytes.
 
     Raises:
-        OSError: if it is missing, of another kind, too large or cannot be read.
+        OSError: if it is missing, not a regular file, too large or cannot be read.
         UnicodeDecodeError: if it is not UTF-8.
     """
     size = path.stat().st_size
@@ -137,11 +137,11 @@ def text(path: Path, largest: int) -> str:
 
 
 def arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a NumPy archive; no object is made from it.
+    """Return the arrays of a NumPy archive, without unpickling anything.
 
     Raises:
-        Exception: nearly any, if it is damaged; ``ValueError``, if it unpacks to far more than it
-            takes on disk.
+        Exception: nearly any, if it is damaged; ``ValueError``, if it unpacks to far more than its
+            size on disk.
     """
     with zipfile.ZipFile(path) as archive:
         size = sum(part.file_size for part in archive.infolist())
@@ -152,7 +152,7 @@ def arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def digest(path: Path) -> str | None:
-    """Return the SHA-256 of a file as records have it, or ``None`` if it cannot be read."""
+    """Return the SHA-256 of a file in the form used by records, or ``None`` if unreadable."""
     try:
         with path.open("rb") as file:
             return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
@@ -161,7 +161,7 @@ def digest(path: Path) -> str | None:
 
 
 def inside(folder: Path, name: str) -> bool:
-    """Return whether a path that a file names lies in a folder, links followed."""
+    """Return whether ``name`` leads to a path inside a folder, links followed."""
     try:
         return (folder / name).resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError):  # too long, or with a null character

@@ -1,12 +1,13 @@
-"""How much memory this machine can still give, and what to say when that is too little."""
+"""How much memory this machine can still provide, and the error when that is too little."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from mlplab.errors import UserError
 from mlplab.text import byte_size
 
-# A process in a container is stopped at the first of these, whatever the machine has.
+# Limit and usage of a container, by version of cgroups; they apply whatever the machine has.
 CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     (
@@ -29,10 +30,10 @@ def check(
     """Refuse what would not fit into memory.
 
     Args:
-        needed: bytes by what they are for.
+        needed: bytes, by purpose.
         advice: what to change.
-        limit: bytes that there are; ``None`` refuses nothing.
-        error: to be raised.
+        limit: bytes available; ``None`` refuses nothing.
+        error: type of the error to raise.
 
     Raises:
         UserError: of that type, with the numbers.
@@ -58,9 +59,7 @@ def _of_system() -> int | None:
 
 
 def _physical() -> int | None:
-    """Return all of the machine's memory, where what is free is not known."""
-    import os
-
+    """Return the machine's total memory, for systems that do not report what is free."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows
@@ -69,7 +68,7 @@ def _physical() -> int | None:
 
 def _of_cgroup(limit: str, usage: str) -> int | None:
     try:
-        # What the kernel keeps of files counts as used, and is given up when it is needed.
+        # The page cache counts as used, although the kernel frees it when needed.
         return int(Path(limit).read_text("ascii")) - int(Path(usage).read_text("ascii")) // 2
     except (OSError, ValueError):  # none, or "max"
         return None

@@ -1,19 +1,19 @@
-"""Text that is safe to show, whoever wrote it, and sizes in bytes."""
+"""Text made safe to display, whoever wrote it, and sizes in bytes."""
 
 import unicodedata
 
 NO_TEXT = ("Cc", "Cs", "Zl", "Zp")  # Unicode's categories: control, surrogates, separators
 
-# They turn the direction of the text that follows, so that it reads as something else.
+# They change the direction of the text that follows, so that it reads as something else.
 TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 INSTEAD = "\ufffd"
 
 
 def plain(text: str) -> str:
-    """Return text without what is no text: control characters, half characters, turned direction.
+    """Return text without control characters, lone surrogates and changes of direction.
 
-    Each of them becomes a replacement character. Line ends and tabs stay. A file's name that is
-    not UTF-8 has half characters where it is not.
+    Each of them becomes a replacement character. Line ends and tabs stay. A file name that is not
+    UTF-8 contains lone surrogates.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -33,7 +33,7 @@ def _shows(character: str) -> bool:
 
 
 def byte_size(count: float) -> str:
-    """Return bytes in words: ``1540000`` is ``1.54 MB``."""
+    """Return a number of bytes as text: ``1540000`` is ``1.54 MB``."""
     units = ["B", "kB", "MB", "GB", "TB"]
     while count >= 999.5 and len(units) > 1:
         count /= 1000

@@ -4,9 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.experiment.resumable import Whole
 
 from mlplab.experiment.networks import load_network
 from mlplab.runs.run import Run
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """Runs by the names of their recipes, that nothing interrupted."""
+    return Whole(tmp_path_factory.mktemp("whole"))
 
 
 @pytest.fixture(scope="session")

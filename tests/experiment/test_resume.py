@@ -3,93 +3,25 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.experiment.resumable import Stop, Whole, interrupted, recipe, victim
+from tests.helpers import train
 
 import mlplab
 from mlplab import files
 from mlplab.errors import RunError
-from mlplab.experiment import execute, resume
+from mlplab.experiment import resume
 from mlplab.experiment.options import Options
 from mlplab.runs import checkpoint, layout, store, tidy
 from mlplab.runs.run import Run
 from mlplab.training.plan import NoProgress
 
 Same = Callable[[Run, Run], None]
-
-PLATEAU = {"name": "ReduceLROnPlateau", "monitor": "val_loss", "patience": 1, "min_delta": 0.05}
-STOPPING = {
-    "name": "EarlyStopping",
-    "monitor": "val_loss",
-    "patience": 3,
-    "min_delta": 0.02,
-    "restore_best_weights": True,
-}
-# Between them: dropout, averages, every callback with a memory, a schedule, augmentation, batch
-# normalisation, an optimizer that is judged at other weights.
-RECIPES: dict[str, dict[str, Any]] = {
-    "everything": {
-        "model": {"hidden": [48], "dropout": 0.3},
-        "average": {"momentum": 0.9},
-        "training": {"epochs": 12},
-        "callbacks": {
-            "plateau": PLATEAU,
-            "early_stopping": STOPPING,
-            "log": {"name": "CSVLogger"},
-            "best": {"name": "ModelCheckpoint", "monitor": "val_loss", "save_best_only": True},
-        },
-    },
-    "schedule": {
-        "model": {"hidden": [48], "normalisation": "batch"},
-        "optimizer": {"name": "sgd", "momentum": 0.9},
-        "schedule": {"name": "WarmupLinear", "warmup_epochs": 1},
-        "augment": {"shift": 1},
-        "training": {"epochs": 5},
-        "callbacks": {"early_stopping": None},
-    },
-    "schedule-free": {
-        "model": {"hidden": [48], "dropout": 0.3},
-        "optimizer": {"name": "ScheduleFreeAdamW", "learning_rate": 0.01},
-        "training": {"epochs": 5},
-        "callbacks": {"early_stopping": STOPPING, "tensorboard": None},
-    },
-}
-
-
-class Stop(NoProgress):
-    """Fails within an epoch, as a process does that is killed, but for the record."""
-
-    def __init__(self, epoch: int, share: float) -> None:
-        self.epoch = epoch
-        self.share = share
-
-    def on_steps(self, epoch: int, done: int, total: int, logs: dict[str, float]) -> None:
-        if epoch == self.epoch and done >= self.share * total:
-            raise RuntimeError("stopped on purpose")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    folder = tmp_path_factory.mktemp("whole")
-    return {
-        name: mlplab.train(mlplab.recipe("quickstart", **tables), runs_dir=folder, name=name)
-        for name, tables in RECIPES.items()
-    }
-
-
-def interrupted(name: str, folder: Path, epoch: int, share: float, seconds: float = 0) -> Path:
-
-    options = Options(runs_dir=folder, name="run", checkpoint_seconds=seconds)
-    with pytest.raises(RuntimeError):
-        execute.run(mlplab.recipe("quickstart", **RECIPES[name]), options, Stop(epoch, share))
-    return folder / "run"
 
 
 @pytest.mark.parametrize(
@@ -102,7 +34,7 @@ def interrupted(name: str, folder: Path, epoch: int, share: float, seconds: floa
     ],
 )
 def test_a_run_stopped_within_an_epoch_ends_as_if_it_had_not_been(
-    name: str, epoch: int, share: float, whole: dict[str, Run], same: Same, tmp_path: Path
+    name: str, epoch: int, share: float, whole: Whole, same: Same, tmp_path: Path
 ) -> None:
     interrupted(name, tmp_path, epoch, share)
     resumed = mlplab.resume("run", runs_dir=tmp_path)
@@ -112,80 +44,63 @@ def test_a_run_stopped_within_an_epoch_ends_as_if_it_had_not_been(
     same(resumed, whole[name])
 
 
-def test_a_run_without_a_checkpoint_starts_from_its_begin(
-    whole: dict[str, Run], same: Same, tmp_path: Path
+def test_a_run_without_a_checkpoint_starts_from_the_beginning(
+    whole: Whole, same: Same, tmp_path: Path
 ) -> None:
     interrupted("schedule", tmp_path, 3, 0.5, seconds=1e6)
     assert not (tmp_path / "run" / "checkpoint").exists()
     same(mlplab.resume("run", runs_dir=tmp_path), whole["schedule"])
 
 
-def test_ctrl_c_keeps_its_place_within_the_epoch(
-    whole: dict[str, Run], same: Same, tmp_path: Path
-) -> None:
+def test_ctrl_c_keeps_its_place_within_the_epoch(whole: Whole, same: Same, tmp_path: Path) -> None:
     class Press(NoProgress):
         def on_steps(self, epoch: int, done: int, total: int, logs: dict[str, float]) -> None:
             if epoch == 3:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    options = Options(runs_dir=tmp_path, name="run", checkpoint_seconds=1e6)
-    recipe = mlplab.recipe("quickstart", **RECIPES["everything"])
-    assert execute.run(recipe, options, Press()).record.status == "interrupted"
+    pressed = train(recipe("everything"), tmp_path, "run", Press(), checkpoint_seconds=1e6)
+    assert pressed.record.status == "interrupted"
     saved = checkpoint.read(tmp_path / "run" / layout.CHECKPOINT)
     assert (saved.training.epoch, saved.training.done > 0) == (2, True)
     same(mlplab.resume("run", runs_dir=tmp_path), whole["everything"])
 
 
-COMMAND = [sys.executable, "-m", "mlplab"]
-
-
-def test_a_killed_process_is_seen_and_resumed(
-    whole: dict[str, Run], same: Same, tmp_path: Path
+def test_a_running_process_is_waited_for_and_a_killed_one_resumed(
+    whole: Whole, same: Same, tmp_path: Path
 ) -> None:
-    options = ["--name", "run", "--runs-dir", str(tmp_path), "--checkpoint", "0", "--quiet"]
-    overrides = [
-        "model.hidden=[48]", "model.dropout=0.3", "optimizer.name=ScheduleFreeAdamW",
-        "optimizer.learning_rate=0.01", "training.epochs=5", "callbacks.tensorboard=none",
-        "callbacks.early_stopping.patience=3", "callbacks.early_stopping.min_delta=0.02",
-    ]  # fmt: skip
-    process = subprocess.Popen([*COMMAND, "train", "quickstart", *overrides, *options])
-    path = tmp_path / "run" / layout.CHECKPOINT
-    deadline = time.monotonic() + 60
-    while not path.exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    if process.poll() is None:
+    recipe_file = whole["schedule-free"].folder / layout.RECIPE
+    with victim(recipe_file, tmp_path, signal.SIGSTOP, layout.METRICS, 3) as process:
+        os.waitpid(process.pid, os.WUNTRACED)  # returns when it has stopped
         assert store.read_record(tmp_path / "run").status == "running"
         with pytest.raises(RunError, match=f"process {process.pid}"):
             mlplab.resume("run", runs_dir=tmp_path)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+        process.kill()
     record = store.read_record(tmp_path / "run")
     assert record.status == "interrupted"
     assert "mlplab resume" in (record.reason or "")
-    subprocess.run([*COMMAND, "resume", "run", "--runs-dir", str(tmp_path), "--quiet"], check=True)
-    same(Run(tmp_path / "run"), whole["schedule-free"])
+    same(mlplab.resume("run", runs_dir=tmp_path), whole["schedule-free"])
 
 
-def test_resume_auto_goes_on_with_the_unfinished_run_or_begins_one(
-    whole: dict[str, Run], same: Same, tmp_path: Path
-) -> None:
-    from mlplab.experiment import execute, resume
-
-    recipe = mlplab.recipe("quickstart", **RECIPES["schedule"])
-    options = Options(runs_dir=tmp_path, name=None)
-    assert resume.unfinished(recipe, options) is None
-    interrupted("schedule", tmp_path, 2, 0.5)
-    found = resume.unfinished(recipe, options)
-    assert found is not None
-    assert resume.unfinished(mlplab.recipe("quickstart", seed=1), options) is None
-    same(resume.resume(found, options), whole["schedule"])
-    assert resume.unfinished(recipe, options) is None
-    assert execute.check(recipe, options) is None
+@pytest.fixture(scope="module")
+def stopped_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return interrupted("schedule", tmp_path_factory.mktemp("stopped"), 3, 0.5)
 
 
 @pytest.fixture
-def stopped(tmp_path: Path) -> Path:
-    return interrupted("schedule", tmp_path, 3, 0.5)
+def stopped(stopped_once: Path, tmp_path: Path) -> Path:
+    """A run that was stopped within an epoch, to be resumed or damaged."""
+    return Path(shutil.copytree(stopped_once, tmp_path / "run"))
+
+
+def test_the_unfinished_run_of_a_recipe_is_found_until_it_is_resumed(
+    stopped: Path, whole: Whole, same: Same
+) -> None:
+    options = Options(runs_dir=stopped.parent)
+    assert resume.unfinished(mlplab.recipe("quickstart", seed=1), options) is None
+    found = resume.unfinished(recipe("schedule"), options)
+    assert found is not None
+    same(resume.resume(found, options), whole["schedule"])
+    assert resume.unfinished(recipe("schedule"), options) is None
 
 
 def test_a_changed_recipe_is_refused_by_the_name_of_its_key(stopped: Path) -> None:
@@ -245,18 +160,18 @@ def test_a_checkpoint_of_other_parts_is_refused(
         mlplab.resume("run", runs_dir=stopped.parent)
 
 
-def test_last_is_the_last_that_can_be_gone_on_with(stopped: Path, whole: dict[str, Run]) -> None:
+def test_last_is_the_last_that_can_be_resumed(stopped: Path, whole: Whole) -> None:
     shutil.copytree(whole["schedule"].folder, stopped.parent / "later")
     record = store.read_record(stopped.parent / "later")
     store.write_record(stopped.parent / "later", record.model_copy(update={"started": "9999"}))
     assert store.find(stopped.parent, "last").name == "later"
     assert store.find(stopped.parent, "last", unfinished=True) == stopped
     shutil.rmtree(stopped)
-    with pytest.raises(RunError, match="nothing to resume"):
+    with pytest.raises(RunError, match=r"every run in .* has ended"):
         store.find(stopped.parent, "last", unfinished=True)
 
 
-def test_a_finished_run_has_nothing_to_go_on_with(whole: dict[str, Run]) -> None:
+def test_a_finished_run_cannot_be_resumed(whole: Whole) -> None:
     run = whole["schedule"]
     with pytest.raises(RunError, match="has finished"):
         mlplab.resume(run.name, runs_dir=run.folder.parent)
@@ -293,10 +208,7 @@ def test_values_of_a_checkpoint_come_back_as_they_were(tmp_path: Path) -> None:
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_a_resumed_run_can_be_interrupted_again(
-    whole: dict[str, Run], same: Same, tmp_path: Path
-) -> None:
-
+def test_a_resumed_run_can_be_interrupted_again(whole: Whole, same: Same, tmp_path: Path) -> None:
     folder = interrupted("everything", tmp_path, 2, 0.5)
     for epoch in (3, 4):
         with pytest.raises(RuntimeError):
@@ -306,9 +218,7 @@ def test_a_resumed_run_can_be_interrupted_again(
     same(done, whole["everything"])
 
 
-def test_a_copied_run_can_be_resumed_elsewhere(
-    stopped: Path, whole: dict[str, Run], same: Same
-) -> None:
+def test_a_copied_run_can_be_resumed_elsewhere(stopped: Path, whole: Whole, same: Same) -> None:
     other = stopped.parent / "elsewhere"
     shutil.copytree(stopped, other / "run")
     same(mlplab.resume("run", runs_dir=other), whole["schedule"])
@@ -321,25 +231,22 @@ def tampered(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
     checkpoint.write_archive(path, saved)
 
 
-def test_a_checkpoint_of_others_shortens_no_file_elsewhere(tmp_path: Path) -> None:
-    run = interrupted("schedule", tmp_path, 3, 0.5)
+def test_a_checkpoint_of_others_shortens_no_file_elsewhere(stopped: Path, tmp_path: Path) -> None:
     (tmp_path / "letter").write_text("not the run's")
 
     def change(saved: dict[str, Any]) -> None:
         saved["run"]["sizes"] = {"../letter": 0}
 
-    tampered(run, change)
+    tampered(stopped, change)
     with pytest.raises(RunError, match="outside the run folder"):
         mlplab.resume("run", runs_dir=tmp_path)
     assert (tmp_path / "letter").read_text() == "not the run's"
 
 
-def test_a_link_in_a_run_of_others_is_not_followed(tmp_path: Path) -> None:
-    run = interrupted("schedule", tmp_path, 3, 0.5)
+def test_a_link_in_a_run_of_others_is_not_followed(stopped: Path, tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "one").write_text("not the run's")
-    shutil.rmtree(run / "tensorboard", ignore_errors=True)
-    (run / "tensorboard").symlink_to(tmp_path / "letters")
+    (stopped / "tensorboard").symlink_to(tmp_path / "letters")
     with pytest.raises(RunError, match="is a link"):
         mlplab.resume("run", runs_dir=tmp_path)
     assert (tmp_path / "letters" / "one").exists()

@@ -8,7 +8,7 @@ import typer
 from mlplab.cli.app import AsJson, RunName, RunsDir, app, note, out, print_json
 from mlplab.errors import RunError
 from mlplab.report import formatting
-from mlplab.runs import lock, store, tidy
+from mlplab.runs import layout, lock, store, tidy
 from mlplab.runs.run import Run
 
 
@@ -52,7 +52,7 @@ def report(
         with lock.writing(found.folder):
             record = store.read_own_record(found.folder)
             found_wrong = tidy.check(found.folder).problems
-            problems = [text for text in found_wrong if not text.startswith("report.html")]
+            problems = [text for text in found_wrong if not text.startswith(layout.REPORT)]
             for problem in problems:
                 note(f"{found.name}: {problem}")
             path = publish_again(found.folder, record, found.recipe, problems=problems)

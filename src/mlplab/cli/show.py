@@ -52,11 +52,12 @@ def run(console: Console, run: Run) -> None:
     from mlplab.statistics.metrics import METRICS  # and with it SciPy, a sixth of a second
 
     shown = [metric for metric in METRICS if metric.headline]
-    for heading in ("", *(metric.label for metric in shown), "95 % interval", "images"):
+    first, *others = [metric.label for metric in shown]
+    for heading in ("", first, "95 % interval", *others, "images"):
         table.add_column(heading, justify="left" if not heading else "right")
     for row, metrics in _rows(record):
-        cells = [metric_text(metrics, metric) for metric in shown]
-        table.add_row(row, *cells, interval(metrics), f"{metrics['n']:,}")
+        accuracy, *cells = [metric_text(metrics, metric) for metric in shown]
+        table.add_row(row, accuracy, interval(metrics), *cells, f"{metrics['n']:,}")
     console.print(table)
     for content in speed.tables(run.folder, record.to_json()).values():
         _print(console, content)

@@ -20,7 +20,7 @@ from mlplab.errors import DataError
 from mlplab.files import storage
 
 CHUNK = 1 << 20
-MEMBERS = 1000  # of an archive; the published ones have a dozen
+MEMBERS = 1000  # limit for an archive; the published ones have a dozen
 
 
 def unpacked_source(folder: Path, kind: Published) -> Source | None:
@@ -36,7 +36,7 @@ def unpacked_source(folder: Path, kind: Published) -> Source | None:
 
 
 def archive_source(folder: Path, kind: Published) -> Source | None:
-    """Return the published archive in ``folder``, under its own name or one that Keras gives it."""
+    """Return the published archive in ``folder``, under its own name or the one Keras uses."""
     for name in (kind.archive, f"{kind.folder}.tar.gz", f"{kind.folder}-target_archive"):
         path = folder / name
         if path.is_file():
@@ -64,7 +64,7 @@ def _read_archive(path: Path, kind: Published) -> Dataset:
             return _read_folder(Path(folder) / kind.folder, kind)
         except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise kind.damaged(path, error) from None
-        except DataError as error:  # speak of the archive, not of where it was unpacked
+        except DataError as error:  # name the archive, not where it was unpacked
             raise DataError(str(error).replace(folder, str(path))) from None
 
 
@@ -75,22 +75,22 @@ def _unpack(path: Path, folder: Path, kind: Published) -> None:
     too_large = kind.unsuitable(path, f"it unpacks to more than {LARGEST:,} bytes")
     with gzip.open(path) as unpacked:
         stream = _Bounded(unpacked, too_large)
-        # Plain: an archive within the archive would be unpacked past all bounds.
+        # Uncompressed: another compression inside would be unpacked beyond the limit.
         with tarfile.open(fileobj=stream, mode="r:") as archive:  # type: ignore[call-overload]
             for number, member in enumerate(archive):
                 if number > MEMBERS or member.size > LARGEST:
                     raise too_large
-                if member.size < 0:  # which tarfile would follow backwards, for ever
+                if member.size < 0:  # tarfile would follow it backwards forever
                     raise tarfile.ReadError("a member of negative size")
                 if member.name in wanted and member.isreg():
                     archive.extract(member, folder, filter="data")
-        # tarfile stops where the members end; gzip's checksum is behind that.
+        # tarfile stops where the members end; gzip's checksum comes after that.
         while stream.read(CHUNK):
             pass
 
 
 class _Bounded:
-    """A file for tarfile that neither becomes too long nor is read in pieces without measure."""
+    """A file for tarfile that limits both its length and the size of a read."""
 
     def __init__(self, file: gzip.GzipFile, too_large: DataError) -> None:
         self.file = file
@@ -125,9 +125,9 @@ def _class_names(path: Path, kind: Published) -> tuple[str, ...]:
         return kind.class_names
     names = read_batch(path, kind).get(kind.names_key)
     if not isinstance(names, list) or len(names) != len(kind.class_names):
-        raise kind.unsuitable(path, f"it has no {len(kind.class_names)} class names")
+        raise kind.unsuitable(path, f"it does not have {len(kind.class_names)} class names")
     if not all(isinstance(name, str | bytes) for name in names):
-        raise kind.unsuitable(path, "its class names are no words")
+        raise kind.unsuitable(path, "its class names are not text")
     return tuple(
         name.decode(errors="replace") if isinstance(name, bytes) else name for name in names
     )
@@ -145,7 +145,7 @@ def _read_split(folder: Path, names: Sequence[str], kind: Published, classes: in
         if numbers is None:
             raise kind.unsuitable(path, f"its {kind.labels_key} are not numbers below {classes}")
         if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
-            raise kind.unsuitable(path, "it has no pixels of 8 bits")
+            raise kind.unsuitable(path, "its pixels are not of 8 bits")
         if pixels.shape != (len(numbers), int(np.prod(SHAPE))):
             raise kind.unsuitable(path, f"{len(numbers)} labels, but pixels of {pixels.shape}")
         images.append(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))

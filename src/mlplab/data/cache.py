@@ -1,4 +1,4 @@
-"""Decoded data on disk, so that only the first start decodes."""
+"""A cache of decoded data on disk, so that only the first run decodes."""
 
 import hashlib
 import json
@@ -15,10 +15,10 @@ from mlplab.errors import DataError, StorageError
 from mlplab.files import atomic
 
 FORMAT = 1
-"""Raised when the files' layout, or what a reader makes of the same bytes, changes."""
+"""Incremented when the files' layout, or what a reader makes of the same bytes, changes."""
 
 KEPT = 8
-"""Decoded data sets that are kept, those used last; CIFAR-10 takes 184 MB."""
+"""Number of decoded data sets kept, those used last; CIFAR-10 takes 184 MB."""
 
 Warn = Callable[[str], None]
 
@@ -28,8 +28,8 @@ class Source:
     """A data set on disk that has not been decoded yet.
 
     Attributes:
-        fingerprint: computes what changes when the decoded data would.
-        read: decodes.
+        fingerprint: computes a value that changes when the decoded data would.
+        read: decodes the data set.
     """
 
     fingerprint: Callable[[], str]
@@ -53,10 +53,10 @@ def content_fingerprint(files: Sequence[Path], *settings: object) -> str:
 
 
 def decoded(source: Source, warn: Warn) -> Dataset:
-    """Return the decoded data of ``source``: those kept from last time if it is unchanged.
+    """Return the decoded data of ``source``, from the cache if the source is unchanged.
 
-    A cached file that is damaged is replaced without a word: it holds nothing that the source does
-    not. A cache that cannot be written costs time only, so it is a warning.
+    A damaged cache file is replaced silently: it holds nothing that the source does not. A cache
+    that cannot be written only costs time, so it is a warning.
 
     Raises:
         DataError: the source cannot be decoded.
@@ -73,7 +73,7 @@ def decoded(source: Source, warn: Warn) -> Dataset:
         _write(path, dataset)
         tidy(folder, KEPT)
     except (OSError, StorageError) as error:
-        warn(f"the decoded data were not kept, so the next start decodes them again: {error}")
+        warn(f"the decoded data were not cached, so the next run decodes them again: {error}")
     return dataset
 
 
@@ -95,7 +95,7 @@ def _read(path: Path) -> Dataset | None:
             Split(*(arrays[f"{split}_{part}"] for part in ("images", "labels", "index")))
             for split in ("train", "test")
         )
-    except Exception:  # zip, npy and JSON each have errors of their own for damaged bytes
+    except Exception:  # zip, npy and JSON each raise their own errors for damaged bytes
         return None
     mark_used(path)
     return Dataset(name, tuple(class_names), train, test, data_id, tuple(skipped))

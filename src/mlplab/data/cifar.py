@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100, found in whichever place and layout they lie in."""
+"""CIFAR-10 and CIFAR-100, found in any of their usual places and layouts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ def load_cifar10(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
     """Return 60,000 colour images of 32×32 in 10 classes, 10,000 of them for testing.
 
     Raises:
-        DataError: they are nowhere, or damaged.
+        DataError: they cannot be found, or are damaged.
     """
     return _load(CIFAR10, data_dir, warn)
 
@@ -23,7 +23,7 @@ def load_cifar100(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
     """Return 60,000 colour images of 32×32 in 100 (fine) classes, 10,000 of them for testing.
 
     Raises:
-        DataError: they are nowhere, or damaged.
+        DataError: they cannot be found, or are damaged.
     """
     return _load(CIFAR100, data_dir, warn)
 
@@ -38,7 +38,7 @@ def _load(kind: Published, data_dir: Path | None, warn: Warn) -> Dataset:
 
 def _class_folders(candidate: Path, kind: Published) -> Source | None:
     """Return the images in ``train/<class>/`` and ``test/<class>/``."""
-    # A folder that merely has train/ and test/ in it may be any other data set.
+    # A folder that merely contains train/ and test/ may be any other data set.
     if not folder.has_splits(candidate) or not (candidate / "train" / kind.class_names[0]).is_dir():
         return None
     train, test = folder.scan(candidate / "train"), folder.scan(candidate / "test")

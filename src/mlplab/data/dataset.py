@@ -70,7 +70,7 @@ class Download:
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """What an experiment trains on, chooses by, and is judged by."""
+    """The images for training, for choices, and for the final evaluation."""
 
     train: Split
     validation: Split
@@ -78,7 +78,7 @@ class Splits:
 
 
 def whole(images: NDArray[np.uint8], labels: NDArray[np.int32]) -> Split:
-    """Return the split that these images and labels are, unabridged and in order."""
+    """Return all of these images and labels, in order, as a split."""
     return Split(images, labels, np.arange(len(labels), dtype=np.int64))
 
 
@@ -89,17 +89,17 @@ def assemble(
     test: Split,
     skipped: tuple[str, ...] = (),
 ) -> Dataset:
-    """Return the data set of these splits, with its ``data_id`` and names that can be shown."""
+    """Return the data set of these splits, with its ``data_id`` and names safe to display."""
     class_names, skipped = tuple(map(line, class_names)), tuple(map(line, skipped))
     return Dataset(name, class_names, train, test, _data_id(class_names, train, test), skipped)
 
 
 def of_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
-    """Return the images of some classes, labelled anew in the data set's own order.
+    """Return the images of some classes, relabelled in the data set's own order.
 
     Args:
         dataset: with these classes and others.
-        names: of the classes that are kept; at least two.
+        names: of the classes to keep; at least two.
 
     Raises:
         DataError: if there is no such class, or only one is named.
@@ -112,7 +112,7 @@ def of_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
             )
     kept = [label for label, name in enumerate(dataset.class_names) if name in names]
     if len(kept) < 2:
-        raise DataError("data.classes: a network tells at least two classes apart; name more")
+        raise DataError("data.classes: a network needs at least two classes; name more")
     renumbered = np.full(len(dataset.class_names), -1, np.int32)
     renumbered[kept] = np.arange(len(kept))
 
@@ -130,6 +130,6 @@ def _data_id(class_names: tuple[str, ...], *splits: Split) -> str:
     digest = hashlib.sha256(json.dumps([shapes, class_names]).encode())
     for split in splits:
         digest.update(np.ascontiguousarray(split.images).data)
-        # Little-endian everywhere, so that every machine gives the same data the same name.
+        # Little-endian everywhere, so that the same data have the same id on every machine.
         digest.update(np.ascontiguousarray(split.labels, dtype="<i4").data)
     return f"sha256:{digest.hexdigest()}"

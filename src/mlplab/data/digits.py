@@ -1,4 +1,4 @@
-"""The handwritten digits that come with scikit-learn: always there, nothing to download."""
+"""The handwritten digits that come with scikit-learn: always available without a download."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from mlplab.data.splits import hold_out
 from mlplab.recipes.recipe import Data
 
 TEST_SEED = 0
-"""Fixed: which images are tested on is a property of the data set, not of an experiment."""
+"""Fixed: the choice of test images is a property of the data set, not of an experiment."""
 
 
 def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
@@ -19,7 +19,7 @@ def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
     The source counts ink in 17 steps from 0 to 16; they are spread over 0 to 255.
     Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998.
     """
-    from sklearn.datasets import load_digits  # half a second that other data sets do without
+    from sklearn.datasets import load_digits  # takes half a second, so only if needed
 
     bunch = load_digits()
     images = np.rint(bunch.images[..., None] * (255 / 16)).astype(np.uint8)

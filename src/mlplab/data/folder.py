@@ -1,4 +1,4 @@
-"""The user's own images: a folder for each class, or ``train/`` and ``test/`` of such."""
+"""The user's own images: a folder for each class, or ``train/`` and ``test/`` with such."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from mlplab.errors import DataError
 from mlplab.recipes.recipe import Data
 
 TEST_SEED = 0
-"""Fixed: which images are tested on is a property of the data set, not of an experiment."""
+"""Fixed: the choice of test images is a property of the data set, not of an experiment."""
 
 SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "icon\r", "@eadir", "__macosx"})
 
@@ -45,8 +45,8 @@ class Tree:
 def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
     """Return the images of ``settings.path``, each ``settings.image_size`` squared, in colour.
 
-    Where there is no ``test/``, a share of ``settings.test`` of each class becomes the test split:
-    the same images whatever the recipe's seed.
+    Without a ``test/``, a share of ``settings.test`` of each class becomes the test split: the
+    same images whatever the recipe's seed.
 
     Raises:
         DataError: the folder is missing or has fewer than two classes, or a class is empty,
@@ -64,13 +64,13 @@ def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
         return decoded(held_out_source(tree, shape, settings.test), warn)
     unused = [path.name for path in _listed(root) if path.name not in ("train", "test")]
     if unused:
-        warn(f"{root} has train/ and test/; {', '.join(unused)} beside them is not used")
+        warn(f"{root} has train/ and test/; {', '.join(unused)} next to them is not used")
     trees = scan(root / "train"), scan(root / "test")
     return decoded(split_source("folder", *trees, shape), warn)
 
 
 def has_splits(root: Path) -> bool:
-    """Return whether ``root`` holds ``train/`` and ``test/``."""
+    """Return whether ``root`` contains ``train/`` and ``test/``."""
     return (root / "train").is_dir() and (root / "test").is_dir()
 
 
@@ -88,7 +88,7 @@ def scan(root: Path) -> Tree:
         if len(folders) < 2:
             found = f"only '{folders[0].name}'" if folders else "no folders"
             raise DataError(
-                f"{root} has {found} in it, and at least 2 classes are needed; {LAYOUT}"
+                f"{root} contains {found}, but at least 2 classes are needed; {LAYOUT}"
             )
         home = _identity(root)
         files = tuple(tuple(_files(folder, {home, _identity(folder)})) for folder in folders)
@@ -101,7 +101,7 @@ def scan(root: Path) -> Tree:
 
 
 def split_source(name: str, train: Tree, test: Tree, shape: Shape) -> Source:
-    """Return the data set that has its test images in a folder of their own.
+    """Return the data set whose test images are in a separate folder.
 
     Raises:
         DataError: the two folders have different classes.
@@ -123,7 +123,7 @@ def split_source(name: str, train: Tree, test: Tree, shape: Shape) -> Source:
 
 
 def held_out_source(tree: Tree, shape: Shape, share: float) -> Source:
-    """Return the data set of which a share of each class is held out for testing."""
+    """Return the data set with a share of each class held out for testing."""
 
     def read() -> Dataset:
         split, skipped = _read(tree, shape)
@@ -155,14 +155,14 @@ def _files(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
             if identity not in seen:
                 seen.add(identity)
                 yield from _files(path, seen)
-        elif path.is_file():  # neither pipes nor links to nowhere
+        elif path.is_file():  # neither pipes nor broken links
             yield path
 
 
 def _fingerprint(trees: Sequence[Tree], *settings: object) -> str:
-    """Return what changes when files do, from their names, sizes and times.
+    """Return a fingerprint of the files from their names, sizes and times.
 
-    Not from their content: reading every photograph at every start would take longer than the
+    Their content is not read: reading every photograph at every start would take longer than the
     cache saves.
     """
     facts = []

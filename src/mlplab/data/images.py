@@ -27,13 +27,13 @@ FORMATS = (
 )
 
 LARGE = 1 << 22
-"""Pixels above which an image is read alone, and in strips: decoded, it takes up to 1.5 GB."""
+"""Images of more pixels are read one at a time, in strips: decoded, one takes up to 1.5 GB."""
 
 STRIP = 1 << 20
 """Pixels of a strip."""
 
 SCANNED = 1 << 32
-"""Pixels times scans of a JPEG. Usual are ten scans at most; each decodes the image anew."""
+"""Limit for pixels times scans of a JPEG. At most ten are usual; each decodes the whole image."""
 
 _alone = threading.Lock()
 
@@ -43,13 +43,13 @@ def read_image(
 ) -> NDArray[np.uint8]:
     """Read an image file of any size and mode that Pillow reads.
 
-    It is turned as its EXIF data say, put on white where it is transparent, scaled so that it
-    covers the target and cropped about its centre. Of an animation the first frame is taken.
+    It is rotated as its EXIF data say, put on white where it is transparent, scaled so that it
+    covers the target and cropped around its centre. Of an animation, the first frame is used.
 
     Args:
         source: a path, or the content of a file.
         shape: height, width, channels of the result.
-        name: what an error calls the image when ``source`` is a file's content.
+        name: name of the image in errors when ``source`` is a file's content.
 
     Returns:
         uint8 [height, width, channels].
@@ -71,7 +71,7 @@ def read_images(paths: Sequence[Path], shape: Shape) -> Iterator[NDArray[np.uint
         except DataError as error:
             return error
 
-    # Pillow lets go of the interpreter while it decodes: photographs take half the time on 2 cores.
+    # Pillow releases the GIL while it decodes: photographs take half the time on 2 cores.
     with _strict_pillow(), ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(attempt, paths)
 
@@ -80,15 +80,15 @@ def read_images(paths: Sequence[Path], shape: Shape) -> Iterator[NDArray[np.uint
 def opened(
     source: Path | str | bytes, name: str, formats: tuple[str, ...] | None = None
 ) -> Iterator[Image.Image]:
-    """Open an image of one of Pillow's ``formats``, by default of any that is a raster.
+    """Open an image of one of Pillow's ``formats``, by default of any raster format.
 
-    Whatever goes wrong with it inside the block is a :class:`DataError`.
+    Any error with it inside the block becomes a :class:`DataError`.
     """
     try:
         if not isinstance(source, bytes):
             name = str(source)
             if Path(source).exists() and not Path(source).is_file():
-                raise OSError("not a regular file")  # opening a pipe would wait for ever
+                raise OSError("not a regular file")  # opening a pipe would block forever
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         with Image.open(file, formats=formats or _rasters()) as image:
             yield image
@@ -100,7 +100,7 @@ def opened(
 
 @cache
 def _rasters() -> tuple[str, ...]:
-    """Return which of the formats this build of Pillow has."""
+    """Return those of the formats that this build of Pillow supports."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
@@ -117,7 +117,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _strict_pillow() -> Iterator[None]:
-    """Make Pillow's warning about huge images an error, and silence its other remarks.
+    """Make Pillow's warning about huge images an error, and silence its other warnings.
 
     Not done for each image: ``catch_warnings`` changes the whole process and is unsafe in threads.
     """
@@ -132,8 +132,8 @@ def _read(source: Path | str | bytes, shape: Shape, name: str) -> NDArray[np.uin
     mode = "L" if channels == 1 else "RGB"
     with opened(source, name) as image:
         _check_scans(image, source)
-        # A photograph in JPEG can be decoded at a fraction of its size; at twice the target's, the
-        # resampling below still has all that it uses.
+        # A JPEG can be decoded at a fraction of its size; twice the target's is enough for the
+        # resampling below.
         image.draft(None, (2 * max(height, width),) * 2)
         if image.width * image.height > LARGE:
             with _alone:
@@ -145,23 +145,23 @@ def _read(source: Path | str | bytes, shape: Shape, name: str) -> NDArray[np.uin
 
 
 def _check_scans(image: Image.Image, source: Path | str | bytes) -> None:
-    """Refuse a JPEG of a few kilobytes that says nothing, a thousand times."""
+    """Refuse a JPEG of a few kilobytes with thousands of empty scans."""
     if image.format not in ("JPEG", "MPO"):
         return
     content = source if isinstance(source, bytes) else Path(source).read_bytes()
-    scans = content.count(b"\xff\xda")  # what begins a scan stands nowhere within one
+    scans = content.count(b"\xff\xda")  # this marker cannot occur within a scan
     if scans * image.width * image.height > SCANNED:
-        raise ValueError(f"it has {scans:,} scans; save it anew")
+        raise ValueError(f"it has {scans:,} scans; save it again")
 
 
 def _in_strips(image: Image.Image, mode: str, size: tuple[int, int]) -> Image.Image:
-    """Return the middle of a large image, opaque, in the size that it will have.
+    """Return the centre of a large image, opaque and at its final size.
 
-    Strip by strip, so that there is one whole copy of the image, not five.
+    It is processed strip by strip, so that there is one whole copy of the image, not five.
     """
     image.load()
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    if orientation > 4:  # it lies on its side
+    if orientation > 4:  # rotated by a quarter turn
         size = size[::-1]
     share = min(image.width / size[0], image.height / size[1])
     width, height = (min(whole, math.ceil(share * side)) for whole, side in
@@ -193,7 +193,7 @@ def _on_white(image: Image.Image, white: float) -> Image.Image:
         return ImageCms.profileToProfile(image, *profiles, outputMode="RGB") or image
     if not image.has_transparency_data:
         return image
-    if image.mode == "La":  # premultiplied grey converts to LA alone
+    if image.mode == "La":  # premultiplied grey converts only to LA
         image = image.convert("LA")
     image = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -202,7 +202,7 @@ def _on_white(image: Image.Image, white: float) -> Image.Image:
 def _white(image: Image.Image) -> float:
     """Return what counts as white among grey values of 16 or 32 bits.
 
-    Only 16-bit modes say it. For the others it is the smallest customary white (1 for floating
+    Only 16-bit modes define it. For the others it is the smallest usual white (1 for floating
     point, 255, 65,535) that no value exceeds, else the largest value.
     """
     if image.mode not in ("I", "F"):

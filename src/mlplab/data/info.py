@@ -1,4 +1,4 @@
-"""What a data set consists of, in numbers."""
+"""A summary of a data set in numbers."""
 
 from typing import Any
 

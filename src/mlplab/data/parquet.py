@@ -1,4 +1,4 @@
-"""CIFAR in the Parquet layout of the Hugging Face hub: one file or more for each split."""
+"""CIFAR in the Parquet layout of the Hugging Face hub: one or more files for each split."""
 
 import json
 import math
@@ -19,14 +19,14 @@ from mlplab.data.published import LARGEST, SHAPE, Published
 from mlplab.errors import DataError
 
 IMAGE_COLUMNS = ("img", "image")
-FORMATS = ("PNG", "WEBP", "JPEG")  # trying no others saves a third of the time
+FORMATS = ("PNG", "WEBP", "JPEG")  # not trying others saves a third of the time
 ROWS_AT_A_TIME = 100
 LARGEST_METADATA = 1_000_000  # bytes; the names of 100 classes take 2,000
 LARGEST_IMAGE = 100_000  # bytes, encoded; one of 32×32 takes 3,000
 
 
 def source(folder: Path, kind: Published) -> Source | None:
-    """Return the Parquet files in ``folder``, or in a folder of it where the hub puts them."""
+    """Return the Parquet files in ``folder``, or in the subfolder that the hub uses."""
     for base in (folder, folder / "plain_text", folder / "data", folder / kind.name):
         train, test = (sorted(base.glob(f"{split}-*.parquet")) for split in ("train", "test"))
         if not train and not test:
@@ -52,7 +52,7 @@ def _check_complete(base: Path, split: str, files: Sequence[Path], kind: Publish
 
 
 def _read(train: Sequence[Path], test: Sequence[Path], kind: Published) -> Dataset:
-    import pyarrow as pa  # takes longer than reading the cache, which does without it
+    import pyarrow as pa  # slower than reading the cache, which does not need it
     from pyarrow.parquet import ParquetFile
 
     tables = {}
@@ -70,7 +70,7 @@ def _read(train: Sequence[Path], test: Sequence[Path], kind: Published) -> Datas
 
 
 def _class_names(path: Path, schema: Any, kind: Published) -> tuple[str, ...]:
-    """Return the names in the file's metadata, or else those that were published."""
+    """Return the names in the file's metadata, or else the published ones."""
     try:
         if len(schema.metadata[b"huggingface"]) > LARGEST_METADATA:
             raise kind.unsuitable(path, "its description is too long")
@@ -89,7 +89,7 @@ def _read_split(tables: dict[Path, Any], classes: int, kind: Published) -> Split
         _check_size(path, table.metadata, kind)
     total = sum(table.metadata.num_rows for table in tables.values())
     size = {f"{total:,} images": total * math.prod(SHAPE)}
-    advice = f"{next(iter(tables))} is no file of {kind.name}; fetch it anew."
+    advice = f"{next(iter(tables))} is not a file of {kind.name}; fetch it again."
     memory.check(size, advice, memory.available(), DataError)
     images = np.empty((total, *SHAPE), dtype=np.uint8)
     labels = np.empty(total, dtype=np.int32)
@@ -97,7 +97,7 @@ def _read_split(tables: dict[Path, Any], classes: int, kind: Published) -> Split
     for path, table in tables.items():
         for encoded, numbers in _rows(path, table, kind):
             if row + len(encoded) > total or len(encoded) != len(numbers):
-                raise kind.unsuitable(path, "it has more rows than it says")
+                raise kind.unsuitable(path, "it has more rows than it declares")
             if len(numbers) and (numbers.min() < 0 or numbers.max() >= classes):
                 raise kind.unsuitable(path, f"it has labels outside 0 to {classes - 1}")
             labels[row : row + len(numbers)] = numbers
@@ -107,12 +107,12 @@ def _read_split(tables: dict[Path, Any], classes: int, kind: Published) -> Split
                 images[row] = _pixels(content, f"image {row} of {path}", path, kind)
                 row += 1
     if row != total:
-        raise kind.unsuitable(next(iter(tables)), f"it says {total} rows, and has {row}")
+        raise kind.unsuitable(next(iter(tables)), f"it declares {total} rows but has {row}")
     return whole(images, labels)
 
 
 def _check_size(path: Path, metadata: Any, kind: Published) -> None:
-    """Refuse what small files can be packed with: gigabytes of the same byte."""
+    """Refuse small files that unpack to gigabytes, such as of the same byte."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     columns = [group.column(number) for group in groups for number in range(group.num_columns)]
     if sum(max(0, column.total_uncompressed_size) for column in columns) > LARGEST:
@@ -127,12 +127,12 @@ def _rows(path: Path, table: Any, kind: Published) -> Iterator[tuple[list[Any], 
 
     image_column = _check_columns(path, table.schema_arrow, kind)
     try:
-        # A value that rows share stands in the file once, and would be in memory for each of them.
+        # A value that rows share is in the file once, but would be in memory for each row.
         table = ParquetFile(path, read_dictionary=[f"{image_column}.bytes"])
         for batch in table.iter_batches(ROWS_AT_A_TIME, columns=[image_column, kind.column]):
             numbers = batch.column(kind.column)
             if numbers.null_count:
-                raise kind.unsuitable(path, f"its column {kind.column} has gaps")
+                raise kind.unsuitable(path, f"its column {kind.column} has missing values")
             encoded = batch.column(image_column).field("bytes")
             lengths = pc.binary_length(encoded.dictionary)
             if (pc.max(lengths).as_py() or 0) > LARGEST_IMAGE:
@@ -152,9 +152,9 @@ def _check_columns(path: Path, schema: Any, kind: Published) -> str:
     image_column = next((name for name in IMAGE_COLUMNS if name in types), None)
     if image_column is None or kind.column not in types:
         raise kind.unsuitable(
-            path, f"it should have the columns img and {kind.column}, and has {', '.join(types)}"
+            path, f"it should have the columns img and {kind.column}, but has {', '.join(types)}"
         )
-    # A word in their place would be taken for the path of a file.
+    # A string in their place would be taken for the path of a file.
     image_type = types[image_column]
     encoded = pa.types.is_struct(image_type) and image_type.get_field_index("bytes") >= 0
     if not encoded or image_type.field("bytes").type not in (pa.binary(), pa.large_binary()):
@@ -165,7 +165,7 @@ def _check_columns(path: Path, schema: Any, kind: Published) -> str:
 
 
 def _pixels(content: bytes | None, name: str, path: Path, kind: Published) -> NDArray[np.uint8]:
-    """Decode an image that must have CIFAR's size: scaling another would make other data."""
+    """Decode an image, which must have CIFAR's size: scaling it would change the data set."""
     if content is None:
         raise kind.unsuitable(path, f"{name} is missing from it")
     try:

@@ -1,11 +1,11 @@
-"""Pickled image batches, read without giving the pickle any power.
+"""Pickled image batches, read without running what the pickle asks for.
 
-A pickle is a program that may call whatever it can name. This reader lets it name a handful of
-things, and even these are stand-ins of our own: NumPy's code never runs on what a pickle says, and
-a pickle can build nothing but arrays of numbers, bytes, strings, numbers, lists, tuples and dicts.
+A pickle is a program that may call whatever it can name. This reader lets it name only a handful of
+things, and replaces even these by its own stand-ins: NumPy's code never runs on what a pickle says,
+and a pickle can build only arrays of numbers, bytes, strings, numbers, lists, tuples and dicts.
 
-It is Python's reader in Python, not the one in C: that one gives a pickle of ten bytes the 32 GB of
-memory that it asks for (a memo of 2**31 places).
+It is based on Python's reader in Python, not the one in C, which would give a pickle of ten bytes
+the 32 GB of memory that it asks for (a memo of 2**31 places).
 """
 
 import io
@@ -25,7 +25,7 @@ def read_batch(path: Path, kind: Published) -> dict[str, Any]:
     """Read a pickled dict; keys that Python 2 wrote as bytes become strings.
 
     Raises:
-        DataError: the file is damaged, or asks for something that image data has no need of.
+        DataError: the file is damaged, or asks for something that image data does not need.
     """
     try:
         if path.stat().st_size > LARGEST:
@@ -35,7 +35,7 @@ def read_batch(path: Path, kind: Published) -> dict[str, Any]:
         return {_text(key): _finished(value) for key, value in batch.items()}
     except _ForbiddenError as error:
         raise DataError(
-            f"{path} asks for {error}, which image data has no need of; nothing of it was run.\n"
+            f"{path} asks for {error}, which image data does not need; none of it was run.\n"
             f"Delete it and run `mlplab data fetch {kind.name}`."
         ) from None
     except Exception as error:  # a damaged pickle is a random program: it can raise anything
@@ -47,7 +47,7 @@ class _ForbiddenError(Exception):
 
 
 class _DType:
-    """Stands for a ``numpy.dtype`` of plain numbers."""
+    """Stand-in for a ``numpy.dtype`` of plain numbers."""
 
     def __init__(self, code: Any) -> None:
         self.code = _text(code)
@@ -64,7 +64,7 @@ class _DType:
 
 
 class _Array:
-    """Stands for a ``numpy.ndarray``."""
+    """Stand-in for a ``numpy.ndarray``."""
 
     def __init__(self) -> None:
         self.array: NDArray[Any] = np.empty(0, np.uint8)
@@ -74,8 +74,8 @@ class _Array:
         self.array = _from_buffer(raw, dtype, shape, "F" if is_fortran else "C")
 
 
-# What dumps of plain values and arrays are made of, under every protocol. Left out are sets,
-# copies, what lies outside the file, and objects made otherwise than by calling a stand-in.
+# The opcodes of dumps of plain values and arrays, under every protocol. Left out are those for
+# sets, copies, data outside the file, and objects not made by calling a stand-in.
 OPCODES = (
     *(pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.POP, pickle.POP_MARK),
     *(pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE),
@@ -121,7 +121,7 @@ class _Unpickler(pickle._Unpickler):
         self.to_encode = self.largest_number = len(content)
 
     def find_class(self, module: str, name: str) -> Any:
-        """Answer with stand-ins alone."""
+        """Return only stand-ins."""
         if module.startswith("numpy.core."):  # its name before NumPy 2
             module = module.replace("numpy.core.", "numpy._core.", 1)
         known = {
@@ -154,20 +154,20 @@ class _Unpickler(pickle._Unpickler):
         self._fill(self.stack[-1], items)
 
     def _fill(self, table: dict[Any, Any], items: list[Any]) -> None:
-        """Fill a dict whose keys are words: other keys can be chosen so that it takes for ever."""
+        """Fill a dict whose keys are text: other keys can be chosen so that it takes forever."""
         if not all(isinstance(key, str | bytes) for key in items[::2]):
             self._refuse("keys that are not words")
         table.update(zip(items[::2], items[1::2], strict=True))
 
     def _put(self) -> None:
-        """Keep what was read under a number; which, the file's writer counts from 0."""
+        """Store what was read under the next number; writers of pickles count from 0."""
         number = int(self.readline()[:-1])
         if not 0 <= number <= self.largest_number:
             self._refuse("a number that is out of order")
         self.memo[number] = self.stack[-1]
 
     def _build(self) -> None:
-        """Give a stand-in its state; anything else has none to be given."""
+        """Set the state of a stand-in; nothing else has one."""
         state = self.stack.pop()
         if not isinstance(self.stack[-1], _Array | _DType):
             self._refuse("another object")
@@ -204,7 +204,7 @@ class _Unpickler(pickle._Unpickler):
         pickle.DICT[0]: _dict,
         pickle.BUILD[0]: _build,
         pickle.PUT[0]: _put,
-        # Read as bytes: Python would fill as many as the pickle says with zeros first.
+        # Read as bytes: Python would first fill as many as the pickle declares with zeros.
         pickle.BYTEARRAY8[0]: _READERS[pickle.BINBYTES8[0]],
     }
     dispatch: ClassVar[dict[int, Any]] = {
@@ -221,7 +221,7 @@ def _from_buffer(raw: bytes, dtype: _DType, shape: Any, order: Any) -> NDArray[A
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str | bytes | int):  # lists in lists can be written out for ever
+    if not isinstance(value, str | bytes | int):  # nested lists can take forever as text
         raise TypeError("a word is something else")
     if not isinstance(value, int) and len(value) > LONGEST_WORD:
         raise TypeError("a word is too long")

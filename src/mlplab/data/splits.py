@@ -21,7 +21,7 @@ def split(
             split *is* the test split and all training images are trained on, as the published
             experiment did.
         seed: decides which images are held out; the same seed holds out the same ones.
-        share: of every class's images that are left for training, which is trained on.
+        share: share of every class's remaining images to train on.
 
     Raises:
         DataError: a class has fewer than two training images.
@@ -60,8 +60,8 @@ def hold_out(
         share: between 0 and 1.
         seed: decides the choice.
         class_names: the meaning of the labels; a class without images is refused as well.
-        parts: what the images will have been divided into when all is done, for the message: a
-            class must be able to give each part an image.
+        parts: all parts into which the images are divided in the end, for the message: a class
+            must have an image for each part.
 
     Returns:
         The positions kept and the positions held out, int64, each ascending, so that both parts
@@ -84,7 +84,7 @@ def hold_out(
 def check_sizes(
     counts: NDArray[np.int64], class_names: Sequence[str], parts: Sequence[str]
 ) -> None:
-    """Refuse classes that cannot give an image to each of ``parts``, with their numbers.
+    """Refuse classes with fewer images than ``parts``, with their numbers.
 
     Raises:
         DataError: a class is too small.
@@ -104,10 +104,10 @@ def check_sizes(
 
 
 def class_weights(labels: NDArray[np.int32], classes: int) -> NDArray[np.float32]:
-    """Return the weight of each class with which all classes count the same in a loss.
+    """Return class weights with which all classes count the same in a loss.
 
     ``n / (classes * n_of_the_class)``, scikit-learn's ``balanced`` (King and Zeng, "Logistic
-    Regression in Rare Events Data", 2001). A class without images weighs nothing.
+    Regression in Rare Events Data", 2001). A class without images has weight 0.
 
     Args:
         labels: int [n].

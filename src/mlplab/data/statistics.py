@@ -12,11 +12,11 @@ def channel_statistics(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean and variance of each channel over all images and positions.
 
-    Computed from counts of the 256 values, which are exact however many images there are.
+    Computed from counts of the 256 values, which are exact for any number of images.
 
     Args:
-        images: uint8 [n, height, width, channels]; those of the training split alone, or the
-            scaling would know something of the images that it is judged by.
+        images: uint8 [n, height, width, channels]; only those of the training split, or the
+            scaling would use information about the evaluation images.
 
     Returns:
         The mean and the (population) variance, float64 [channels], in units of 0 to 255.

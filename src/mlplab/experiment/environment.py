@@ -1,5 +1,6 @@
 """Where a run took place: versions, device, memory, the state of the code."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import jax
 
 PACKAGES = ("mlplab", "keras", "jax", "jaxlib", "numpy", "scipy", "scikit-learn", "pillow")
 
@@ -28,8 +31,6 @@ def _version(package: str) -> str:
 
 def device(count: int = 1) -> dict[str, Any]:
     """Return kind, name and count of the devices in use, and the threads that bits depend on."""
-    import jax
-
     devices = jax.devices()
     kind = devices[0].platform
     name = _processor() if kind == "cpu" else devices[0].device_kind
@@ -37,8 +38,6 @@ def device(count: int = 1) -> dict[str, Any]:
 
 
 def _threads() -> int:
-    import os
-
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -62,8 +61,6 @@ def precision_note(precision: str, flags: Collection[str] | None = None) -> str 
         precision: of a training.
         flags: of the processor; those that the system names, if it does.
     """
-    import jax
-
     if precision != "bfloat16" or jax.default_backend() != "cpu":
         return None
     flags = _cpuinfo("flags", "Features").split() if flags is None else flags

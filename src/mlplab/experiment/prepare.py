@@ -174,14 +174,14 @@ def _network(
 ) -> tuple[keras.Model, list[Source]]:
     """Return the network with the weights that it starts from, and where these are from."""
     images = splits.train.images
-    moments: tuple[Any, Any] = (None, None)
+    statistics: tuple[Any, Any] = (None, None)
     if recipe.data.scaling == "standard":
         theirs = parents.scaling_statistics(opened, images.shape[-1])
-        moments = theirs or channel_statistics(images)
+        statistics = theirs or channel_statistics(images)
     task = models.Task(
         images.shape[1:],
         len(dataset.class_names),
-        scaling_layer(recipe.data.scaling, *moments),
+        scaling_layer(recipe.data.scaling, *statistics),
         recipe.seed,
         recipe.training.precision,
     )

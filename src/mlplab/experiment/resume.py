@@ -132,7 +132,7 @@ def _check_recipe(recipe: Recipe, record: Record, saved: Checkpoint | None) -> N
         record.config_id,
         record.seed,
     ):
-        changed = ["recipe.toml"]
+        changed = [layout.RECIPE]
     else:
         changed = []
     if changed:

@@ -101,7 +101,7 @@ def outline(
     settings: Network,
     input_shape: Shape,
     classes: int,
-    look: Callable[[keras.Model], None] = lambda network: None,
+    visit: Callable[[keras.Model], None] = lambda network: None,
 ) -> keras.Model:
     """Return the network of a recipe without its weights: its variables only have shapes.
 
@@ -109,14 +109,14 @@ def outline(
         settings: the recipe's ``[model]``.
         input_shape: of its images.
         classes: number of classes.
-        look: is given the network while variables can still be added, without values too.
+        visit: called with the network while variables can still be added, without values too.
     """
     made: list[keras.Model] = []
     task = Task(input_shape, classes, scaling_layer("symmetric"), 0)
 
     def make() -> None:
         made.append(build(settings, task))
-        look(made[0])
+        visit(made[0])
 
     jax.eval_shape(make)
     return made[0]

@@ -1,6 +1,6 @@
 """Recipes: what an experiment is. Found by name or path, changed by overrides, written in full.
 
-This room loads neither Keras nor JAX.
+This package loads neither Keras nor JAX.
 """
 
 from mlplab.recipes.explain import validate

@@ -1,4 +1,4 @@
-"""Nested tables checked and turned into a recipe; what is wrong is said in the recipe's words."""
+"""Validation of nested tables as a recipe, with errors in the recipe's own terms."""
 
 from collections.abc import Sequence
 from typing import get_args
@@ -24,9 +24,9 @@ def validate(tables: Tables) -> Recipe:
 
 
 def _explain(error: ValidationError, tables: Tables) -> str:
-    """Turn the first of pydantic's complaints into one line in the recipe's own words."""
+    """Turn the first of pydantic's errors into one line in the recipe's own terms."""
     first = error.errors()[0]
-    # Members of a union appear in the location by a name of their own: not the user's words.
+    # pydantic adds the names of union members to the location; the user does not know them.
     loc = list(map(str, first["loc"]))
     if loc[:1] == ["model"]:
         del loc[1 : 1 + UNION_TAGS]

@@ -11,7 +11,7 @@ from mlplab.errors import RecipeError
 Tables = dict[str, Any]
 BARE_LIST = re.compile(r"\[[\w\s,./-]*\]")
 REMOVABLE = (["schedule"], ["average"], ["teacher"])
-"""Tables that a recipe may do without, beside its callbacks."""
+"""Tables, other than callbacks, that a recipe may do without."""
 
 
 def parse_override(item: str) -> tuple[list[str], Any]:
@@ -70,13 +70,13 @@ def at(tables: Tables, path: Sequence[str]) -> Any:
 
 
 def _table_for(tables: Tables, path: Sequence[str]) -> Tables:
-    """Return the table that holds the last key of the path, made where it was missing."""
+    """Return the table that holds the last key of the path, created if it is missing."""
     table = tables
     for depth, key in enumerate(path[:-1]):
         inner = table.setdefault(key, {})
         if not isinstance(inner, dict):
             where = ".".join(path[: depth + 1])
-            raise RecipeError(f"'{where}' is a value, not a table; '{'.'.join(path)}' has no place")
+            raise RecipeError(f"'{where}' is a value, not a table; cannot set '{'.'.join(path)}'")
         table = inner
     return table
 

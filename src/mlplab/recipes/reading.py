@@ -18,11 +18,11 @@ LARGEST = 1_000_000
 
 SHIPPED = resources.files("mlplab.recipes") / "shipped"
 RENAMED = {"seed": "published", "seed-honest": "published-honest"}
-"""Recipes by the names that they had before."""
+"""Current names of recipes, by their earlier names."""
 
 
 def names(folder: Traversable = SHIPPED) -> list[str]:
-    """Return the names of the recipes, or of what else lies in a folder, that ship with mlplab."""
+    """Return the names of the recipes that ship with mlplab, or of other TOML files in a folder."""
     return sorted(
         entry.name.removesuffix(".toml")
         for entry in folder.iterdir()
@@ -31,13 +31,13 @@ def names(folder: Traversable = SHIPPED) -> list[str]:
 
 
 def renamed(name_or_path: str) -> str | None:
-    """Return a line that says what a recipe is called now, if it was renamed."""
+    """Return a line that gives a recipe's current name, if it was renamed."""
     new = RENAMED.get(name_or_path)
     return new and f"the recipe {name_or_path} is now called {new}; the old name still works"
 
 
 def title(name_or_path: str) -> str:
-    """Return what a recipe is called: its shipped name of today, or its file's name."""
+    """Return a recipe's name: its current shipped name, or its file's name."""
     return Path(RENAMED.get(name_or_path, name_or_path)).stem
 
 
@@ -47,7 +47,7 @@ def text(name_or_path: str, kind: str = "recipe", folder: Traversable = SHIPPED)
     Args:
         name_or_path: a shipped name, or a path that ends in ``.toml``.
         kind: what it is, for messages.
-        folder: where those lie that ship.
+        folder: where the shipped ones are.
 
     Raises:
         RecipeError: if there is neither such a name nor such a file.
@@ -59,7 +59,7 @@ def text(name_or_path: str, kind: str = "recipe", folder: Traversable = SHIPPED)
             near = nearest(name_or_path, known)
             raise RecipeError(
                 f"no {kind} is called '{name_or_path}'{near}{'' if near.endswith('?') else '.'}"
-                f" A {kind} of your own is given as a path that ends in .toml."
+                f" For your own {kind}, give a path that ends in .toml."
             )
         return folder.joinpath(f"{name_or_path}.toml").read_text("utf-8")
     try:
@@ -97,8 +97,8 @@ def parse(toml: str, what: str) -> Tables:
     try:
         return tomllib.loads(toml)
     except RecursionError:
-        raise RecipeError(f"{what} has too many brackets within brackets") from None
+        raise RecipeError(f"{what} is nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{what} is not TOML: {error}") from None
-    except ValueError:  # Python's, of more than 4,300 digits
-        raise RecipeError(f"{what} has a number of thousands of digits") from None
+    except ValueError:  # from Python, for more than 4,300 digits
+        raise RecipeError(f"{what} has a number with thousands of digits") from None

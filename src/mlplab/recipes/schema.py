@@ -1,6 +1,6 @@
 """What the tables of a recipe are made of: strict, with "none" for the absent value.
 
-TOML has no null: the word ``"none"`` stands for it, in recipes that are read and that are written.
+TOML has no null, so recipes use the word ``"none"``, both read and written.
 """
 
 import re
@@ -21,7 +21,7 @@ def _none_written(value: Any) -> Any:
 Absent = (BeforeValidator(_none_word), PlainSerializer(_none_written))
 
 CUSTOM = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-"""``module:name``: code of the user's own, loaded only with ``--trust``."""
+"""``module:name``: the user's own code, loaded only with ``--trust``."""
 
 
 class Table(BaseModel):
@@ -51,7 +51,7 @@ class Named(BaseModel):
         return CUSTOM.match(self.name) is not None
 
     def with_params(self, params: dict[str, Any]) -> "Named":
-        """Return a copy with these parameters alone; ``None`` is written as ``"none"``."""
+        """Return a copy with only these parameters; ``None`` is written as ``"none"``."""
         return Named(name=self.name, **{key: _none_written(value) for key, value in params.items()})
 
 

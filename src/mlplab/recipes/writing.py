@@ -24,7 +24,7 @@ def to_toml(recipe: Recipe) -> str:
 
 
 def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """Return the paths of the keys that two recipes' tables differ in."""
+    """Return the paths of the keys in which two recipes' tables differ."""
     if isinstance(one, dict) and isinstance(other, dict):
         keys = list(dict.fromkeys([*one, *other]))
         parts = [(f"{path}.{key}".lstrip("."), one.get(key), other.get(key)) for key in keys]
@@ -33,12 +33,12 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
 
 
 def config_id(recipe: Recipe, sources: Mapping[str, str] | None = None) -> str:
-    """Return the identity of the configuration: 12 hex digits over the recipe less its seed.
+    """Return the identity of the configuration: 12 hex digits over the recipe without its seed.
 
     Args:
         recipe: complete.
-        sources: identities of the runs that the recipe names, by their names. Replicates that
-            start from replicates of one configuration, each from its own, are of one as well.
+        sources: identities of the runs that the recipe names, by their names. So replicates that
+            each start from a different replicate of one configuration have the same identity.
     """
     tables = to_tables(recipe)
     del tables["seed"]

@@ -14,7 +14,7 @@ class Advice(NamedTuple):
 
     Attributes:
         text: a sentence, with settings and overrides in backticks.
-        overrides: those in it that can be tried as they are.
+        overrides: those in the sentence that can be tried as they are.
     """
 
     text: str
@@ -39,7 +39,7 @@ def other_steps(recipe: Recipe) -> Advice:
     """What to try when the loss does not fall."""
     rate = recipe.optimizer.params.get("learning_rate")
     if not is_number(rate):
-        return Advice("Try a tenth and ten times the present `optimizer.learning_rate`.")
+        return Advice("Try a tenth and ten times the current `optimizer.learning_rate`.")
     both = tuple(f"optimizer.learning_rate={value:.3g}" for value in (rate / 10, rate * 10))
     return Advice(
         f"Try `{both[0]}` and `{both[1]}`: one shows whether the steps were too large, the other"
@@ -67,7 +67,7 @@ def more_regularisation(recipe: Recipe) -> Advice:
 
 
 def more_epochs(recipe: Recipe, ran: int) -> Advice:
-    """What to try when training ended while the loss still fell."""
+    """What to try when training ended while the loss was still falling."""
     limit = recipe.training.epochs
     if ran < limit:
         return _to_try(f"It stopped before its limit of {limit} epochs", more_patience(recipe))

@@ -1,4 +1,4 @@
-"""A study's charts as numbers: what is drawn in its page, and by Matplotlib.
+"""A study's charts as numbers, drawn both on its page and by Matplotlib.
 
 A chart is a table with ``id``, ``title``, ``caption``, ``x`` and ``y`` (labels), ``log`` (of x),
 ``percent`` (of y), ``kind`` (``line``, ``steps`` or ``points``) and ``series``: each with ``name``,
@@ -14,12 +14,13 @@ from mlplab import files
 from mlplab.report.formatting import is_number
 from mlplab.report.history import epoch_of
 from mlplab.report.study import Results, Variant
+from mlplab.runs import layout
 
 Chart = dict[str, Any]
 
 
 def charts(results: Results) -> list[Chart]:
-    """Return those charts that there are numbers for."""
+    """Return the charts for which there are numbers."""
     study = results.facts["study"]
     accuracy = study["metric"] == "accuracy"
     metric = "validation accuracy" if accuracy else "validation loss"
@@ -35,8 +36,8 @@ def charts(results: Results) -> list[Chart]:
         _chart(
             "sensitivity",
             "Accuracy against learning rate",
-            "Each point is a trial. A variant whose points stay high over decades forgives a poor"
-            " choice; trials that diverged or were pruned have no point.",
+            "Each point is a trial. A variant whose points stay high over several decades tolerates"
+            " a poor choice. Trials that diverged or were pruned have no point.",
             ("learning rate", metric),
             [_by_rate(variant) for variant in results.variants],
             kind="points",
@@ -46,7 +47,7 @@ def charts(results: Results) -> list[Chart]:
         _chart(
             "best",
             "Best so far",
-            "The best trial among the first so many: how soon a variant is good enough tuned.",
+            "Best result after n trials.",
             ("trials", metric),
             [_best_so_far(variant, accuracy) for variant in results.variants],
             kind="steps",
@@ -55,9 +56,9 @@ def charts(results: Results) -> list[Chart]:
         _chart(
             "pareto",
             "Accuracy and time",
-            "Medians of the final runs: seconds of training, without compiling; of runs that were"
-            " trained together, each one's share. Nothing lies both above and to the left of the"
-            " best.",
+            "Medians of the final runs. Seconds are training time without compiling; runs that were"
+            " trained together have an equal share of it. The best have no other point both above"
+            " and to the left of them.",
             ("seconds of training", "validation accuracy"),
             _costs(results),
             kind="points",
@@ -95,7 +96,7 @@ def _chart(
 def _curve(variant: Variant) -> dict[str, Any] | None:
     runs = [_accuracies(folder) for folder in variant.finals]
     epochs = sorted({epoch for run in runs for epoch in run})
-    # Where some seeds have stopped, a mean over the others would bend for no reason.
+    # Once some seeds have stopped, the mean over the others would jump.
     values = [[run[e] for run in runs if e in run] for e in epochs]
     kept = [i for i, found in enumerate(values) if len(found) == len(runs)]
     return {
@@ -108,7 +109,7 @@ def _curve(variant: Variant) -> dict[str, Any] | None:
 
 
 def _accuracies(folder: Path) -> dict[int, float]:
-    rows = files.read_lines(folder / "metrics.jsonl")
+    rows = files.read_lines(folder / layout.METRICS)
     return {
         epoch: float(row["val_accuracy"])
         for row in rows

@@ -16,7 +16,7 @@ from mlplab.report.ranking import Entry, ranked
 from mlplab.statistics import significance
 
 MARGIN = 0.005
-"""Share of the images that a difference must reach to matter, unless said otherwise."""
+"""Smallest difference that matters by default, as a share of the images."""
 
 Numbers = NDArray[np.float64]
 
@@ -34,12 +34,12 @@ class Pairing:
         sd: of the differences, ``None`` for one.
         low: of the adjusted paired-t interval, which decides; ``None`` for fewer than 3 pairs.
         high: likewise.
-        confidence: of that interval, by itself.
+        confidence: of that interval, before adjustment.
         p: adjusted p-value.
         shown: whether a difference is shown.
         flips: p-value of the sign-flip test, from 7 pairs on; it decides nothing.
         images: interval for new seeds and new images.
-        mcnemar: of two single runs: images that one alone has right, and the p-value.
+        mcnemar: for two single runs: images that only one gets right, and the p-value.
         verdict: in words.
     """
 
@@ -62,16 +62,16 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that ``mlplab compare`` says.
+    """The result of ``mlplab compare``.
 
     Attributes:
-        split: that the differences are taken on.
+        split: on which differences are taken.
         reference: what the others are compared with.
         entries: in the order of their accuracy on validation.
         pairings: one for each but the reference, in the same order.
         margin: difference that matters, as a share of the images.
         adjustment: of the family of intervals.
-        notes: what a reader must know.
+        notes: what readers need to know.
     """
 
     split: str
@@ -97,22 +97,22 @@ def compare(
 
     Args:
         sides: the configurations.
-        split: to take differences on: by default ``test`` where all have been measured there, else
-            ``validation``.
+        split: on which to take differences: by default ``test`` if all have been evaluated there,
+            else ``validation``.
         margin: difference that matters, as a share of the images.
         reference: the name of the one that the others are compared with, by default the first.
 
     Raises:
-        RunError: if a side has not been measured on the split, or two have the same name.
+        RunError: if a side has not been evaluated on the split, or two have the same name.
     """
     names = [side.name for side in sides]
     if len(set(names)) < len(names):
-        raise RunError("the same configuration is named twice; name two that differ")
+        raise RunError("the same configuration is named twice; name two different ones")
     split = split or ("test" if all(side.values("test") for side in sides) else "validation")
     for side in sides:
         if not side.values(split):
             raise RunError(
-                f"{side.name} has not been measured on {split}: `mlplab evaluate RUN --split"
+                f"{side.name} has not been evaluated on {split}: `mlplab evaluate RUN --split"
                 f" {split}`, or compare on another split"
             )
     second = next((side for side in sides if side.name == reference), sides[0])
@@ -210,14 +210,14 @@ def _mcnemar(first: Side, second: Side, split: str) -> significance.Disagreement
     except RunError:
         return None
     if not np.array_equal(one[0], other[0]):
-        return None  # validation images of two seeds are others
+        return None  # two seeds have different validation images
     return significance.mcnemar(one[1], other[1])
 
 
 def _over_images(
     first: Side, second: Side, split: str, seeds: Sequence[int], confidence: float
 ) -> tuple[float, float] | None:
-    if len(seeds) < significance.FEWEST or split != "test":  # others are drawn anew by each seed
+    if len(seeds) < significance.FEWEST or split != "test":  # seeds have other validation images
         return None
     try:
         one, other = (
@@ -237,8 +237,8 @@ def _notes(sides: Sequence[Side], split: str) -> list[str]:
         if side.diverged:
             total = side.diverged + len(side.records)
             notes.append(
-                f"{side.name}: {side.diverged} of {total} runs diverged and have no figures:"
-                " what is said of it holds for the others alone"
+                f"{side.name}: {side.diverged} of {total} runs diverged and have no results;"
+                " its figures are those of the other runs"
             )
     optimistic = [
         side.name
@@ -247,7 +247,7 @@ def _notes(sides: Sequence[Side], split: str) -> list[str]:
     ]
     if optimistic:
         notes.append(
-            f"{', '.join(optimistic)} chose the best epoch on the test split: its figures there are"
+            f"{', '.join(optimistic)} chose the best epoch on the test split, so test results are"
             " optimistic"
         )
     for side in sides:
@@ -255,13 +255,13 @@ def _notes(sides: Sequence[Side], split: str) -> list[str]:
         if seen:
             notes.append(
                 f"{side.name}: {seen[0].run} may have been trained on its validation images, so"
-                " that its validation accuracy is flattered"
+                " its validation accuracy is optimistic"
             )
     if split == "validation":
         notes.append(
-            "differences are taken on validation, where seeds share no images: pairing removes the"
-            " luck of the split, and no interval for new images can be given"
+            "differences are taken on validation, where seeds have different images: pairing"
+            " removes the luck of the split, but there is no interval for new images"
             if len({seed for side in sides for seed in side.records}) > 1
-            else "differences are taken on validation, which choices were made on"
+            else "differences are taken on validation, on which choices were made"
         )
     return notes

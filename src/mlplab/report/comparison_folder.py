@@ -1,4 +1,4 @@
-"""A comparison as a folder: Markdown, accuracy against cost, and where sides differ."""
+"""A comparison as a folder: Markdown, accuracy against cost, and images on which sides differ."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,10 +24,10 @@ def write(found: Comparison, sides: Sequence[Side], folder: Path, images: Images
     """Write a comparison's page and pictures into a folder; return the page's path.
 
     Args:
-        found: of :func:`mlplab.report.comparison.compare`.
-        sides: that were compared.
-        folder: made if it is not there; files of these names are written anew.
-        images: of the split that differences are taken on.
+        found: result of :func:`mlplab.report.comparison.compare`.
+        sides: the configurations that were compared.
+        folder: created if it is missing; existing files of the same names are replaced.
+        images: of the split on which differences are taken.
 
     Raises:
         RunError: if predictions are missing.
@@ -85,9 +85,9 @@ def _section(apart: Disagreement, class_names: Sequence[str], pictures: Sequence
     lines = [
         f"## {apart.first} and {apart.second}, image by image",
         "",
-        "An image counts as right where more than half of the runs have it right.",
+        "An image counts as right if more than half of the runs get it right.",
         "",
-        f"| class | both | {apart.first} alone | {apart.second} alone | neither |",
+        f"| class | both | only {apart.first} | only {apart.second} | neither |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     lines += [
@@ -97,5 +97,5 @@ def _section(apart: Disagreement, class_names: Sequence[str], pictures: Sequence
     total = " | ".join(f"{count:,}" for count in counts.sum(axis=0).tolist())
     lines += [f"| all | {total} |", ""]
     for side, picture in zip((apart.first, apart.second), pictures, strict=True):
-        lines += [f"![Right by {side} alone]({picture})", ""]
+        lines += [f"![Images that only {side} gets right]({picture})", ""]
     return "\n".join(lines)

@@ -60,12 +60,12 @@ def _details(pairing: Pairing) -> str:
         )
     if pairing.images is not None:
         low, high = pairing.images
-        parts.append(f"for new images too {_signed(low)} to {_signed(high)}")
+        parts.append(f"including new images {_signed(low)} to {_signed(high)}")
     if pairing.flips is not None:
         parts.append(f"sign flips p = {pairing.flips:.2g}")
     if pairing.mcnemar is not None:
         first, second = (int(pairing.mcnemar[key]) for key in ("first", "second"))
-        parts.append(f"right alone: {pairing.first} {first:,} images, {pairing.second} {second:,}")
+        parts.append(f"images only one gets right: {pairing.first} {first:,}, {pairing.second} {second:,}")
     return "; ".join(parts)
 
 

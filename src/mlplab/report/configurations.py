@@ -20,11 +20,11 @@ class Side:
     """A configuration and its replicates.
 
     Attributes:
-        name: what it was asked for by.
+        name: the query that found it.
         config_id: of its recipe.
         folders: of its runs, by seed.
         records: of its runs, by seed.
-        diverged: how many more runs there are, which have no figures.
+        diverged: number of further runs, which diverged and have no results.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Side:
     diverged: int = 0
 
     def values(self, split: str) -> dict[int, float]:
-        """Return the accuracies on a split, by seed, of the runs that were measured there."""
+        """Return the accuracies on a split, by seed, of the runs that were evaluated there."""
         return {
             seed: record.metrics[split]["accuracy"]
             for seed, record in self.records.items()
@@ -43,12 +43,12 @@ class Side:
 
     @property
     def cost(self) -> dict[str, float]:
-        """What a run of it takes: seconds of training, epochs, operations, parameters."""
+        """What one of its runs costs: seconds of training, epochs, operations, parameters."""
         records = list(self.records.values())
         return {
             "seconds": median(map(training_seconds, records)),
             "epochs": median(record.epochs for record in records),
-            # Forward once, backward twice: by the activations and by the weights.
+            # One pass forward, two backward: with respect to activations and to weights.
             "training_flops": fmean(
                 3 * record.flops_per_example * trained_images(record) for record in records
             ),
@@ -57,9 +57,9 @@ class Side:
 
 
 def training_seconds(record: Record) -> float:
-    """Return the seconds of a run's training without compiling: of a population, its share.
+    """Return a run's training time without compiling, in seconds; in a population, its share.
 
-    What compiling takes depends on what was compiled before, not on the configuration.
+    Compile time depends on what was compiled before, not on the configuration.
     """
     members = record.population.members if record.population else 1
     return max(0.0, record.seconds.train - record.seconds.compile) / members
@@ -71,7 +71,7 @@ def trained_images(record: Record) -> int:
 
 
 def right(folder: Path, split: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the images of a split, int64 [n], in order, and whether a run has each of them right.
+    """Return the images of a split, int64 [n], in order, and whether a run gets each one right.
 
     Raises:
         RunError: if its predictions are missing or damaged.
@@ -90,8 +90,8 @@ def find_sides(runs_dir: Path, queries: Sequence[str]) -> list[Side]:
     its variants.
 
     Raises:
-        RunError: if nothing fits, if what fits are several configurations, or if the data sets
-            differ.
+        RunError: if nothing matches, if a query matches several configurations, or if the data
+            sets differ.
     """
     known = _records(runs_dir)
     sides = []
@@ -115,9 +115,9 @@ def _records(runs_dir: Path, strict: bool = False) -> list[tuple[Path, Record]]:
         try:
             known.append((folder, store.read_record(folder)))
         except RunError:
-            if strict:  # or a seed would be missing without a word
+            if strict:  # otherwise a seed would be missing silently
                 raise
-            continue  # `mlplab runs` names it
+            continue  # `mlplab runs` lists it
     return known
 
 
@@ -155,14 +155,14 @@ def _side(runs_dir: Path, known: list[tuple[Path, Record]], query: str) -> Side:
 
 
 def side(name: str, found: Sequence[tuple[Path, Record]]) -> Side:
-    """Gather the finished runs of one configuration; of two with one seed the later counts.
+    """Gather the finished runs of one configuration; of two with the same seed the later counts.
 
     Raises:
-        RunError: if none has finished, or if they are of several configurations.
+        RunError: if none has finished, or if they belong to several configurations.
     """
     finished = [(folder, record) for folder, record in found if record.status == "finished"]
     if not finished:
-        raise RunError(f"{name}: no run of it has finished")
+        raise RunError(f"{name}: none of its runs has finished")
     ids = sorted({record.config_id for _, record in finished})
     if len(ids) > 1:
         raise RunError(

@@ -11,7 +11,7 @@ from mlplab.runs import store
 from mlplab.statistics import metrics
 
 MAJORITY = 0.5
-"""More than this share of a side's runs have to have an image right, or fewer."""
+"""A side gets an image right if more than this share of its runs do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +22,8 @@ class Disagreement:
         first, second: their names.
         index: int64 [n], positions in the published split, ascending.
         labels: int32 [n].
-        right: float64 [2, n], the share of each side's runs that have an image right.
-        said: int64 [2, n], the class that most of each side's runs say; of several the first.
+        right: float64 [2, n], the share of each side's runs that get an image right.
+        said: int64 [2, n], the class that most of each side's runs predict; of ties the first.
     """
 
     first: str
@@ -34,14 +34,14 @@ class Disagreement:
     said: NDArray[np.int64]
 
     def turned(self) -> "Disagreement":
-        """Return the same with the second as the first."""
+        """Return the same with the two sides swapped."""
         right, said = self.right[::-1], self.said[::-1]
         return Disagreement(self.second, self.first, self.index, self.labels, right, said)
 
     def counts(self, classes: int) -> NDArray[np.int64]:
-        """Return images by class and by who has them right, int64 [classes, 4].
+        """Return numbers of images by class and by which side gets them right, int64 [classes, 4].
 
-        Columns: both, the first alone, the second alone, neither; by majority of the runs.
+        Columns: both, only the first, only the second, neither; by majority of the runs.
         """
         one, other = self.right > MAJORITY
         found = np.zeros((classes, 4), np.int64)
@@ -50,7 +50,7 @@ class Disagreement:
         return found
 
     def only_first(self) -> NDArray[np.int64]:
-        """Return places of images that the first alone has right, the clearest first."""
+        """Return the positions of images that only the first gets right, the clearest first."""
         apart = self.right[0] - self.right[1]
         mask = (self.right[0] > MAJORITY) & (self.right[1] <= MAJORITY)
         places = np.flatnonzero(mask)
@@ -61,12 +61,12 @@ def disagreement(first: Side, second: Side, split: str) -> Disagreement:
     """Return where two configurations differ on a split.
 
     Raises:
-        RunError: if predictions are missing or damaged, or of other images.
+        RunError: if predictions are missing or damaged, or for different images.
     """
     sides = [_votes(side, split) for side in (first, second)]
     for index, labels, _ in sides[1:]:
         if not (np.array_equal(index, sides[0][0]) and np.array_equal(labels, sides[0][1])):
-            raise RunError(f"{first.name} and {second.name} were measured on other images")
+            raise RunError(f"{first.name} and {second.name} were evaluated on different images")
     index, labels, _ = sides[0]
     votes = [share for _, _, share in sides]
     places = np.arange(len(labels))
@@ -85,7 +85,8 @@ def _votes(
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
     """Return a split's images and labels, and the share of runs for each class [n, classes].
 
-    Images that not all runs were measured on (of validation, seeds have others) are left out.
+    Images on which not all runs were evaluated are left out: seeds have different validation
+    images.
     """
     runs = []
     for folder in side.folders.values():

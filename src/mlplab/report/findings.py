@@ -1,4 +1,4 @@
-"""What a run teaches, in the words of a good teacher, each with the numbers that it rests on."""
+"""Findings about a run in plain words, each with the numbers that it rests on."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,7 +24,7 @@ from mlplab.runs.record import Finding, Record
 
 Reading = Callable[[Curves, Record, Recipe], Finding | None]
 
-# In the order in which they are shown: what spoils the run first, what merely describes it last.
+# In the order in which they are shown: the most serious first, those that only describe last.
 OF_CURVES: tuple[Reading, ...] = (overfitting, under_training, plateau, early_stopping)
 OF_METRICS: tuple[Callable[[Record], Finding | None], ...] = (
     rewound,
@@ -39,11 +39,11 @@ OF_METRICS: tuple[Callable[[Record], Finding | None], ...] = (
 def findings(record: Record, history: Sequence[Mapping[str, Any]], recipe: Recipe) -> list[Finding]:
     """Read a run's curves and metrics.
 
-    Of a run that diverged nothing else is said about its curves, which no longer mean anything.
+    If the run diverged, nothing else is said about its curves, which no longer mean anything.
 
     Args:
         record: the facts of the run.
-        history: the rows of ``metrics.jsonl``, one an epoch: ``epoch`` (from 1), ``loss``,
+        history: the rows of ``metrics.jsonl``, one per epoch: ``epoch`` (from 1), ``loss``,
             ``accuracy``, ``val_loss``, ``val_accuracy``, ``learning_rate``; any may be missing.
         recipe: of the run; advice starts from its settings.
     """

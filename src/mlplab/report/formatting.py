@@ -1,4 +1,4 @@
-"""Numbers as people read them. What is missing or not a number is a dash."""
+"""Numbers formatted for people. What is missing or not a number is a dash."""
 
 import math
 from datetime import datetime
@@ -10,7 +10,7 @@ DASH = "–"
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Tell whether a value read from JSON is a finite number."""
+    """Return whether a value read from JSON is a finite number."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return number and math.isfinite(value)
 
@@ -26,7 +26,7 @@ def points(difference: float) -> str:
 
 
 def exact_points(share: float) -> str:
-    """``0.005`` is ``0.5 points``, with as many digits as it has, two at most."""
+    """``0.005`` is ``0.5 points``, with up to two decimals."""
     text = f"{100 * share:.2f}".rstrip("0").rstrip(".")
     return f"{text} point{'' if text == '1' else 's'}"
 
@@ -52,7 +52,7 @@ def duration(seconds: Any) -> str:
 
 
 def size(count: Any) -> str:
-    """``1540000`` bytes is ``1.54 MB``; 0 is not known."""
+    """``1540000`` bytes is ``1.54 MB``; 0 means unknown."""
     return byte_size(count) if is_number(count) and count else DASH
 
 
@@ -62,7 +62,7 @@ def times(count: int) -> str:
 
 
 def moment(text: str) -> str:
-    """``2026-01-01T12:00:00+00:00`` is ``2026-01-01 12:00 UTC``; what is no time stays."""
+    """``2026-01-01T12:00:00+00:00`` is ``2026-01-01 12:00 UTC``; other text is unchanged."""
     try:
         read = datetime.fromisoformat(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The rows of ``metrics.jsonl`` as columns, and when they cross, turn and stand still."""
+"""The rows of ``metrics.jsonl`` as columns, and when they cross, turn and level off."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from mlplab.report.formatting import is_number
 RISE = 0.02
 # A fall by less than 1 % is no progress, for the same reason.
 PROGRESS = 0.01
-# A learning rate that fell to a tenth of its peak was meant to let the loss come to rest.
+# A learning rate that fell to a tenth of its peak was annealed: the loss is meant to level off.
 ANNEALED = 0.1
 
 
@@ -23,7 +23,7 @@ class Curves:
 
     Attributes:
         best: index of the epoch whose weights were kept, -1 if unknown.
-        unreal: index of the first epoch with a loss that is infinite or not a number, or None.
+        unreal: index of the first epoch whose loss is infinite or not a number, or None.
     """
 
     epoch: NDArray[np.int64]
@@ -51,20 +51,20 @@ class Curves:
 
     @property
     def crossed(self) -> int | None:
-        """The epoch from which on the training loss stays below the validation loss."""
+        """The epoch from which the training loss stays below the validation loss."""
         above = np.flatnonzero(~(self.loss < self.val_loss))
         first = int(above[-1]) + 1 if len(above) else 0
         return int(self.epoch[first]) if first < len(self.epoch) else None
 
     @property
     def annealed(self) -> bool:
-        """Whether the learning rate was brought down, so that the loss comes to rest by design."""
+        """Whether the learning rate was annealed, so that the loss levels off by design."""
         rate = self.learning_rate
         return bool(np.isfinite(rate).all() and rate[-1] < ANNEALED * rate.max())
 
 
 def epoch_of(row: Mapping[str, Any]) -> int | None:
-    """Return the epoch of a row, from 1, or ``None`` where a damaged file has none."""
+    """Return the epoch of a row, from 1, or ``None`` if a damaged file has none."""
     value = row.get("epoch")
     return int(value) if is_number(value) and 1 <= value < 2**31 else None
 
@@ -83,7 +83,7 @@ def read_curves(best_epoch: int, history: Sequence[Mapping[str, Any]]) -> Curves
 
     epoch = np.array([epoch_of(row) or i + 1 for i, row in enumerate(history)], np.int64)
     found = np.flatnonzero(epoch == best_epoch)
-    # JSON may hold NaN as null: a loss that is there but no number counts, one not there does not.
+    # JSON may hold NaN as null: a loss that is present but not a number counts, a missing one not.
     unreal = [
         index
         for index, row in enumerate(history)

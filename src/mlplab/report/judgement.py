@@ -7,29 +7,30 @@ from mlplab.runs.record import Finding, Record
 from mlplab.statistics.metrics import wilson
 
 # A dead unit outputs zero for every image and can no longer learn. A few are common and harmless;
-# above a tenth of a layer, capacity that was paid for is lost.
+# above a tenth of a layer, they waste capacity.
 DEAD_SHARE = 0.10
 # Well-trained networks without any calibration reach 4 to 20 points (Guo et al. 2017, table 1);
-# below 5, probabilities can be taken at their word for most uses.
+# below 5, probabilities can be trusted for most uses.
 CALIBRATION_ERROR = 0.05
-# Classes always differ; one that lies 15 points under the whole is worth looking at.
+# Classes always differ; one that is 15 points below the overall accuracy is worth looking at.
 WEAK_CLASS = 0.15
 
 
 def tested_on_selection(record: Record) -> Finding | None:
-    """Say that the test figure is optimistic where the epoch was chosen on it."""
+    """Say that the test accuracy is optimistic if the epoch was chosen on the test split."""
     if record.selected_on != "test":
         return None
     accuracy, looks = _metrics(record, "test").get("accuracy"), record.test_openings
     figure = f"its accuracy of {percent(accuracy)}" if is_number(accuracy) else "its accuracy"
-    often = f" (it was looked at {looks} times)" if looks > 1 else ""
+    often = f" (evaluated {looks} times)" if looks > 1 else ""
     return Finding(
         kind="tested-on-selection",
         heading="Chosen on the test split",
         text=(
             f"The best epoch was chosen on the test split{often}, so {figure} is optimistic: the"
-            " epoch was picked to suit these very images, and new ones will do a little worse."
-            " For an honest figure choose on a part of the training images: `data.validation=0.1`."
+            " epoch was picked to suit these images, and accuracy on new ones will be a little"
+            " lower. For an honest figure, choose on part of the training images:"
+            " `data.validation=0.1`."
         ),
         overrides=["data.validation=0.1"],
         evidence={"selected_on": "test", "test_openings": looks, "accuracy": accuracy},
@@ -37,7 +38,7 @@ def tested_on_selection(record: Record) -> Finding | None:
 
 
 def flattered(record: Record) -> Finding | None:
-    """Say that validation is optimistic where a source was trained on its images."""
+    """Say that validation is optimistic if a source was trained on its images."""
     seen = {
         source.run: source.validation_seen
         for source in record.sources
@@ -50,7 +51,7 @@ def flattered(record: Record) -> Finding | None:
         heading="Optimistic validation",
         text=(
             f"{', '.join(seen)}, which this run started from, was or may have been trained on"
-            " validation images of this run: its validation accuracy is optimistic. With the same"
+            " validation images of this run, so its validation accuracy is optimistic. With the same"
             " seed and the same `[data]`, classes included, the splits are the same."
         ),
         evidence={"images": seen},
@@ -58,7 +59,7 @@ def flattered(record: Record) -> Finding | None:
 
 
 def dead_units(record: Record) -> Finding | None:
-    """Name the layers of which more than a tenth of the units are dead."""
+    """Name the layers in which more than a tenth of the units are dead."""
     layers = record.diagnostics.get("layers") or []
     dead = {
         str(layer.get("layer")): layer["dead_share"]
@@ -73,7 +74,7 @@ def dead_units(record: Record) -> Finding | None:
         heading="Dead units",
         text=(
             f"Some units output zero for every image: {listed}. They get no gradient and can no"
-            " longer learn. This often comes from steps that were too large; try a lower"
+            " longer learn. This is often caused by steps that were too large; try a lower"
             " `optimizer.learning_rate`, or `model.activation=leaky_relu`, which cannot die."
         ),
         overrides=["model.activation=leaky_relu"],
@@ -90,7 +91,7 @@ def calibration(record: Record) -> Finding | None:
     if len(values) < len(keys):
         return None
     error, confidence, accuracy, low, high = values
-    # The error of few examples is large by chance; the mean confidence must also lie outside
+    # With few examples the error is large by chance, so the mean confidence must also be outside
     # the interval of the accuracy.
     if error < CALIBRATION_ERROR or low <= confidence <= high:
         return None
@@ -99,22 +100,22 @@ def calibration(record: Record) -> Finding | None:
         " Fewer epochs, more regularisation or label smoothing (`loss.label_smoothing`) make a"
         " network less confident."
         if over
-        else " That is usual with strong regularisation, and does not harm the accuracy."
+        else " That is usual with strong regularisation, and does not reduce the accuracy."
     )
     return Finding(
         kind="calibration",
         heading="Calibration",
         text=(
             f"The network is {'over' if over else 'under'}-confident: on the {split} images it"
-            f" gives its answers a probability of {percent(confidence)} on average and is right in"
-            f" {percent(accuracy)} (calibration error {points(error)}).{advice}"
+            f" gives its predictions a probability of {percent(confidence)} on average but is right"
+            f" for {percent(accuracy)} (calibration error {points(error)}).{advice}"
         ),
         evidence={"split": split, **evidence},
     )
 
 
 def weak_class(record: Record) -> Finding | None:
-    """Name the class that is recognised worst, if it is clearly worse than the whole."""
+    """Name the class that is recognised worst, if it is clearly worse than the average."""
     split, metrics = held_out(record)
     per_class, overall = metrics.get("per_class") or {}, metrics.get("accuracy")
     recall, support = per_class.get("recall") or [], per_class.get("support") or []
@@ -134,7 +135,7 @@ def weak_class(record: Record) -> Finding | None:
     other = (per_class.get("confused_with") or [None] * len(recall))[worst]
     if other is not None:
         often = percent(per_class["confused_share"][worst])
-        text += f" It is most often taken for {_class(record, other)} (in {often})."
+        text += f" It is most often mistaken for {_class(record, other)} ({often})."
     rare = examples < sum(support) / len(known) / 2
     advice = " It is rare: `loss.class_weights=balanced` gives it more weight." if rare else ""
     return Finding(

@@ -16,17 +16,17 @@ from mlplab.runs.record import Finding, Record
 OVERFITTING_GAP = 0.05
 # Five epochs in which a loss falls by less than 1 %: at that pace 50 more bring less than a tenth.
 SPAN = 5
-# A training loss half as high again as that of guessing is worse than knowing nothing.
+# A training loss of more than 1.5 times that of guessing is worse than having learnt nothing.
 EXPLODED = 1.5
-# Under 90 % of its own training images, with a gap under 2 points, a network is not fitting them;
-# a gap that small is no overfitting either, whatever the loss does.
+# With less than 90 % of its training images right and a gap under 2 points, a network is not
+# fitting them; a gap that small is not overfitting either, whatever the loss does.
 FITTED, SMALL_GAP = 0.90, 0.02
 # Up to one and a half times the accuracy of guessing, nothing has been learnt.
 GUESSING = 1.5
 
 
 def divergence(curves: Curves, record: Record, recipe: Recipe) -> Finding | None:
-    """Say at which epoch the loss left the realm of numbers, or of sense."""
+    """Say from which epoch on the loss is not finite, or far above that of guessing."""
     ceiling = EXPLODED * max(
         math.log(_classes(record)) if _classes(record) else 0.0,
         curves.loss[0] if len(curves.loss) and np.isfinite(curves.loss[0]) else 0.0,
@@ -75,7 +75,7 @@ def rewound(record: Record) -> Finding | None:
 
 
 def overfitting(curves: Curves, record: Record, recipe: Recipe) -> Finding | None:
-    """Say how far apart training and held-out accuracy are, and since when."""
+    """Say how large the gap between training and held-out accuracy is, and since when."""
     if not curves.validated or len(curves.loss) < 2:  # in one epoch nothing was seen twice
         return None
     gap, train, validation, split = _gap(curves, record)
@@ -87,7 +87,7 @@ def overfitting(curves: Curves, record: Record, recipe: Recipe) -> Finding | Non
         f"The network overfits: it recognises {percent(train)} of the training images but"
         f" {percent(validation)} of the {split} images, a gap of {points(gap)}."
     )
-    # A teacher's training loss is that of its answers: not to be compared with that of the labels.
+    # With a teacher, the training loss is that of its predictions, not comparable with the labels'.
     if crossed is not None and recipe.teacher is None:
         text += f" The training loss is below the {split} loss from epoch {crossed} on."
     rise = float(curves.val_loss[-1] / curves.val_loss.min() - 1)
@@ -149,15 +149,15 @@ def under_training(curves: Curves, record: Record, recipe: Recipe) -> Finding | 
         overrides=list(capacity.overrides),
         text=(
             f"The network underfits: {percent(train)} on the training images and"
-            f" {percent(validation)} on the {split} images. It does not fit even what it has"
-            f" seen, so regularisation is not what it lacks. {capacity.text}"
+            f" {percent(validation)} on the {split} images. It does not fit even the images it was"
+            f" trained on, so more regularisation will not help. {capacity.text}"
         ),
         evidence={"train_accuracy": train, f"{split}_accuracy": validation, "gap": gap},
     )
 
 
 def plateau(curves: Curves, record: Record, recipe: Recipe) -> Finding | None:
-    """Say since when nothing has improved: neither loss, or that of validation alone."""
+    """Say since when nothing has improved: neither loss, or only that of validation."""
     if _guesses(curves, record):
         return _at_chance(curves, record, recipe)
     if len(curves.loss) <= SPAN or curves.turned is not None or curves.annealed:
@@ -176,8 +176,8 @@ def plateau(curves: Curves, record: Record, recipe: Recipe) -> Finding | None:
     else:
         text = (
             f"The validation loss has not fallen by more than {percent(PROGRESS)} since epoch"
-            f" {since}, while the training loss has. More of the same epochs will not help;"
-            " regularisation, or more images, might."
+            f" {since}, while the training loss has. More epochs will not help; regularisation, or"
+            " more images, might."
         )
     return Finding(
         kind="plateau",
@@ -212,7 +212,7 @@ def _gap(curves: Curves, record: Record) -> tuple[float, float, float, str]:
     """Return the gap, both accuracies and the held-out split's name: as evaluated, or by epoch.
 
     The accuracy of a training epoch is measured with dropout and while the weights still change;
-    the evaluation of the kept weights is the fairer comparison where there is one.
+    the evaluation of the kept weights, if there is one, is the fairer comparison.
     """
     split, held = held_out(record)
     train = record.metrics.get("train", {}).get("accuracy")
@@ -224,7 +224,7 @@ def _gap(curves: Curves, record: Record) -> tuple[float, float, float, str]:
 
 
 def _clear(gap: float, record: Record, train: float) -> bool:
-    """Return whether a gap is large, and no accident of few held-out images."""
+    """Return whether a gap is large, and not due to chance with few held-out images."""
     high = held_out(record)[1].get("accuracy_high")
     return gap > OVERFITTING_GAP and not (is_number(high) and train <= high)
 

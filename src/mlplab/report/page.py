@@ -21,19 +21,19 @@ from mlplab.statistics.metrics import METRICS, Metric
 # Captions in the order of the page; a file may add a split: confusion_matrix-test.png.
 CAPTIONS = {
     "curves": "Loss and accuracy, epoch by epoch. The ring marks the epoch that was kept.",
-    "sample_grid": "What the network is shown: images of the data set with their classes.",
-    "confident_mistakes": "The mistakes it was surest of: what each image is, what it said.",
-    "confusion_matrix": "What each class (row) is taken for (column).",
-    "per_class_accuracy": "How much of each class is recognised, with 95 % intervals.",
-    "calibration": "Is it right as often as it believes? Below the dashed line it is too sure.",
-    "weights": "What single units of the first layer look for.",
+    "sample_grid": "Images of the data set with their classes, as the network receives them.",
+    "confident_mistakes": "The most confident mistakes, each with its true and predicted class.",
+    "confusion_matrix": "How often each class (row) is predicted as each class (column).",
+    "per_class_accuracy": "Share of each class that is recognised, with 95 % intervals.",
+    "calibration": "Accuracy by confidence. Below the dashed line the network is overconfident.",
+    "weights": "Weights of single units of the first layer.",
     "receptive_fields": "Where in the image units of the first layer look: the share of their"
-    " squared weights in each pixel. A convolution is local by construction; a dense layer has to"
-    " learn it.",
-    "sensitivity": "Accuracy on images that were moved, or had noise added: an MLP has no shift"
-    " invariance but what it learnt.",
+    " squared weights at each pixel. A convolution is local by construction; a dense layer has to"
+    " learn to be.",
+    "sensitivity": "Accuracy on shifted and on noisy images. An MLP has only as much shift"
+    " invariance as it has learnt.",
 }
-WIDE = 1.9  # pictures of more than this aspect ratio take the whole width
+WIDE = 1.9  # pictures with a larger aspect ratio take the whole width
 PNG = b"\x89PNG\r\n\x1a\n"
 
 # Keys of shares, which are shown in percent: val_accuracy, dead_share, accuracy_low ...
@@ -53,14 +53,14 @@ def run_page(folder: Path, problems: Sequence[str] = ()) -> str:
 
     Args:
         folder: of the run.
-        problems: files that are not as they were recorded, which the page says first.
+        problems: files that are not as they were recorded, listed first on the page.
 
     Raises:
         RunError: if ``record.json`` is missing or damaged.
     """
     record = read_record(folder).to_json()
     if record["selected_on"] == "test":
-        # Validation was the test split itself: the same figures twice would look like two.
+        # Validation was the test split itself; listed twice, it would look like two measurements.
         record["metrics"].pop("validation", None)
     template = environment().get_template("page.html.j2")
     return template.render(
@@ -83,7 +83,7 @@ def run_page(folder: Path, problems: Sequence[str] = ()) -> str:
 def _recipe(folder: Path) -> str:
     try:
         return recipes.text(str(folder / layout.RECIPE))
-    except RecipeError:  # a page is made of runs that broke off, too
+    except RecipeError:  # failed runs get a page, too
         return ""
 
 
@@ -100,7 +100,7 @@ def write_run_page(folder: Path, problems: Sequence[str] = ()) -> Path:
 
 
 def environment() -> Environment:
-    """Return what renders the pages: with every word escaped that is not markup of ours."""
+    """Return the template environment, which escapes all text that is not our own markup."""
     environment = Environment(
         loader=PackageLoader("mlplab", "report"),
         autoescape=True,
@@ -197,7 +197,7 @@ def _metric(metrics: dict[str, Any], metric: Metric) -> str:
 
 
 def _with_code(text: str) -> Markup:
-    """Return a sentence, escaped, with what stands in backticks set as code."""
+    """Return a sentence, escaped, with the parts in backticks set as code."""
     parts = [escape(part) for part in text.split("`")]
     if len(parts) % 2 == 0:  # a name with a backtick in it
         return escape(text)

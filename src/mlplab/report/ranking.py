@@ -23,7 +23,7 @@ class Entry:
             run ``low`` and ``high``, Wilson's 95 % interval.
         cost: see :attr:`mlplab.report.configurations.Side.cost`.
         on_front: whether no other is both at least as accurate on validation and as fast.
-        selected_on: the split that its choices were made on.
+        selected_on: the split on which its choices were made.
     """
 
     name: str
@@ -62,7 +62,7 @@ def ranked(sides: Sequence[Side]) -> list[Entry]:
         )
         for side in sides
     ]
-    # What selected on test has no honest validation figure.
+    # What was selected on test has no honest validation accuracy.
     return sorted(
         entries,
         key=lambda entry: (

@@ -1,4 +1,4 @@
-"""Where a run's time went: the parts of its wall-clock, and a step beside its limit."""
+"""Where a run's time went: the parts of its wall-clock time, and a step against its limit."""
 
 import json
 from collections.abc import Sequence
@@ -7,21 +7,22 @@ from typing import Any
 
 from mlplab.files import read_lines
 from mlplab.report.formatting import DASH, is_number, percent
+from mlplab.runs import layout
 
 Rows = list[tuple[str, str, str]]
 
 
 def tables(folder: Path, record: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the tables ``step`` and ``shares`` of a profiled run; of another, nothing.
+    """Return the tables ``step`` and ``shares`` of a profiled run; for others, nothing.
 
     Args:
         folder: of the run.
-        record: of ``record.json``.
+        record: content of ``record.json``.
     """
     profile = read_profile(folder)
     if profile is None:
         return {}
-    rows = read_lines(folder / "metrics.jsonl")
+    rows = read_lines(folder / layout.METRICS)
     return {
         "step": {
             "columns": ["part of a step", "milliseconds", "times the limit"],
@@ -35,9 +36,9 @@ def tables(folder: Path, record: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def read_profile(folder: Path) -> dict[str, Any] | None:
-    """Return ``profile/table.json`` of a run's folder, or ``None`` if it has none to be read."""
+    """Return ``profile/table.json`` of a run's folder, or ``None`` if it has no readable one."""
     try:
-        table = json.loads((folder / "profile" / "table.json").read_text("utf-8"))
+        table = json.loads((folder / layout.PROFILE_TABLE).read_text("utf-8"))
     except (OSError, ValueError):
         return None
     return table if isinstance(table, dict) else None
@@ -59,12 +60,12 @@ def step_rows(profile: dict[str, Any]) -> Rows:
 def share_rows(
     record: dict[str, Any], rows: Sequence[dict[str, Any]], profile: dict[str, Any]
 ) -> Rows:
-    """Return the parts of a run's wall-clock as (what, seconds, share).
+    """Return the parts of a run's wall-clock time as (what, seconds, share).
 
     Args:
         record: of the run.
         rows: its epochs.
-        profile: of :func:`read_profile`; profiling is a part of its own.
+        profile: from :func:`read_profile`; profiling is a separate part.
     """
     seconds = record["seconds"]
     total, train, compiling = (float(seconds[key]) for key in ("total", "train", "compile"))

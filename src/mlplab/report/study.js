@@ -1,10 +1,10 @@
-// Draws the charts of a study's page. The numbers stand in the page as JSON; nothing is fetched.
+// Draws the charts of a study's page. The numbers are in the page as JSON; nothing is fetched.
 "use strict";
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6bb1", "#7f7f00"];
 const DASHES = [[], [7, 4], [2, 3]];
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// One row of x for all series, as the library wants it; null where a series has no value.
+// One row of x for all series, as the library expects; null where a series has no value.
 function aligned(series) {
   const xs = [...new Set(series.flatMap((one) => one.x))].sort((a, b) => a - b);
   const place = new Map(xs.map((x, i) => [x, i]));
@@ -20,7 +20,7 @@ function draw(chart, target) {
   const shown = (value) => value == null ? "–" : chart.percent ? (100 * value).toFixed(1) + " %" : value.toPrecision(4);
   const [xs, spread] = aligned(chart.series);
   const data = [xs], series = [{ label: chart.x, value: (u, x) => x == null ? "–" : String(+x.toPrecision(3)) }], bands = [];
-  const parts = new Map();  // a line's band is switched with it
+  const parts = new Map();  // a line's band is toggled with it
   chart.series.forEach((one) => {
     const i = one.place, colour = COLOURS[i % COLOURS.length], dash = DASHES[Math.floor(i / COLOURS.length) % DASHES.length];
     const line = { label: one.name, stroke: colour, width: 2, dash, spanGaps: true, value: (u, y) => shown(y), points: { show: xs.length < 3, size: 7, fill: colour } };

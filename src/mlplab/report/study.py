@@ -19,7 +19,7 @@ from mlplab.runs.record import Record
 
 LARGEST = 2**28
 FEWEST_TRIED = 4
-"""Values under which the best one is an end too often."""
+"""With fewer values tried, the best one is at an end too often by chance."""
 
 TRIAL_HEADINGS = ("variant", "trials", "finished", "pruned", "diverged", "failed", "best", "at")
 
@@ -31,7 +31,7 @@ class Variant:
     Attributes:
         name: of the variant.
         facts: of ``study.json``: ``trials``, ``total``, ``best``, ``importances``.
-        finals: its final runs by their folder, those that were begun.
+        finals: its final runs that were started, by folder.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Variant:
         return next((t for t in self.facts["trials"] if t["number"] == number), None)
 
     def outcomes(self, *which: str) -> int:
-        """Return how many trials came out in one of these ways."""
+        """Return how many trials had one of these outcomes."""
         return sum(trial["outcome"] in which for trial in self.facts["trials"])
 
 
@@ -57,9 +57,9 @@ class Results:
         folder: of the study.
         facts: ``study.json``.
         variants: in the order of the study.
-        comparison: of the final runs, or ``None`` where there are none.
-        data_id: of the data set, empty where nothing has been run.
-        opened: how often the test split was opened, in words; empty where it was not.
+        comparison: of the final runs, or ``None`` if there are none.
+        data_id: of the data set, empty if nothing has been run.
+        opened: how often the test set was evaluated, in words; empty if never.
         missing: what was not shown, in words.
     """
 
@@ -80,15 +80,15 @@ def load(folder: Path, margin: float = MARGIN) -> Results:
         margin: difference that matters, as a share of the images.
 
     Raises:
-        RunError: if it is no study's, or damaged.
+        RunError: if it is not a study's folder, or is damaged.
     """
     path = folder / layout.STUDY_FACTS
     try:
         return _read(folder, _current(json.loads(files.text(path, LARGEST))), margin)
     except OSError as error:
         raise RunError(
-            f"{folder} has no {layout.STUDY_FACTS} yet: {error.strerror}. Give the command that"
-            " started the study again: it continues, and writes it when the trials have ended"
+            f"{folder} has no {layout.STUDY_FACTS} yet: {error.strerror}. Repeat the command that"
+            " started the study: it continues, and writes the file when the trials have ended"
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         detail = f"{type(error).__name__}: {error}"
@@ -96,7 +96,7 @@ def load(folder: Path, margin: float = MARGIN) -> Results:
 
 
 def _current(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return facts with the keys of today: variants were once called levels."""
+    """Return facts with the current keys: variants were once called levels."""
     found = {("variants" if key == "levels" else key): value for key, value in facts.items()}
     study = found["study"]
     found["study"] = {("variants" if key == "levels" else key): study[key] for key in study}
@@ -138,15 +138,15 @@ def _sides(variants: Sequence[Variant]) -> list[Side]:
         try:
             sides.append(side(variant.name, list(variant.finals.items())))
         except RunError:
-            continue  # it is among what is missing
+            continue  # listed as missing
     return sides
 
 
 def _best_tried(variants: Sequence[Variant], names: Sequence[str], facts: Mapping[str, Any]) -> str:
     """Return the variant with the best trial.
 
-    Not that with the best final runs: chosen by luck that is in the comparison as well, it would be
-    called better more often than it is.
+    Not the one with the best final runs: it would be chosen partly by luck that also enters the
+    comparison, and be called better more often than it is.
     """
     sign = 1 if facts["study"]["metric"] == "accuracy" else -1
     tried = {variant.name: sign * variant.best["value"] for variant in variants if variant.best}
@@ -154,7 +154,7 @@ def _best_tried(variants: Sequence[Variant], names: Sequence[str], facts: Mappin
 
 
 def _tuned(variants: Sequence[Variant]) -> list[str]:
-    """Say what the search may have missed, of which no interval knows."""
+    """Say what the search may have missed, which no interval includes."""
     most = max(variant.facts["total"] for variant in variants)
     if most < 2:
         return []
@@ -172,7 +172,7 @@ def _tuned(variants: Sequence[Variant]) -> list[str]:
             if end:
                 said.append(
                     f"{variant.name}: its best trial has the {end} {key} that was tried,"
-                    f" {value:.4g}: better ones may be beyond it"
+                    f" {value:.4g}: better values may be beyond it"
                 )
     return said
 
@@ -182,13 +182,13 @@ def _grown(facts: Mapping[str, Any]) -> list[str]:
     if not before:
         return []
     return [
-        f"final runs were added when {', '.join(map(str, before))} of each variant were known: who"
-        " goes on until a difference is shown finds one more often than these intervals say"
+        f"final runs were added when {', '.join(map(str, before))} of each variant were known:"
+        " adding runs until a difference is shown finds one more often than these intervals say"
     ]
 
 
 def _missing(facts: Mapping[str, Any], variants: Sequence[Variant]) -> list[str]:
-    """Say what was not shown: trials that are left, lost ones, variants without final runs."""
+    """Say what was not shown: trials left to run, failed ones, variants without final runs."""
     said = []
     left = sum(variant.facts["total"] - variant.outcomes("finished", "pruned", "diverged", "failed")
                for variant in variants)  # fmt: skip
@@ -212,12 +212,12 @@ def _missing(facts: Mapping[str, Any], variants: Sequence[Variant]) -> list[str]
         if variant.finals and lacking > 0 and facts["status"] == "finished":
             said.append(f"{variant.name}: {lacking} final runs are missing or damaged")
         if not variant.finals and facts["study"]["design"]["finals"]:
-            said.append(f"{variant.name}: no final runs, so nothing is said of its test accuracy")
+            said.append(f"{variant.name}: no final runs, so its test accuracy is not known")
     return said
 
 
 def trial_rows(results: Results) -> list[list[str]]:
-    """Return a row on the trials of each variant, the best first."""
+    """Return one row per variant about its trials, the best first."""
     study = results.facts["study"]
     sign = -1 if study["metric"] == "accuracy" else 1
 
@@ -253,7 +253,7 @@ def _word(value: Any) -> str:
 def time_to_target(runs: Mapping[Path, Record], target: float) -> tuple[float, float, int]:
     """Return median epochs and seconds to a validation accuracy, and how many runs reached it.
 
-    A run that did not reach it counts as infinite, so that the median is where most did not.
+    A run that did not reach it counts as infinite, so the median is infinite if most did not.
     """
     epochs, seconds = [], []
     for folder, record in runs.items():

@@ -1,4 +1,4 @@
-"""A study's results as Markdown, its charts as pictures beside it."""
+"""A study's results as Markdown, with its charts as pictures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ def write_study_markdown(results: Results, path: Path) -> None:
 
     Args:
         results: of the study.
-        path: of the file; the pictures go into a folder of its name beside it.
+        path: of the file; the pictures go into a folder of the same name next to it.
 
     Raises:
         StorageError: if they cannot be written.
@@ -55,10 +55,10 @@ def _finals(results: Results) -> list[str]:
     )
     return [
         "## Verdicts",
-        "Final runs of the best of each variant, on seeds that no trial has used. Ordered by"
+        "Final runs of each variant's best trial, on seeds that no trial has used. Ordered by"
         f" validation; differences on {found.split}, seed by seed{adjusted}.",
         comparison_tables.markdown(found),
-        f"The test split was opened {results.opened} in this runs folder.",
+        f"The test set was evaluated {results.opened} in this runs folder.",
     ]
 
 
@@ -69,8 +69,8 @@ def _target(results: Results) -> list[str]:
     target = results.facts["study"]["target"]
     return [
         f"## Time to {100 * target:g} % on validation",
-        "Medians over the final runs; a run that does not get there counts as infinite.",
-        _table(["variant", "epochs", "seconds", "runs that got there"], rows),
+        "Medians over the final runs; a run that does not reach it counts as infinite.",
+        _table(["variant", "epochs", "seconds", "runs that reached it"], rows),
     ]
 
 
@@ -91,5 +91,5 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return text that is neither HTML nor the end of a cell."""
+    """Return text escaped so that it is neither HTML nor ends a table cell."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -34,7 +34,7 @@ def write_study_page(folder: Path) -> Path:
         RunError: if the study has no facts yet, or damaged ones.
         StorageError: if the page cannot be written.
     """
-    path = folder / "report.html"
+    path = folder / layout.REPORT
     files.write_text(path, study_page(load(folder)))
     return path
 
@@ -82,13 +82,13 @@ def _own(name: str) -> str:
 
 
 def _hash(script: str) -> str:
-    """Return what lets the page's own scripts run, and no others."""
+    """Return the policy entry that lets only the page's own scripts run."""
     digest = hashlib.sha256(script.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def _json(value: Any) -> Markup:
-    # Within a script nothing is escaped; so no tag may begin in it.
+    # Nothing is escaped within a script, so no tag may start in it.
     return Markup(json.dumps(value).replace("<", "\\u003c"))
 
 
@@ -122,7 +122,7 @@ def _settings(recipe: dict[str, Any], prefix: str = "") -> str:
 
 
 def target_rows(results: Results) -> list[list[str]]:
-    """Return a row on each variant's time to the target, the soonest first."""
+    """Return one row per variant with its time to the target, the fastest first."""
     target = results.facts["study"].get("target")
     if target is None:
         return []
@@ -142,7 +142,7 @@ def _number(value: float) -> str:
 
 
 def importance_rows(results: Results) -> list[list[str]]:
-    """Return a row on each key of each variant, the most important first."""
+    """Return one row per key of each variant, the most important first."""
     return [
         [variant.name, key, f"{100 * share:.0f} %"]
         for variant in results.variants

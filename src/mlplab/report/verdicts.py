@@ -32,12 +32,12 @@ def of_few(first: str, second: str, numbers: NDArray[np.float64]) -> str:
             f"no verdict with {len(numbers)} pair{'s' * (len(numbers) > 1)}: train at least"
             f" {significance.FEWEST} seeds of each (--seeds 0..4)"
         )
-    return f"no verdict: all {len(numbers)} differences are equal, there is no spread to judge by"
+    return f"no verdict: all {len(numbers)} differences are equal, so there is no spread"
 
 
 def of_two(first: str, second: str, found: significance.Disagreement, p: float) -> str:
-    """Say what McNemar's test, its p-value adjusted, says of two networks."""
-    caution = "this speaks of these two networks, not of the two recipes"
+    """Say what McNemar's test, with its p-value adjusted, says about two networks."""
+    caution = "this compares the two networks, not the two recipes"
     if p >= 0.05:
         return f"the two networks are not distinguishable (McNemar, p = {p:.2g}); {caution}"
     better = first if found.first > found.second else second

@@ -1,1 +1,1 @@
-"""Runs: a run's facts, its folder, and the one function that trains."""
+"""Runs: their records, files and folders."""

@@ -1,4 +1,4 @@
-"""``checkpoint/training.npz``: all of an unfinished run, so that it can be resumed.
+"""``checkpoint/training.npz``: the complete state of an unfinished run, for resuming it.
 
 A checkpoint is one nested value of numbers, strings, lists, tables and arrays, written as a NumPy
 archive: arrays as they are, everything else as JSON, no pickles, a checksum for each part. This
@@ -25,7 +25,7 @@ from mlplab import files
 from mlplab.errors import RunError
 
 FORMAT = 1
-"""Raised when what a checkpoint holds, or what it means, changes."""
+"""Incremented when the content of a checkpoint, or its meaning, changes."""
 
 REMEDY = "remove it, and `mlplab resume` starts the run from the beginning"
 
@@ -36,10 +36,10 @@ class RunState(BaseModel):
     Attributes:
         recipe: its complete tables.
         data_id: hash of the decoded data set.
-        versions: of the packages that decide a result, by name.
+        versions: of the packages that affect a result, by name.
         device: see ``Record.device``.
-        test_openings: how often the run has looked at the test split.
-        seconds: of training so far.
+        test_openings: how often the run has evaluated on the test split.
+        seconds: training time so far.
         sizes: bytes of the files that grow, by their paths in the run folder.
     """
 
@@ -57,17 +57,17 @@ class TrainingState(BaseModel):
     """The training as it was when the checkpoint was written; arrays are checked when assigned.
 
     Attributes:
-        epoch: to be trained next, from 0.
-        done: steps of it that were taken.
+        epoch: the next to train, from 0.
+        done: steps of it already taken.
         over: whether a callback has stopped the training.
         state: arrays of the model and optimizer, in the groups of Keras's stateless steps.
         good: the same at the start of the epoch, for a checkpoint within it.
-        trained: by trainable variable, the trained weights where the average is in their place.
+        trained: by trainable variable, the trained weights while the average replaces them.
         rows: of the epochs so far.
         rewinds: see ``Record.rewinds``.
         logs: of the last step.
         rate: learning rate at the start of the epoch.
-        callbacks: what each has gathered.
+        callbacks: state of each.
         random: states of Python's and NumPy's global generators.
     """
 
@@ -88,14 +88,14 @@ class TrainingState(BaseModel):
     @model_validator(mode="after")
     def _fits_together(self) -> "TrainingState":
         if self.epoch != len(self.rows):
-            raise ValueError("as many rows as epochs")
+            raise ValueError("expected one row for each epoch")
         if any(not {"epoch", "loss", "seconds"} <= row.keys() for row in self.rows):
-            raise ValueError("rows that lack a column")
+            raise ValueError("a row lacks a column")
         return self
 
 
 class Checkpoint(BaseModel):
-    """An unfinished run: what is known of it, and its training."""
+    """An unfinished run: its facts, and its training."""
 
     model_config = ConfigDict(extra="forbid")
     run: RunState
@@ -118,7 +118,7 @@ def read(path: Path) -> Checkpoint:
     """Return the checkpoint in a file.
 
     Raises:
-        RunError: if the file is damaged, not of a training, or of another version of mlplab.
+        RunError: if the file is damaged, not a training's, or from another version of mlplab.
     """
     try:
         return Checkpoint.model_validate(read_archive(path), strict=True)
@@ -128,7 +128,7 @@ def read(path: Path) -> Checkpoint:
 
 
 def write_archive(path: Path, value: dict[str, Any]) -> None:
-    """Write a nested value to a temporary file, read it back, and only then put it in its place."""
+    """Write a nested value to a temporary file, verify it, and only then move it into place."""
     arrays: list[Any] = []
     packed = json.dumps({"format": FORMAT, **_packed(value, arrays)["table"]}).encode()
     with files.atomic(path, check=verify) as file:
@@ -148,7 +148,7 @@ def read_archive(path: Path) -> dict[str, Any]:
     """Return the value of :func:`write_archive`.
 
     Raises:
-        RunError: if the file is damaged, or of another version of mlplab.
+        RunError: if the file is damaged, or from another version of mlplab.
     """
     try:
         found = files.arrays(path)
@@ -159,7 +159,7 @@ def read_archive(path: Path) -> dict[str, Any]:
     except Exception as error:  # a damaged zip can raise nearly anything
         raise RunError(f"the checkpoint {path} is damaged: {error}; {REMEDY}") from None
     if version != FORMAT:
-        raise RunError(f"the checkpoint {path} is of another version of mlplab; {REMEDY}")
+        raise RunError(f"the checkpoint {path} is from another version of mlplab; {REMEDY}")
     return value
 
 
@@ -177,7 +177,7 @@ class _OpaqueError(Exception):
 
 
 def _packed(value: Any, arrays: list[Any]) -> Any:
-    """Return a value as JSON can hold it, its arrays moved to the list."""
+    """Return a value in a form that JSON can hold, with its arrays moved to the list."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):
@@ -196,7 +196,7 @@ def _packed(value: Any, arrays: list[Any]) -> Any:
 
 
 def _is_array(value: Any) -> bool:
-    """Return whether a value is an array of NumPy's or, without loading it, of JAX's."""
+    """Return whether a value is a NumPy array or, without importing JAX, a JAX array."""
     return isinstance(value, np.ndarray) or type(value).__module__.startswith("jaxlib")
 
 

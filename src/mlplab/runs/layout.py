@@ -1,4 +1,4 @@
-"""Where things lie: the names of all files and folders of runs and studies.
+"""The names of all files and folders of runs and studies.
 
 A run folder::
 
@@ -23,7 +23,7 @@ PROFILE = "profile"
 PROFILE_TABLE = f"{PROFILE}/table.json"
 LOCK = ".lock"
 OWNER = ".owner.json"
-SAVING = ".saving.keras"  # a network that is not written yet
+SAVING = ".saving.keras"  # a network that is still being written
 
 # A runs folder.
 LEDGER = "ledger.jsonl"
@@ -43,9 +43,12 @@ NETWORK = "network.onnx"
 NETWORK_FACTS = "network.json"
 
 RESERVED = {RECIPE, RECORD, METRICS, MODEL, REPORT, CHECKPOINTS, EVENTS, FIGURES, PROFILE}
-"""What a callback may not write."""
+"""Names that a callback must not write to."""
+
+
+PREDICTIONS = "predictions-"
 
 
 def predictions(split: str) -> str:
     """Return the name of the file with a split's predictions."""
-    return f"predictions-{split}.npz"
+    return f"{PREDICTIONS}{split}.npz"

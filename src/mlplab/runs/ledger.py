@@ -1,4 +1,4 @@
-"""The ledger of a runs folder: how often each data set's test split was opened, and for what."""
+"""The ledger of a runs folder: how often each test split was evaluated on, and by which runs."""
 
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from mlplab.runs.record import Record
 
 
 def ledger_dir(runs_dir: Path) -> Path:
-    """Return the runs folder that a study's runs belong to: there lies their ledger."""
+    """Return the folder that has the ledger; runs of a study use that of its runs folder."""
     return runs_dir.parents[1] if store.is_study(runs_dir.parent) else runs_dir
 
 
 def open_test(runs_dir: Path, record: Record, openings: int = 1) -> dict[str, int]:
-    """Enter openings of the test split in the ledger of the runs folder and return its count."""
+    """Record evaluations on the test split in the runs folder's ledger and return its counts."""
     place = ledger_dir(runs_dir.absolute())
     path = place / layout.LEDGER
     try:
@@ -35,7 +35,7 @@ def open_test(runs_dir: Path, record: Record, openings: int = 1) -> dict[str, in
 
 
 def count(runs_dir: Path, data_id: str) -> dict[str, int]:
-    """Return how often a data set's test split was opened, and by how many configurations."""
+    """Return how often a test split was evaluated on, and by how many configurations."""
     rows = [
         row
         for row in files.read_lines(ledger_dir(runs_dir.absolute()) / layout.LEDGER)
@@ -49,4 +49,4 @@ def count(runs_dir: Path, data_id: str) -> dict[str, int]:
 
 def _openings(row: dict[str, Any]) -> int:
     number = row.get("openings")
-    return number if isinstance(number, int) and number > 0 else 1  # a line is a look
+    return number if isinstance(number, int) and number > 0 else 1  # a line is at least one

@@ -16,14 +16,14 @@ from mlplab.runs import layout
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Be the one who writes into a run folder, until the block ends or the process dies.
+    """Hold the write lock of a run folder until the block ends or the process dies.
 
-    The system gives the lock back when its owner dies, however that was; ``.owner.json`` says who
-    that is.
+    The system releases the lock when its owner dies, however that happens; ``.owner.json`` names
+    the owner.
 
     Raises:
         RunError: if another process, or this one elsewhere, is writing there, or if there is a link
-            in the folder: mlplab makes none, and would write wherever it leads.
+            in the folder: mlplab creates none, and would write wherever it leads.
         StorageError: if the folder cannot be written.
     """
     link = next((path for path in (folder, *folder.rglob("*")) if path.is_symlink()), None)
@@ -32,7 +32,7 @@ def writing(folder: Path) -> Iterator[None]:
     lock = _lock(folder)
     with files.storage(str(folder)):
         try:
-            lock.acquire(timeout=1)  # who only looks whether it is free holds it for a moment
+            lock.acquire(timeout=1)  # a check whether it is free holds it for a moment
         except Timeout:
             owner = owner_of(folder)
             raise RunError(f"{folder.name} is being written by {owner}; wait for it") from None
@@ -50,7 +50,7 @@ def _lock(folder: Path) -> FileLock:
 
 
 def owner_of(folder: Path) -> str:
-    """Return in words who writes into a run folder, as far as that is known."""
+    """Return a description of the process that writes into a run folder, as far as known."""
     try:
         owner = json.loads(files.text(folder / layout.OWNER, 10_000))
         return f"process {int(owner['process'])} on {owner['host']}"
@@ -59,13 +59,13 @@ def owner_of(folder: Path) -> str:
 
 
 def is_written(folder: Path) -> bool:
-    """Return whether some process is writing into a run folder now."""
+    """Return whether a process is writing into a run folder now."""
     lock = _lock(folder)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         return True
     except OSError:
-        return False  # a folder that nobody here can write
+        return False  # not writable, so nobody here writes it
     lock.release()
     return False

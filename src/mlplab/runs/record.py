@@ -8,9 +8,9 @@ Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
 
 ENDED: tuple[Status, ...] = ("finished", "diverged")
-"""What has ended for good."""
+"""Final states."""
 UNFINISHED: tuple[Status, ...] = ("interrupted", "failed")
-"""What can be resumed."""
+"""States that can be resumed."""
 
 
 class Seconds(BaseModel):
@@ -21,7 +21,7 @@ class Seconds(BaseModel):
         prepare: from the loaded data to the network with its initial weights.
         compile: compiling the steps of training and of validation.
         train: the training loop, validation and callbacks included.
-        epoch_median: the steps of one epoch, validation and callbacks left out.
+        epoch_median: the steps of one epoch, without validation and callbacks.
 
     In a population ``compile`` and ``train`` are those of all its members together, and ``total``
     ends when this member's files are written.
@@ -36,12 +36,12 @@ class Seconds(BaseModel):
 
 
 class Population(BaseModel):
-    """With how many others a run was trained in one program.
+    """The population that a run was trained in, by one compiled program.
 
     Attributes:
         members: runs in the population, this one included.
-        mode: ``map``, one member after another, which gives the bits of a run alone; or ``vmap``,
-            all of them in each operation, which rounds otherwise.
+        mode: ``map``, one member after another, with the same bits as a single run; or ``vmap``,
+            all of them in each operation, which rounds differently.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -56,15 +56,15 @@ class Source(BaseModel):
         role: ``teacher``, or the key of the recipe that names it.
         network: the name of its family.
         digest: SHA-256 of its network's file.
-        seconds: that its training took.
+        seconds: its training time.
         accuracy: by split.
         run: as the recipe names it.
         validation_seen: images of the other run's validation split that it was trained on; ``None``
-            where that is not known.
-        sources: what it started from itself.
+            if that is not known.
+        sources: the runs that it started from itself.
         class_names: of its classes.
         taken: layers whose weights were copied, adapted ones included.
-        adapted: how, of those that were.
+        adapted: how the adapted ones were changed.
         fresh: layers that kept their initial weights, and why.
     """
 
@@ -91,14 +91,14 @@ class Source(BaseModel):
 
 
 class Finding(BaseModel):
-    """Something that a run teaches.
+    """A finding about a run.
 
     Attributes:
-        kind: what it is about, such as ``overfitting``.
-        heading: of it.
+        kind: its subject, such as ``overfitting``.
+        heading: its title.
         text: in plain words; settings and overrides are in backticks.
         evidence: the numbers and names that it rests on.
-        overrides: what it advises to try, as ``table.key=value``.
+        overrides: what it suggests to try, as ``table.key=value``.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -110,11 +110,12 @@ class Finding(BaseModel):
 
 
 class Record(BaseModel):
-    """What a run is and what it reached.
+    """What a run is and what it achieved.
 
     Attributes:
         schema_version: written as ``schema``.
-        config_id: identity of the recipe less its seed, runs that it names by their own identity.
+        config_id: identity of the recipe without its seed, and with the identities of the runs
+            that it names in place of their names.
         data: name of the data set.
         data_id: hash of the decoded data set.
         parameters: number of scalars in the network, non-trainable ones included.
@@ -123,19 +124,19 @@ class Record(BaseModel):
         metrics: by split; see ``mlplab.statistics.metrics.classification_metrics``, and ``tta``
             with some of these figures for probabilities averaged over views of an image.
         selected_on: the split that every choice was made on.
-        test_openings: how often this run looked at the test split.
-        ledger: openings of this test set, and configurations that opened it, in the runs folder.
+        test_openings: how often this run was evaluated on the test split.
+        ledger: evaluations on this test set, and configurations evaluated, in the runs folder.
         diagnostics: by layer, gradient norm, ratio of update to weight and share of dead units.
-        learnt: what the network has learnt: ``sensitivity`` (accuracy on moved and noisy images of
-            the split that it names), and ``fields`` of its first layer, if that is dense: how many
-            ``units``, how many ``empty``, ``local_share`` and ``field_spread`` of the others.
+        learnt: what the network has learnt: ``sensitivity`` (accuracy on shifted and noisy images
+            of the split that it names), and ``fields`` of its first layer, if that is dense: how
+            many ``units``, how many ``empty``, ``local_share`` and ``field_spread`` of the others.
         files: SHA-256 of each file of the run, by its path in the folder.
         reason: why the run failed or diverged.
         rewinds: epochs that were repeated with half the learning rate because they diverged:
             ``epoch`` (from 1), ``learning_rate`` (from then on).
         resumed: how often the run was resumed after an interruption.
-        options: what it was given beside its recipe, for resuming it.
-        population: how it was trained together with others, or ``None`` for a run alone.
+        options: what it was given in addition to its recipe, for resuming it.
+        population: how it was trained together with others, or ``None`` for a single run.
         sources: runs that it started from: teachers, or where its initial weights are from.
     """
 

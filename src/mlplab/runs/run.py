@@ -1,4 +1,4 @@
-"""A run as an object: its facts, and its files when they are asked for."""
+"""A run as an object: its record, and its files on demand."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from mlplab.runs.record import Record
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, read when asked."""
+    """A run folder, read on demand."""
 
     folder: Path
 

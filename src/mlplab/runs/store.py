@@ -17,15 +17,16 @@ from mlplab.runs.record import UNFINISHED, Record
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 LARGEST_RECORD = 2**25
-"""Bytes; the figures of a thousand classes take 1 MB."""
-KILLED = "Its process ended without a word; `mlplab resume` goes on with it"
+"""Bytes; the metrics of a thousand classes take 1 MB."""
+KILLED = "The process died without recording why; `mlplab resume` continues it."
 
 
 def check_name(name: str) -> str:
     """Return ``name`` if it can name a run.
 
     Raises:
-        RunError: if it has other than letters, digits, dot, dash and underscore, or is too long.
+        RunError: if it has other characters than letters, digits, dot, dash and underscore, or is
+            too long.
     """
     if not NAME.fullmatch(name):
         raise RunError(
@@ -39,7 +40,7 @@ def create(runs_dir: Path, name: str) -> Path:
     """Make a new, empty run folder; a number is appended where the name is taken.
 
     Raises:
-        RunError: if the name cannot be one.
+        RunError: if the name is not allowed.
         StorageError: if the runs folder cannot be written.
     """
     check_name(name)
@@ -56,30 +57,30 @@ def create(runs_dir: Path, name: str) -> Path:
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Write ``record.json`` atomically, with a digest of what it says."""
+    """Write ``record.json`` atomically, with a digest of its content."""
     tables = record.to_json()
     tables["digest"] = _digest(tables)
     files.write_text(folder / layout.RECORD, json.dumps(tables, indent=1) + "\n")
 
 
 def is_as_written(folder: Path) -> bool:
-    """Return whether ``record.json``, which can be read, is as :func:`write_record` wrote it."""
+    """Return whether a readable ``record.json`` is as :func:`write_record` wrote it."""
     tables = json.loads(files.text(folder / layout.RECORD, LARGEST_RECORD))
     return bool(tables.pop("digest", None) == _digest(tables))
 
 
 def read_own_record(folder: Path) -> Record:
-    """Read ``record.json`` in order to write it anew.
+    """Read ``record.json`` in order to rewrite it.
 
     Raises:
-        RunError: as :func:`read_record`; or if others changed it, as that would pass for mlplab's
-            own now.
+        RunError: as :func:`read_record`; or if it was changed by hand, since the new digest would
+            cover the change.
     """
     record = read_record(folder)
     if not is_as_written(folder):
         raise RunError(
-            f"{folder / layout.RECORD} is not as mlplab wrote it. Put back a copy of it, or train"
-            f" the run anew: {record.command or 'mlplab train'}"
+            f"{folder / layout.RECORD} is not as mlplab wrote it. Restore a copy of it, or train"
+            f" the run again: {record.command or 'mlplab train'}"
         )
     return record
 
@@ -89,7 +90,7 @@ def _digest(tables: dict[str, Any]) -> str:
 
 
 def read_record(folder: Path) -> Record:
-    """Read ``record.json``; a run that says it is running, and that nobody writes, was interrupted.
+    """Read ``record.json``; a run recorded as running that no process writes was interrupted.
 
     Raises:
         RunError: if it is missing or damaged.
@@ -106,13 +107,13 @@ def read_record(folder: Path) -> Record:
         )
         raise RunError(f"{path} is damaged: {detail}") from None
     if record.status == "running" and not lock.is_written(folder):
-        # Its process was killed, or the machine went down: it could not say so itself.
+        # Its process was killed, or the machine went down, so it could not record that itself.
         return record.model_copy(update={"status": "interrupted", "reason": KILLED})
     return record
 
 
 def check_own(folder: Path, record: Record, *names: str) -> None:
-    """Refuse files that are not the run's: what they say would pass for its word.
+    """Refuse files that are not the run's own: their content would count as its result.
 
     Raises:
         RunError: naming the file.
@@ -121,8 +122,8 @@ def check_own(folder: Path, record: Record, *names: str) -> None:
         recorded = record.files.get(name)
         if recorded is not None and files.digest(folder / name) not in (None, recorded):
             raise RunError(
-                f"{folder.name}: {name} is not the one that was recorded. Put back a copy of that,"
-                f" or train anew: {record.command}"
+                f"{folder.name}: {name} is not the file that was recorded. Restore a copy of that,"
+                f" or train again: {record.command}"
             )
 
 
@@ -166,12 +167,12 @@ def read_predictions(folder: Path, split: str) -> dict[str, NDArray[Any]]:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file in a run folder, but for the record itself."""
+    """Return the SHA-256 of each file in a run folder except the record itself."""
     return {name: files.digest(folder / name) or "" for name in contents(folder)}
 
 
 def contents(folder: Path) -> list[str]:
-    """Return the paths of the files in a run folder that its record is to name."""
+    """Return the paths of the files in a run folder that its record lists."""
     names = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -187,7 +188,7 @@ def folders(runs_dir: Path) -> list[Path]:
 
 
 def _started(folder: Path) -> tuple[str, str]:
-    """Return what sorts runs by age; a damaged record counts as the oldest."""
+    """Return the key that sorts runs by age; a damaged record counts as the oldest."""
     try:
         return read_record(folder).started, folder.name
     except RunError:
@@ -207,10 +208,10 @@ def find(runs_dir: Path, query: str, unfinished: bool = False) -> Path:
     Args:
         runs_dir: where to look.
         query: name, prefix, path or ``last``.
-        unfinished: whether ``last`` is the last of those that can be gone on with.
+        unfinished: whether ``last`` is the last of the runs that can be resumed.
 
     Raises:
-        RunError: if no run or more than one fits.
+        RunError: if no run or more than one matches.
     """
     if (Path(query) / layout.RECORD).is_file():
         return Path(query)
@@ -219,15 +220,15 @@ def find(runs_dir: Path, query: str, unfinished: bool = False) -> Path:
     if NAME.fullmatch(query) and is_study(runs_dir / query):
         raise RunError(
             f"{query} is a study, not a run: `mlplab report` and `mlplab compare` take it, and the"
-            " command that began it goes on with it"
+            " command that started it continues it"
         )
     known = folders(runs_dir)
     if not known:
-        raise RunError(f"there are no runs in {runs_dir}; train one, or name its place: --runs-dir")
+        raise RunError(f"there are no runs in {runs_dir}; train one, or pass --runs-dir")
     if query == "last":
         wanted = [folder for folder in known if not unfinished or _is_unfinished(folder)]
         if not wanted:
-            raise RunError(f"every run in {runs_dir} has ended: there is nothing to go on with")
+            raise RunError(f"every run in {runs_dir} has ended: there is nothing to resume")
         return max(wanted, key=_started)
     fits = [folder for folder in known if folder.name.startswith(query)] if query else []
     if len(fits) == 1:
@@ -235,10 +236,10 @@ def find(runs_dir: Path, query: str, unfinished: bool = False) -> Path:
     if fits:
         names = ", ".join(folder.name for folder in fits[:4])
         more = f" and {len(fits) - 4} more" if len(fits) > 4 else ""
-        raise RunError(f"'{query}' is the beginning of {len(fits)} runs: {names}{more}")
+        raise RunError(f"'{query}' matches {len(fits)} runs: {names}{more}")
     raise RunError(f"no run in {runs_dir} is called '{query}'; `mlplab runs` lists them")
 
 
 def is_study(folder: Path) -> bool:
-    """Return whether a folder in the runs folder is a study's: its runs lie two folders deeper."""
+    """Return whether a folder in the runs folder is a study; its runs are two folders deeper."""
     return (folder / layout.STUDY).is_file()

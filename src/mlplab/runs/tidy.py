@@ -1,4 +1,4 @@
-"""Run folders checked against their records, and removed.
+"""Checks of run folders against their records, and their removal.
 
 Nothing outside the runs folder is ever touched: a run that is a link elsewhere is refused, and
 links inside a run are removed, not followed.
@@ -15,7 +15,7 @@ from mlplab.errors import RunError
 from mlplab.runs import checkpoint, layout, lock, store
 from mlplab.runs.record import ENDED, UNFINISHED
 
-# What a write that was killed left behind: .record.json.0123456789abcdef
+# Left behind by a killed write: .record.json.0123456789abcdef
 TORN = re.compile(r"\..+\.[0-9a-f]{16}|\.saving\.keras")
 
 
@@ -25,8 +25,8 @@ class Check:
 
     Attributes:
         name: of the run.
-        problems: one a line, empty where every file is as recorded.
-        files: that were compared with their hashes.
+        problems: one line each; empty if every file is as recorded.
+        files: number of files compared with their hashes.
         unknown: paths in the folder that the record does not name.
     """
 
@@ -39,8 +39,7 @@ class Check:
 def check(folder: Path) -> Check:
     """Compare every file of a run with the hash in its record, and the record with its own.
 
-    Of a run that can be gone on with the checkpoint is checked too; of one that is running the
-    record alone.
+    If the run can be resumed, its checkpoint is checked too; while it is running, only its record.
     """
     try:
         record = store.read_record(folder)
@@ -48,9 +47,9 @@ def check(folder: Path) -> Check:
         return Check(folder.name, (str(error),))
     problems = []
     if not store.is_as_written(folder):
-        problems.append("record.json: damaged or changed")
+        problems.append(f"{layout.RECORD}: damaged or changed")
     if record.name != folder.name:
-        problems.append(f"record.json is of a run called {record.name}")
+        problems.append(f"record.json belongs to a run called {record.name}")
     for name, recorded in record.files.items():
         path = folder / name
         if path.is_symlink():
@@ -64,7 +63,7 @@ def check(folder: Path) -> Check:
         elif found != recorded:
             problems.append(f"{name}: damaged or changed")
     if not record.files and record.status in ENDED:
-        problems.append("record.json: lists no files")
+        problems.append(f"{layout.RECORD}: lists no files")
     if record.status in UNFINISHED:
         problems += _checkpoint_problems(folder)
     unknown = tuple(name for name in store.contents(folder) if name not in record.files)
@@ -85,7 +84,7 @@ def _checkpoint_problems(folder: Path) -> list[str]:
 def nameless(runs_dir: Path) -> list[Check]:
     """Return run folders that have lost their record, which nothing else lists."""
     return [
-        Check(folder.name, ("record.json: missing",))
+        Check(folder.name, (f"{layout.RECORD}: missing",))
         for folder in sorted(runs_dir.iterdir() if runs_dir.is_dir() else ())
         if (folder / layout.RECIPE).is_file()
         and not (folder / layout.RECORD).exists()
@@ -108,8 +107,8 @@ def removable(runs_dir: Path, queries: Iterable[str]) -> list[Path]:
             )
         if folder.resolve().parent != runs_dir.resolve() or folder.is_symlink():
             raise RunError(
-                f"{query} does not lie in {runs_dir} itself; name the runs folder it lies in with"
-                " --runs-dir, or remove it yourself"
+                f"{query} is not directly in {runs_dir}; pass its runs folder with --runs-dir, or"
+                " remove it yourself"
             )
         _check_unused(folder)
         found.append(folder)
@@ -119,7 +118,7 @@ def removable(runs_dir: Path, queries: Iterable[str]) -> list[Path]:
 def rubbish(runs_dir: Path) -> list[Path]:
     """Return what no run needs any more.
 
-    That is: what killed writes left half-written, checkpoints of runs that have ended, and folders
+    That is: half-written files of killed writes, checkpoints of runs that have ended, and folders
     of runs that were killed before their record was written. Runs being written are left alone.
     """
     found: list[Path] = []
@@ -131,7 +130,7 @@ def rubbish(runs_dir: Path) -> list[Path]:
             continue
         has_record = (folder / layout.RECORD).exists()
         if not has_record and not _only_begun(folder):
-            continue  # somebody's own: not even looked at for a lock
+            continue  # not mlplab's: not even checked for a lock
         if lock.is_written(folder):
             continue
         found += _inside_run(folder) if has_record else [folder]
@@ -165,11 +164,11 @@ def size(path: Path) -> int:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it; links in it are not followed.
+    """Remove a file, or a folder with all its content; links in it are not followed.
 
     Raises:
         RunError: if a run is being written.
-        StorageError: if the system does not let it.
+        StorageError: if the system does not allow it.
     """
     if (path / layout.RECORD).exists():
         _check_unused(path)

@@ -75,7 +75,7 @@ def top_k_accuracy(judged: Judged) -> float:
 def log_loss(judged: Judged) -> float:
     """Return the mean negative log-likelihood in nats, probabilities clipped to 1e-7 as in Keras.
 
-    Whatever a recipe minimises, so that recipes can be compared.
+    It does not depend on the loss that a recipe minimises, so recipes can be compared.
     """
     own = judged.probabilities[np.arange(len(judged.labels)), judged.labels].astype(np.float64)
     return float(-np.log(np.clip(own, 1e-7, 1.0)).mean())
@@ -92,9 +92,9 @@ class Metric:
 
     Attributes:
         name: its key in records and in TensorBoard.
-        label: what tables call it.
+        label: its name in tables.
         unit: ``share`` is shown in percent.
-        compute: what it is; a value that is not finite is recorded as None.
+        compute: the function; a value that is not finite is recorded as None.
         meaning: for the documentation.
         over_views: whether it is also given for probabilities averaged over views of an image.
         headline: whether it is among the few that a run's summary shows.
@@ -149,7 +149,7 @@ METRICS = (
         "calibration error",
         "share",
         _calibration_error,
-        "mean distance of confidence and accuracy over 15 bins (Guo et al. 2017)",
+        "mean gap between confidence and accuracy over 15 bins (Guo et al. 2017)",
     ),
     Metric(
         "confidence",
@@ -177,9 +177,9 @@ def classification_metrics(
     Returns:
         ``n``, each of :data:`METRICS`, ``accuracy_low`` and ``accuracy_high`` (Wilson, 95 %),
         ``top_k``, and ``per_class`` with lists of ``precision``, ``recall``, ``f1``, ``support``,
-        ``confused_with`` (the class it is most often mistaken for) and ``confused_share`` (in how
-        many of its examples). All are Python numbers; what is undefined, as the recall of a class
-        without examples, is None.
+        ``confused_with`` (the class it is most often mistaken for) and ``confused_share`` (the
+        share of its examples). All are Python numbers; what is undefined, such as the recall of a
+        class without examples, is None.
 
     Raises:
         ValueError: if the shapes disagree, a label is out of range, or there are no examples.
@@ -220,7 +220,7 @@ def confusion(predictions: NDArray[Any], labels: ArrayLike, classes: int) -> NDA
 
 
 def predicted_classes(probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Return the most probable class of each row, int64 [n]; the first one of equals."""
+    """Return the most probable class of each row, int64 [n]; of equals, the first."""
     best: NDArray[np.int64] = np.argmax(_nan_last(probabilities), axis=1)
     return best
 
@@ -248,7 +248,7 @@ def reliability(
         probabilities: float [n, classes].
         labels: int [n], the true classes.
         bins: number of bins; bin m holds the confidences in (m / bins, (m + 1) / bins], the
-            first one 0 too, and rows of nothing but NaN.
+            first one also 0 and rows that are all NaN.
 
     Raises:
         ValueError: as in :func:`classification_metrics`.
@@ -271,8 +271,8 @@ def calibration_error(
 ) -> float:
     """Return the expected calibration error, in [0, 1] (Guo et al. 2017, equation 3).
 
-    It is the mean distance of confidence and accuracy over the bins of :func:`reliability`,
-    weighted by their examples; NaN where a probability is.
+    It is the mean gap between confidence and accuracy over the bins of :func:`reliability`,
+    weighted by their examples; NaN if any probability is.
     """
     if np.isnan(probabilities).any():
         return float("nan")
@@ -288,7 +288,7 @@ def _per_class(matrix: NDArray[np.int64]) -> dict[str, list[Any]]:
     return {
         "precision": _shares(right, predicted),
         "recall": _shares(right, support),
-        # Undefined without examples, like the recall; 0 where there are some but no hit.
+        # Undefined without examples, like the recall; 0 if there are examples but no hit.
         "f1": _shares(2 * right, np.where(support > 0, support + predicted, 0)),
         "support": support.tolist(),
         "confused_with": [
@@ -303,7 +303,7 @@ def _shares(part: NDArray[np.int64], whole: NDArray[np.int64]) -> list[float | N
 
 
 def _ranks(probabilities: NDArray[np.floating], truth: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the place of the true class by falling probability; equals in order of class."""
+    """Return the rank of the true class by falling probability; equals in order of class."""
     scores = _nan_last(probabilities)
     own = np.take_along_axis(scores, truth[:, None], axis=1)
     earlier = np.arange(scores.shape[1])[None] < truth[:, None]
@@ -313,7 +313,7 @@ def _ranks(probabilities: NDArray[np.floating], truth: NDArray[np.int64]) -> NDA
 
 
 def _nan_last(probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
-    # NumPy's argmax takes NaN for the largest; a network that says NaN does not mean that class.
+    # NumPy's argmax treats NaN as the largest; a network that returns NaN does not mean that class.
     return np.where(np.isnan(probabilities), -np.inf, probabilities)
 
 

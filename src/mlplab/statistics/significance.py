@@ -1,7 +1,7 @@
 """Which of two configurations is better, and whether that is luck: numbers in, numbers out.
 
-Runs of two configurations that share a seed share the split, the initial key and the order of the
-images; so their difference is taken seed by seed. Functions take differences along the last axis.
+Runs with the same seed share the split, the initial key and the order of the images, so two
+configurations are compared seed by seed. Functions take differences along the last axis.
 """
 
 import itertools
@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, chdtri, stdtr, stdtrit
 
 FEWEST = 3
-"""Pairs under which a spread says nothing."""
+"""Fewest pairs from which a spread is estimated."""
 FEWEST_TO_FLIP = 7
-"""Pairs from which a two-sided sign-flip test is shown: with 7 it can reach 2 / 128."""
-MOST_TO_FLIP = 14  # 16,384 flips, each looked at; above, as many are drawn
+"""Fewest pairs for a two-sided sign-flip test: with 7 its p-value can be as low as 2 / 128."""
+MOST_TO_FLIP = 14  # 16,384 combinations, all enumerated; above, as many are drawn
 FLIPS = 1 << MOST_TO_FLIP
 MOST_SEEDS = 100_000
 
@@ -26,11 +26,11 @@ Numbers = NDArray[np.float64]
 
 
 class Interval(NamedTuple):
-    """A mean and how sure it is.
+    """A mean and its uncertainty.
 
     Attributes:
         mean: of the differences.
-        low: lower end; NaN where there are fewer than 3 differences, or no two are different.
+        low: lower end; NaN if there are fewer than 3 differences, or all are equal.
         high: upper end, likewise.
         p: two-sided p-value of a mean of 0, likewise.
     """
@@ -44,7 +44,7 @@ class Interval(NamedTuple):
 def paired(differences: ArrayLike, confidence: float | NDArray[np.float64] = 0.95) -> Interval:
     """Return the paired-t interval of the mean difference (Student 1908).
 
-    It speaks of new seeds, on the images that were tested.
+    It generalises to new seeds, on the same test images.
 
     Args:
         differences: float [..., n].
@@ -57,7 +57,7 @@ def paired(differences: ArrayLike, confidence: float | NDArray[np.float64] = 0.9
         unknown = np.full_like(mean, np.nan)
         return Interval(mean, unknown, unknown, unknown)
     error = values.std(axis=-1, ddof=1) / math.sqrt(n)
-    # Equal but for rounding: no spread to judge by.
+    # Equal up to rounding: no spread to estimate.
     error = np.where(np.ptp(values, axis=-1) <= 1e-12, np.nan, error)
     half = stdtrit(n - 1, (1 + np.asarray(confidence)) / 2) * error
     p = 2 * stdtr(n - 1, -np.abs(mean / error))
@@ -65,15 +65,15 @@ def paired(differences: ArrayLike, confidence: float | NDArray[np.float64] = 0.9
 
 
 class Adjusted(NamedTuple):
-    """The comparisons of a family, so adjusted that all verdicts together are wrong seldom.
+    """A family of comparisons, adjusted so that a false verdict among them is rare.
 
     Attributes:
         mean: float64 [m], mean differences.
-        low: float64 [m], lower ends of intervals that leave out 0 exactly where ``shown``.
+        low: float64 [m], lower ends of intervals that exclude 0 exactly where ``shown``.
         high: float64 [m].
         p: float64 [m], adjusted p-values.
         shown: bool [m], whether a difference is shown.
-        level: float64 [m], the share of errors at which each was tested.
+        level: float64 [m], the significance level at which each was tested.
     """
 
     mean: Numbers
@@ -87,14 +87,14 @@ class Adjusted(NamedTuple):
 def holm(family: Sequence[ArrayLike], alpha: float = 0.05) -> Adjusted:
     """Compare a family by paired-t, adjusted by Holm's step-down method (Holm 1979).
 
-    The probability that any difference is called shown that is none is at most ``alpha``, whatever
-    the dependence. Each interval is at the level at which its comparison was tested: the smallest
-    p-value of m at alpha / m, the next at alpha / (m - 1), and from the first that is not shown on
-    at that one's.
+    The probability of reporting any difference that does not exist is at most ``alpha``, whatever
+    the dependence. Each interval has the level at which its comparison was tested: the smallest of
+    m p-values at alpha / m, the next at alpha / (m - 1), and so on. From the first that is not
+    shown, all have the level of that one.
 
     Args:
-        family: m arrays of differences, float [n], not all of the same length.
-        alpha: the share of families in which an error is taken into account.
+        family: m arrays of differences, float [n]; their lengths may differ.
+        alpha: family-wise error rate.
     """
     values = [np.asarray(differences, np.float64) for differences in family]
     p = np.array([float(paired(differences).p) for differences in values])
@@ -126,10 +126,10 @@ def holm_adjusted(p: ArrayLike) -> Numbers:
 
 
 def sign_flips(differences: ArrayLike) -> float | None:
-    """Return the two-sided p-value of a mean of 0 by flipping signs, or ``None`` under 7 pairs.
+    """Return the two-sided p-value of a mean of 0 by sign flips; ``None`` below 7 pairs.
 
-    Where no configuration is better, each difference could as well have had the other sign. Up to
-    14 pairs every combination is looked at; above, 16,384 are drawn, always the same.
+    If neither configuration is better, each difference could just as well have the other sign. Up
+    to 14 pairs all combinations are enumerated; above, 16,384 are drawn, always the same.
     """
     values = np.asarray(differences, np.float64)
     n = len(values)
@@ -145,13 +145,13 @@ def sign_flips(differences: ArrayLike) -> float | None:
 
 
 class Disagreement(NamedTuple):
-    """What two networks say of the same images.
+    """How two networks differ on the same images.
 
     Attributes:
-        first: images that the first alone has right.
-        second: images that the second alone has right.
-        images: in all.
-        p: of no difference (McNemar's exact test).
+        first: images that only the first network gets right.
+        second: images that only the second gets right.
+        images: total number of images.
+        p: p-value of no difference (McNemar's exact test).
     """
 
     first: int
@@ -163,15 +163,15 @@ class Disagreement(NamedTuple):
 def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> Disagreement:
     """Compare two networks on the same images by McNemar's exact test (McNemar 1947).
 
-    It speaks of these two networks, not of the recipes that made them.
+    It compares these two networks, not the recipes that produced them.
 
     Args:
-        first_right: bool [n], whether the first network has an image right.
+        first_right: bool [n], whether the first network gets each image right.
         second_right: bool [n], likewise.
     """
     one, other = np.asarray(first_right, bool), np.asarray(second_right, bool)
     first, second = int((one & ~other).sum()), int((other & ~one).sum())
-    # Half of the images on which they disagree, by chance: the binomial distribution is symmetric.
+    # By chance each gets half of the images on which they disagree: the binomial is symmetric.
     p = min(1.0, 2 * float(bdtr(min(first, second), first + second, 0.5)))
     return Disagreement(first, second, len(one), p)
 
@@ -181,13 +181,13 @@ def over_images(
 ) -> tuple[float, float] | None:
     """Return an interval of the difference in accuracy for new seeds and new images.
 
-    Seeds and images are crossed random effects: the variance of the mean is the seeds' over their
-    number and the images' over theirs. The quantile is that of the seeds' n - 1 degrees of freedom
-    (Satterthwaite's would be more, and cover too seldom from few seeds), so that it is always wider
-    than :func:`paired`, which keeps to the images that were tested.
+    Seeds and images are crossed random effects: the variance of the mean is the seeds' variance
+    over their number plus the images' variance over theirs. The quantile has the seeds' n - 1
+    degrees of freedom (Satterthwaite's would be more, and cover too little with few seeds), so the
+    interval is always wider than that of :func:`paired`, which is for the same test images.
 
     Args:
-        first_right: bool [n, images], whether the first configuration's network of each seed has
+        first_right: bool [n, images], whether the first configuration's network of each seed gets
             each image right.
         second_right: bool [n, images], likewise.
         confidence: probability that such an interval covers the true difference.
@@ -213,9 +213,9 @@ class Seeds(NamedTuple):
     """How many seeds would show a difference of a given size.
 
     Attributes:
-        about: as the spread that was seen says; ``MOST_SEEDS`` stands for that and more.
-        low: if the true spread lies at the lower end of its 90 % interval.
-        high: if it lies at the upper end.
+        about: at the observed spread; ``MOST_SEEDS`` means that number or more.
+        low: if the true spread is at the lower end of its 90 % interval.
+        high: if it is at the upper end.
     """
 
     about: int
@@ -224,16 +224,17 @@ class Seeds(NamedTuple):
 
 
 def seeds_needed(sd: float, n: int, difference: float, alpha: float = 0.05) -> Seeds:
-    """Return how many pairs show a true difference in four of five experiments.
+    """Return how many pairs detect a true difference in four of five experiments.
 
-    The spread itself is known but roughly from few pairs: hence a range, from the chi-squared
-    interval of the variance, which contains the number that the true spread needs in 90 %.
+    With few pairs the spread itself is known only roughly, hence a range. It comes from the
+    chi-squared interval of the variance and in 90 % of cases contains the number needed at the
+    true spread.
 
     Args:
-        sd: standard deviation of the differences that were seen.
-        n: how many these were, at least 3.
-        difference: the true difference that is to be shown, above 0.
-        alpha: share of errors at which it is tested.
+        sd: standard deviation of the observed differences.
+        n: their number, at least 3.
+        difference: the true difference to detect, above 0.
+        alpha: significance level of the test.
     """
     freedom = n - 1
     # chdtri takes the probability of the upper tail.
@@ -250,9 +251,9 @@ def _pairs(difference: float, sd: float, alpha: float) -> int:
 
 @cache
 def _pairs_to_detect(alpha: float, power: float = 0.8) -> Numbers:
-    """Return the spread, in units of the difference, that 3, 4, 5 … pairs still show it in.
+    """Return the largest spread, in units of the difference, at which 3, 4, 5 … pairs detect it.
 
-    By the sum of the two quantiles of Student's t, which is within a pair of the noncentral t.
+    From the sum of two quantiles of Student's t, which is within one pair of the noncentral t.
     """
     n = np.arange(FEWEST, MOST_SEEDS + 1)
     quantiles = stdtrit(n - 1, 1 - alpha / 2) + stdtrit(n - 1, power)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplab.errors import RunError, StorageError, UserError
-from mlplab.runs import ledger, store
+from mlplab.runs import layout, ledger, store
 from mlplab.runs.record import ENDED
 from mlplab.study.job import STOPPING, RowsOnly, TrialJob, carry_out
 from mlplab.study.pool import ATTEMPTS, JOBS_EACH, Listener, Outcome
@@ -154,7 +154,7 @@ def _files(runs_dir: Path, names: Sequence[str]) -> dict[str, dict[str, bytes]]:
             continue
         if ended:
             folder = runs_dir / name
-            paths = [*store.contents(folder), "record.json"]
+            paths = [*store.contents(folder), layout.RECORD]
             found[name] = {path: (folder / path).read_bytes() for path in paths}
     return found
 

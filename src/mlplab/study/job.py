@@ -11,7 +11,7 @@ from mlplab.experiment import execute, population, resume
 from mlplab.experiment.complete import complete
 from mlplab.experiment.options import Options
 from mlplab.recipes.recipe import Recipe
-from mlplab.runs import lock, store, tidy
+from mlplab.runs import layout, lock, store, tidy
 from mlplab.runs.record import ENDED, UNFINISHED
 from mlplab.runs.run import Run
 from mlplab.training.plan import NoProgress
@@ -101,7 +101,7 @@ def carry_out(job: TrialJob, progress: RowsOnly) -> None:
 
 def _forget_parts(runs_dir: Path, names: Sequence[str]) -> None:
     """Remove what a population left that was not finished, where others would round otherwise."""
-    there = [runs_dir / name for name in names if (runs_dir / name / "record.json").exists()]
+    there = [runs_dir / name for name in names if (runs_dir / name / layout.RECORD).exists()]
     for folder in there if len(there) < len(names) or not all(map(_is_over, there)) else ():
         population = store.read_record(folder).population
         if population is not None and population.mode == "vmap":

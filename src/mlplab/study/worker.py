@@ -31,6 +31,7 @@ def main() -> None:
     messages: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_listen, args=(messages,), daemon=True).start()
 
+    # Not before the environment is set: these load JAX.
     from mlplab.errors import MlplabError
     from mlplab.study.job import STOPPING, RowsOnly, TrialJob, carry_out
 

@@ -206,7 +206,7 @@ def _inside(folder: Path, path: str, where: str) -> Path:
     if not target.is_relative_to(root) or target == root:
         raise RecipeError(f"{where} = '{path}' lies outside the run folder; give a relative path")
     first = target.relative_to(root).parts[0]
-    if first in layout.RESERVED or first.startswith((".", "predictions-")):
+    if first in layout.RESERVED or first.startswith((".", layout.PREDICTIONS)):
         raise RecipeError(f"{where} = '{path}': {first} is written by mlplab; choose another name")
     try:
         path.format(epoch=1, batch=1, **dict.fromkeys(MONITORS, 0.5))

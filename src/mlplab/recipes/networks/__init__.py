@@ -1,6 +1,6 @@
 """The families of networks that a recipe can name: the table ``[model]`` of each.
 
-``Family`` is the one list of them. All else is derived from it: the recipe's discriminated union,
+``Family`` is the only list of them. The rest is derived from it: the recipe's discriminated union,
 the names, and the module of :mod:`mlplab.models.networks` that builds each.
 """
 

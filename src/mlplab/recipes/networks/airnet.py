@@ -22,14 +22,14 @@ class AirNet(Deep):
         description="channels of each block, which halves the resolution",
     )
     convolutions: Annotated[int, Field(ge=1, le=10)] = Field(
-        2, description="in a block; of three and more, the later ones are added to their input"
+        2, description="in a block; with three or more, the third and later ones are residual"
     )
     identity: bool = Field(
-        True, description="whether a convolution begins by passing on the channels that it is given"
+        True, description="whether convolutions are initialised to pass on their input channels"
     )
     whitening_epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         5e-4, description="added to the variance of each component of the patches"
     )
     output_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        1 / 9, description="times the features before the output layer"
+        1 / 9, description="factor that scales the features before the output layer"
     )

@@ -1,4 +1,4 @@
-"""What the settings of every network have, and what the rest of mlplab asks of them."""
+"""The settings that all networks share, and what the rest of mlplab asks of them."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -17,7 +17,7 @@ class Network(Table):
     """The settings of a family of networks: the table ``[model]``.
 
     Attributes:
-        most_layers: layers that a network of this family may have.
+        most_layers: maximum number of layers in a network of this family.
         cure: the setting to try first against overfitting.
         same_task: whether ``init_from`` must name a run on the same images and classes.
     """
@@ -38,7 +38,7 @@ class Network(Table):
         return False
 
     def resizable_to(self, image_shape: tuple[int, ...]) -> tuple[int, int] | None:
-        """Return height and width of what the first dense layer is given of an image.
+        """Return height and width of an image as the first dense layer receives it.
 
         ``None`` where ``training.resizing`` is not possible.
 
@@ -59,13 +59,13 @@ class FlatNetwork(Network):
     """The settings of every family of dense layers on the flattened image."""
 
     pool: int = Field(
-        1, ge=1, le=1024, description="side in pixels of the squares that are averaged to one"
+        1, ge=1, le=1024, description="side in pixels of the squares averaged into one pixel"
     )
     whitening: Annotated[Width | None, *Absent] = Field(
-        None, description="principal components that the first layer sees in place of the pixels"
+        None, description="principal components that the first layer sees instead of the pixels"
     )
     whitening_form: Literal["pca", "zca"] = Field(
-        "pca", description="the components themselves, or turned back into pixels"
+        "pca", description="the components themselves, or rotated back into pixels"
     )
     whitening_epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         1.0, description="added to each component's variance, in units of the mean variance"
@@ -74,7 +74,7 @@ class FlatNetwork(Network):
     @model_validator(mode="after")
     def _form_of_something(self) -> "FlatNetwork":
         if self.whitening is None and self.whitening_form != "pca":
-            raise ValueError("model.whitening_form needs model.whitening, how many components")
+            raise ValueError("model.whitening_form needs model.whitening (number of components)")
         return self
 
     def resizable_to(self, image_shape: tuple[int, ...]) -> tuple[int, int] | None:

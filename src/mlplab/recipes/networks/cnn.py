@@ -10,7 +10,7 @@ from mlplab.recipes.networks.base import Deep, Width
 class CNN(Deep):
     """``[model]`` with ``name = "cnn"``: convolutions, each stage at half the resolution.
 
-    Without pooling or padding by anything but zeros, so that ``structured-init`` can write it out.
+    It has no pooling and only zero padding, so that ``structured-init`` can write it out.
     """
 
     name: Literal["cnn"] = Field("cnn", description="the family of networks")
@@ -18,7 +18,7 @@ class CNN(Deep):
         [64, 128, 256],
         min_length=1,
         max_length=10,
-        description="of each stage, which begins with stride 2",
+        description="of each stage, whose first convolution has stride 2",
     )
     kernel: Annotated[int, Field(ge=1, le=31)] = Field(3, description="side of the convolutions")
     depth: Annotated[int, Field(ge=1, le=100)] = Field(1, description="convolutions in a stage")

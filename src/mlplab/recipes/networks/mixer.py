@@ -10,7 +10,7 @@ from mlplab.recipes.networks.base import Deep, Width
 class Mixer(Deep):
     """``[model]`` with ``name = "mixer"``: dense layers across patches and across channels.
 
-    Tolstikhin et al. 2021, "MLP-Mixer". Its weights are shared among patches: no plain MLP.
+    Tolstikhin et al. 2021, "MLP-Mixer". It shares weights among patches, so it is not a plain MLP.
     """
 
     name: Literal["mixer"] = Field("mixer", description="the family of networks")

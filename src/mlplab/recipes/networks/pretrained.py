@@ -1,4 +1,4 @@
-"""Networks that were trained before, on other images."""
+"""Networks pretrained on other images."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -8,9 +8,9 @@ from mlplab.recipes.networks.base import Network, Share
 
 
 class Pretrained(Network):
-    """``[model]`` with ``name = "pretrained"``: a network of ``keras.applications``, a new head.
+    """``[model]`` with ``name = "pretrained"``: a ``keras.applications`` network with a new head.
 
-    It has its own scaling of pixels, so that ``data.scaling`` is left out.
+    It has its own scaling of pixels, so ``data.scaling`` is not used.
     """
 
     most_layers: ClassVar[int] = 1_500  # the deepest of keras.applications has 1,200
@@ -23,16 +23,16 @@ class Pretrained(Network):
         " layers (.h5 or .weights.h5), or `random`",
     )
     image_size: int = Field(
-        96, ge=32, le=1024, description="side in pixels that images are enlarged to, inside"
+        96, ge=32, le=1024, description="side in pixels that the network enlarges images to"
     )
     dropout: Share = Field(0.0, description="share of features dropped before the output layer")
     trainable: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
         0,
         description="how many of its last layers with weights are trained with the new head, or"
-        " 'all'; 0 for the head alone; batch normalisation stays as it was and is not counted",
+        " 'all'; 0 for only the head; batch normalisation stays frozen and is not counted",
     )
 
     @property
     def trains_head_only(self) -> bool:
-        """Whether no layer but the new head is trained."""
+        """Whether only the new head is trained."""
         return self.trainable == 0

@@ -18,5 +18,5 @@ class ResidualMLP(FlatNetwork, Deep):
     width: Width = Field(512, description="units between the blocks")
     blocks: Annotated[int, Field(ge=0, le=200)] = Field(4, description="residual blocks")
     expansion: Annotated[int, Field(ge=1, le=64)] = Field(
-        4, description="times the width that a block is wide inside"
+        4, description="hidden units of a block, as a multiple of the width"
     )

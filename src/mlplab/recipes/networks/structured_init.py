@@ -11,8 +11,8 @@ from mlplab.recipes.schema import Absent
 class StructuredInit(CNN):
     """``[model]`` with ``name = "structured-init"``: a ``cnn`` written out as dense layers.
 
-    It begins with the weights of a convolution and is then free (d'Ascoli et al. 2019, "Finding
-    the Needle in the Haystack with Convolutions").
+    It starts with the weights of a convolutional network, which training may then change freely
+    (d'Ascoli et al. 2019, "Finding the Needle in the Haystack with Convolutions").
     """
 
     same_task: ClassVar[bool] = True
@@ -21,5 +21,5 @@ class StructuredInit(CNN):
         "structured-init", description="the family of networks"
     )
     init_from: Annotated[str | None, *Absent] = Field(
-        None, description="a run of the same cnn to write out; else one with initial weights"
+        None, description="a run of the same cnn to write out; without it, an untrained cnn"
     )
