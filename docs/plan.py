@@ -162,7 +162,7 @@ def _row(names: tuple[str, ...], top: float, graph: Graph) -> Iterator[str]:
     side = (WIDTH - GAP * (len(names) + 1)) / len(names)
     for place, name in enumerate(names):
         left = GAP + place * (side + GAP)
-        below = sorted(graph.get(name, set()) - set(GROUND), key=lambda room: -floor(room))
+        below = sorted(graph.get(name, set()) - set(GROUND), key=lambda room: (-floor(room), room))
         yield f'<g class="{"cold" if name in COLD else "warm"}">'
         yield f'<rect x="{left:.0f}" y="{top:.0f}" width="{side:.0f}" height="{BOX}" rx="5"/>'
         title = f"{name}: {PURPOSE[name]}" if name in PURPOSE else name

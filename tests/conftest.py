@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 # Most of the tests' time is compiling, of programs that run for an instant: XLA's optimiser takes
 # longer than it saves. Set before JAX is loaded; processes that tests start inherit it.
@@ -16,7 +17,8 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FAST}".strip()
 # A shell has what it starts in the background ignore Ctrl-C, which some tests are about.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-import mlplab  # noqa: E402, F401  chooses the backend before any test imports Keras
+import mlplab  # noqa: E402  chooses the backend before any test imports Keras
+from mlplab.runs.run import Run  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,6 +40,21 @@ def cifar10_dir() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run with every file that there is, for all tests to read: copy it to change it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with FileLock(folder / "finished.lock"):
+        if not (folder / "finished").exists():
+            recipe = mlplab.recipe(
+                "quickstart", training={"epochs": 3}, model={"hidden": [32], "dropout": 0.2}
+            )
+            mlplab.train(recipe, runs_dir=folder / "finished", name="short")
+    return mlplab.load_run("short", folder / "finished")
+
+
 def pytest_collection_finish() -> None:
     """Leave what is loaded by now out of garbage collection, which each training asks for."""
     gc.collect()
@@ -48,3 +65,13 @@ def pytest_collection_finish() -> None:
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let runs draw no figures, which takes longer than to train them."""
     monkeypatch.setattr("mlplab.experiment.judge.draw", lambda *given: None)
+
+
+@pytest.fixture(scope="session")
+def short_measurements() -> Iterator[None]:
+    """Let what times steps and products take an instant; what it says is not looked at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlplab.training.limit.BURST_SECONDS", 0.0)
+        patch.setattr("mlplab.training.limit.STREAM", 2**16)
+        patch.setattr("mlplab.training.profile.CHUNK_SECONDS", 1e-9)
+        yield

@@ -1,6 +1,7 @@
 """The rooms and their floors, no circles, and the cold side that loads neither Keras nor JAX."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,29 @@ def test_a_circle_would_be_found() -> None:
 
 def test_the_plan_of_the_rooms_is_as_the_imports_are() -> None:
     assert plan.PICTURE.read_text("utf-8") == plan.picture(), "run python docs/plan.py"
+
+
+WALK = (SOURCE.parent / "architecture.md").read_text("utf-8").split("<!-- walk -->")[1]
+STEP = re.compile(r"^( *)- `(\S+)\.py` `(\w+)`", re.MULTILINE)
+
+
+def test_the_documented_walk_of_a_recipe_follows_imports_and_takes_no_step_up() -> None:
+    callers: list[tuple[int, str]] = []
+    for indent, path, function in STEP.findall(WALK):
+        name = path.replace("/", ".").removesuffix(".__init__")
+        source = plan.modules()[name].read_text("utf-8")
+        assert re.search(rf"^(def|class) {function}\b", source, re.MULTILINE), (name, function)
+        while callers and callers[-1][0] >= len(indent):
+            callers.pop()
+        if callers:
+            caller = callers[-1][1]
+            reached = FILES[caller] | {caller}
+            for package in FILES[caller] & {name.rpartition(".")[0]}:  # which re-exports it
+                reached |= FILES[package]
+            assert name in reached, f"{caller} does not import {name}"
+            assert plan.floor(name) <= plan.floor(caller)
+        callers.append((len(indent), name))
+    assert len(STEP.findall(WALK)) > 30
 
 
 def loaded_by(names: list[str], libraries: tuple[str, ...]) -> str:

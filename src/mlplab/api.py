@@ -80,7 +80,7 @@ def train(
 
     Args:
         recipe: from ``mlplab.recipe``, or a shipped name.
-        data_dir: folder containing the data set's, such as ``cifar10/``.
+        data_dir: folder that contains the data set's folder, such as ``cifar10/``.
         runs_dir: where the run folder is created.
         name: of the run; by default made of the recipe, the time and the seed.
         group: a label that comparisons can use.
@@ -144,7 +144,7 @@ def train_population(
 
     Args:
         members: recipes; ``seed`` and ``optimizer.learning_rate`` may differ.
-        data_dir: folder containing the data set's, such as ``cifar10/``.
+        data_dir: folder that contains the data set's folder, such as ``cifar10/``.
         runs_dir: where the run folders are created.
         name: extended for each member by what it differs in: ``-s3``, ``-lr0.001-s3``.
         group: a label that comparisons can use.
@@ -194,7 +194,7 @@ def resume(
 
     Args:
         query: a run's name, a unique prefix of it, its path, or ``"last"``.
-        data_dir: folder containing the data set's, such as ``cifar10/``.
+        data_dir: folder that contains the data set's folder, such as ``cifar10/``.
         runs_dir: where the run is.
         trust: load your own code that the recipe names.
         progress: called with each chunk of steps and each epoch.

@@ -18,7 +18,7 @@ CGROUPS = (
 
 
 def available() -> int | None:
-    """Return the bytes that this process can still use, or ``None`` where that is not known."""
+    """Return the bytes that this process can still use, or ``None`` if that is not known."""
     found = [_of_system(), *(_of_cgroup(*paths) for paths in CGROUPS)]
     known = [value for value in found if value is not None]
     return min(known) if known else None

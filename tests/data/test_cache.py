@@ -90,7 +90,7 @@ def test_a_cache_that_cannot_be_made_is_a_warning(home):
     home.write_text("a file where the folder should be")
     reader = Reader()
     assert len(reader().train) == 200
-    assert "were not kept" in reader.said[0]
+    assert "were not cached" in reader.said[0]
 
 
 def test_a_full_disk_is_a_warning_and_leaves_nothing(home):

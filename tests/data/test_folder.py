@@ -57,7 +57,7 @@ def test_train_and_test_folders_are_kept_apart(tmp_path):
     dataset = read(tmp_path, said)
     assert set(dataset.train.images[..., 0].ravel()) == {10}
     assert set(dataset.test.images[..., 0].ravel()) == {20}
-    assert said == [f"{tmp_path} has train/ and test/; extra beside them is not used"]
+    assert said == [f"{tmp_path} has train/ and test/; extra next to them is not used"]
 
 
 def test_unreadable_files_are_named_and_counted(pets):
@@ -118,7 +118,7 @@ def test_changed_files_are_read_again(pets):
 
 
 def test_too_few_classes_are_refused(tmp_path):
-    assert "no folders in it" in refused(tmp_path)
+    assert "contains no folders" in refused(tmp_path)
     fill(tmp_path / "cats", 5)
     assert "only 'cats'" in refused(tmp_path)
     assert "there is no folder" in refused(tmp_path / "typo")

@@ -76,7 +76,7 @@ class Calls:
 def test_nothing_else_is_built(path, value, protocol, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path.write_bytes(pickle.dumps({"data": value}, protocol))
-    with pytest.raises(DataError, match=r"asks for .*nothing of it was run"):
+    with pytest.raises(DataError, match=r"asks for .*none of it was run"):
         read_batch(path, CIFAR10)
     assert list(tmp_path.iterdir()) == []
 

@@ -34,10 +34,11 @@ RECIPES: dict[str, dict[str, Any]] = {
             "early_stopping": STOPPING,
             "log": {"name": "CSVLogger"},
             "best": {"name": "ModelCheckpoint", "monitor": "val_loss", "save_best_only": True},
+            "tensorboard": {"name": "TensorBoard", "histogram_freq": 2, "images": False},
         },
     },
     "schedule": {
-        "model": {"hidden": [48, 32], "normalisation": "batch"},
+        "model": {"hidden": [48], "normalisation": "batch"},
         "optimizer": {"name": "muon", "learning_rate": 0.01},
         "schedule": {"name": "WarmupCosine", "warmup_epochs": 1},
         "augment": {"shift": 1},

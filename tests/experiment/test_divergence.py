@@ -6,10 +6,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from tests.helpers import train
 
 import mlplab
 from mlplab.errors import RecipeError
 from mlplab.experiment.networks import load_network
+from mlplab.runs.run import Run
 
 BASE: dict[str, Any] = {
     "model": {"hidden": [16], "dropout": 0.0},
@@ -39,11 +41,11 @@ def _importable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.syspath_prepend(tmp_path)
 
 
-def run(folder: Path, poisoned: list[int], above: float = 0.0, **training: Any) -> mlplab.Run:
+def run(folder: Path, poisoned: list[int], above: float = 0.0, **training: Any) -> Run:
     poison = {"name": "poisons:Poison", "epochs": poisoned, "above": above}
     callbacks = {**BASE["callbacks"], "poison": poison}
     tables = {**BASE, "callbacks": callbacks, "training": {**BASE["training"], **training}}
-    return mlplab.train(mlplab.recipe("quickstart", **tables), runs_dir=folder, trust=True)
+    return train(mlplab.recipe("quickstart", **tables), folder, trust=True)
 
 
 def test_a_diverged_run_keeps_the_weights_of_its_last_good_epoch(tmp_path: Path) -> None:
@@ -52,7 +54,7 @@ def test_a_diverged_run_keeps_the_weights_of_its_last_good_epoch(tmp_path: Path)
     assert diverged.record.status == "diverged"
     assert (diverged.record.epochs, diverged.record.best_epoch) == (3, 2)
     assert "weights after epoch 2" in str(diverged.record.reason)
-    assert diverged.record.findings[0]["kind"] == "divergence"
+    assert diverged.record.findings[0].kind == "divergence"
     for mine, theirs in zip(
         load_network(diverged).get_weights(), load_network(good).get_weights(), strict=True
     ):
@@ -66,7 +68,7 @@ def test_the_average_is_kept_as_well(tmp_path: Path) -> None:
     callbacks = {**BASE["callbacks"], "poison": {"name": "poisons:Poison", "epochs": [3]}}
     one = mlplab.recipe("quickstart", **{**tables, "callbacks": callbacks})
     two = mlplab.recipe("quickstart", **{**tables, "training": {"epochs": 2}})
-    diverged, good = (mlplab.train(r, runs_dir=tmp_path, trust=True) for r in (one, two))
+    diverged, good = (train(r, tmp_path, trust=True) for r in (one, two))
     for mine, theirs in zip(
         load_network(diverged).get_weights(), load_network(good).get_weights(), strict=True
     ):
@@ -79,19 +81,19 @@ STEEP: dict[str, Any] = {
 }
 
 
-def rewound(folder: Path, **tables: Any) -> mlplab.Run:
+def rewound(folder: Path, **tables: Any) -> Run:
     training = {"epochs": 2, "on_divergence": "rewind"}
     recipe = mlplab.recipe("quickstart", **STEEP, training=training, **tables)
-    return mlplab.train(recipe, runs_dir=folder)
+    return train(recipe, folder)
 
 
-def test_a_rewound_epoch_begins_anew_with_half_the_rate(tmp_path: Path) -> None:
+def test_a_rewound_epoch_starts_anew_with_half_the_rate(tmp_path: Path) -> None:
     done = rewound(tmp_path, optimizer={"name": "sgd", "learning_rate": 6e37})
     rates = [rewind["learning_rate"] for rewind in done.record.rewinds]
     np.testing.assert_allclose(rates, [3e37, 1.5e37, 0.75e37], rtol=1e-6)
     assert done.record.status == "diverged"
     assert len(done.history) == 1
-    assert "rewound" in [finding["kind"] for finding in done.record.findings]
+    assert "rewound" in [finding.kind for finding in done.record.findings]
 
 
 def test_a_rewound_run_that_recovers_finishes(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.helpers import train
 
 import mlplab
 from mlplab import recipes
@@ -24,10 +25,9 @@ from mlplab.training.plan import NoProgress
 SHORT = {"training": {"epochs": 3}, "model": {"hidden": [32], "dropout": 0.2}}
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    runs_dir = tmp_path_factory.mktemp("runs")
-    return mlplab.train(mlplab.recipe("quickstart", **SHORT), runs_dir=runs_dir, name="short")
+@pytest.fixture
+def run(finished: Run) -> Run:
+    return finished
 
 
 def test_a_finished_run_has_every_file_of_the_contract(run: Run) -> None:
@@ -79,7 +79,7 @@ def test_the_saved_network_takes_raw_images_and_predicts_the_same(run: Run) -> N
 
 
 def test_the_written_recipe_trains_again_to_the_same_bits(run: Run, tmp_path: Path) -> None:
-    again = mlplab.train(recipes.load(str(run.folder / "recipe.toml")), runs_dir=tmp_path)
+    again = train(recipes.load(str(run.folder / "recipe.toml")), tmp_path)
     for mine, other in zip(again.history, run.history, strict=True):
         assert {**mine, "seconds": 0} == {**other, "seconds": 0}
     assert again.metrics == run.metrics
@@ -88,7 +88,7 @@ def test_the_written_recipe_trains_again_to_the_same_bits(run: Run, tmp_path: Pa
     np.testing.assert_array_equal(one["probabilities"], two["probabilities"])
 
 
-def test_a_processor_without_bfloat16_is_told_of_float32() -> None:
+def test_a_processor_without_bfloat16_is_advised_to_use_float32() -> None:
     note = environment.precision_note("bfloat16", ["fma", "avx2"])
     assert note is not None
     assert "training.precision=float32" in note
@@ -100,8 +100,9 @@ def test_a_processor_without_bfloat16_is_told_of_float32() -> None:
 def test_a_network_trained_in_bfloat16_is_judged_as_it_is_saved(tmp_path: Path) -> None:
     from mlplab import data
 
-    recipe = mlplab.recipe("quickstart", training={"epochs": 3, "precision": "bfloat16"})
-    run = mlplab.train(recipe, runs_dir=tmp_path)
+    tables = {"training": {"epochs": 3, "precision": "bfloat16"}, "model": {"hidden": [32]}}
+    recipe = mlplab.recipe("quickstart", **tables, optimizer={"learning_rate": 0.01})
+    run = train(recipe, tmp_path)
     assert run.record.precision == "bfloat16"
     assert run.metrics["test"]["accuracy"] > 0.8
     predicted = load_network(run).predict(data.load(run.recipe.data).test.images, verbose=0)
@@ -118,14 +119,14 @@ def test_the_complete_recipe_has_every_default_of_keras(run: Run) -> None:
 
 def test_a_recipe_that_selects_on_test_opens_it_once_an_epoch(tmp_path: Path) -> None:
     recipe = mlplab.recipe("quickstart", **SHORT, data={"validation": "test"})
-    record = mlplab.train(recipe, runs_dir=tmp_path).record
+    record = train(recipe, tmp_path).record
     assert record.selected_on == "test"
     assert record.test_openings == 3
-    assert any(finding["kind"] == "tested-on-selection" for finding in record.findings)
+    assert any(finding.kind == "tested-on-selection" for finding in record.findings)
 
 
-def test_the_test_split_stays_closed_when_told(tmp_path: Path) -> None:
-    run = mlplab.train(mlplab.recipe("quickstart", **SHORT), runs_dir=tmp_path, open_test=False)
+def test_the_test_split_stays_closed_when_asked(tmp_path: Path) -> None:
+    run = train(mlplab.recipe("quickstart", **SHORT), tmp_path, open_test=False)
     assert "test" not in run.metrics
     assert run.record.test_openings == 0
     assert not (tmp_path / "ledger.jsonl").exists()
@@ -144,7 +145,7 @@ def test_val_loss_is_what_is_minimised_and_the_loss_at_the_end_the_plain_one(
         training={"epochs": 2},
         callbacks={"early_stopping": "none", "tensorboard": "none"},
     )
-    run = mlplab.train(recipe, runs_dir=tmp_path)
+    run = train(recipe, tmp_path)
     saved = run.predictions("validation")
     surprise = -np.log(saved["probabilities"].astype(float))
     plain = surprise[np.arange(len(surprise)), saved["labels"].astype(int)].mean()
@@ -161,8 +162,8 @@ class PressCtrlC(NoProgress):
 
 
 def test_ctrl_c_leaves_a_run_that_can_be_evaluated(tmp_path: Path) -> None:
-    recipe = mlplab.recipe("quickstart", training={"epochs": 50}, callbacks={"tensorboard": "none"})
-    run = mlplab.train(recipe, runs_dir=tmp_path, progress=PressCtrlC())
+    recipe = mlplab.recipe("quickstart", **{**SHORT, "training": {"epochs": 50}})
+    run = train(recipe, tmp_path, progress=PressCtrlC())
     assert run.record.status == "interrupted"
     assert run.record.epochs == 1
     assert "validation" in run.metrics
@@ -172,7 +173,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_evaluated(tmp_path: Path) -> None:
 
 
 def test_a_training_that_diverges_is_recorded_with_its_reason(tmp_path: Path) -> None:
-    recipe = mlplab.recipe("quickstart", optimizer={"name": "sgd", "learning_rate": 1e30})
+    recipe = mlplab.recipe("quickstart", **SHORT, optimizer={"name": "sgd", "learning_rate": 1e30})
     run = mlplab.train(recipe, runs_dir=tmp_path)
     assert run.record.status == "diverged"
     assert "learning rate" in str(run.record.reason)
@@ -227,7 +228,7 @@ def test_a_failure_while_training_is_recorded(tmp_path: Path) -> None:
             raise OSError(28, "No space left on device")
 
     with pytest.raises(StorageError, match="no space left"):
-        mlplab.train(mlplab.recipe("quickstart", **SHORT), runs_dir=tmp_path, progress=Fails())
+        train(mlplab.recipe("quickstart", **SHORT), tmp_path, progress=Fails())
     record = mlplab.load_run("last", tmp_path).record
     assert record.status == "failed"
     assert "no space left" in str(record.reason)
@@ -239,7 +240,7 @@ def test_evaluation_refuses_another_data_set(run: Run, tmp_path: Path) -> None:
     record = run.record
     record.data_id = "sha256:0"
     store.write_record(copy, record)
-    with pytest.raises(DataError, match="another content"):
+    with pytest.raises(DataError, match="not the one that short was trained on"):
         inference.evaluate(Run(copy), "validation")
 
 
@@ -300,25 +301,27 @@ def test_code_of_the_users_own_needs_trust(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(RecipeError, match="precision"):
         rounded = recipe.training.model_copy(update={"precision": "bfloat16"})
         mlplab.train(recipe.model_copy(update={"training": rounded}), trust=True)
-    run = mlplab.train(recipe, trust=True)
+    run = train(recipe, tmp_path / "runs", trust=True)
     assert run.record.parameters == 64 * 16 + 16 + 16 * 10 + 10
     assert load_network(run).count_params() == run.record.parameters
 
 
-def test_the_seeds_network_has_6305802_parameters_on_the_real_images(
+def test_the_published_network_has_6305802_parameters_on_the_real_images(
     cifar10_dir: Path, tmp_path: Path
 ) -> None:
     class Stop(NoProgress):
         def on_steps(self, epoch: int, done: int, total: int, logs: dict[str, float]) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
-    run = mlplab.train("published", data_dir=cifar10_dir, runs_dir=tmp_path, progress=Stop())
+    recipe = mlplab.recipe("published", data={"share": 0.02})
+    run = train(recipe, tmp_path, progress=Stop(), data_dir=cifar10_dir, keep="results")
     assert run.record.parameters == 6_305_802
     assert run.record.flops_per_example == 12_611_604
     assert run.record.class_names[0] == "airplane"
-    assert run.metrics["train"]["n"] == 50_000
+    assert run.metrics["train"]["n"] == 1000
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_folder_of_uneven_classes_is_trained_with_balanced_weights(tmp_path: Path) -> None:
     from PIL import Image
 
@@ -351,7 +354,7 @@ def test_a_run_that_ends_in_numbers_that_are_none_is_not_finished(tmp_path: Path
         training={"epochs": 1, "batch_size": 5000},
         callbacks={"early_stopping": "none", "tensorboard": "none"},
     )
-    record = mlplab.train(recipe, runs_dir=tmp_path).record
+    record = train(recipe, tmp_path).record
     assert record.status == "diverged"
     assert record.test_openings == 0
 
@@ -362,7 +365,7 @@ def test_an_interrupted_run_does_not_look_at_the_test_split_in_secret(tmp_path: 
             os.kill(os.getpid(), signal.SIGINT)
 
     recipe = mlplab.recipe("quickstart", **SHORT, data={"validation": "test"})
-    run = mlplab.train(recipe, runs_dir=tmp_path, progress=PressAtOnce())
+    run = train(recipe, tmp_path, progress=PressAtOnce())
     assert run.record.status == "interrupted"
     assert set(run.metrics) == {"train"}
     assert run.record.test_openings == 0
@@ -374,13 +377,13 @@ def test_keeping_the_test_split_closed_is_refused_where_it_is_the_validation_spl
         mlplab.train(recipe, open_test=False)
 
 
-def test_a_run_killed_in_training_has_told_its_epochs(tmp_path: Path) -> None:
+def test_the_record_of_a_training_run_says_how_many_epochs_it_has(tmp_path: Path) -> None:
     class Look(NoProgress):
         def on_row(self, row: dict[str, float]) -> None:
             record = mlplab.load_run("last", tmp_path).record
             assert (record.status, record.epochs) == ("running", int(row["epoch"]))
 
-    mlplab.train(mlplab.recipe("quickstart", **SHORT), runs_dir=tmp_path, progress=Look())
+    train(mlplab.recipe("quickstart", **SHORT), tmp_path, progress=Look())
 
 
 def test_the_same_configuration_has_one_identity_however_it_is_spelt(tmp_path: Path) -> None:
@@ -403,7 +406,7 @@ def test_the_samples_of_a_folder_are_of_all_its_classes() -> None:
 @pytest.mark.timeout(600)
 def test_the_published_network_gives_the_same_bits_twice(cifar10_dir: Path, tmp_path: Path) -> None:
     recipe = mlplab.recipe("published-honest", training={"epochs": 1})
-    runs = [mlplab.train(recipe, data_dir=cifar10_dir, runs_dir=tmp_path) for _ in range(2)]
+    runs = [train(recipe, tmp_path, data_dir=cifar10_dir) for _ in range(2)]
     one, two = (run.predictions("test")["probabilities"] for run in runs)
     np.testing.assert_array_equal(one, two)
     assert runs[0].metrics == runs[1].metrics

@@ -75,7 +75,7 @@ def test_the_example_in_the_folder_says_what_predict_does(
 
 
 def test_nothing_is_written_over(run: Run, exported: Path) -> None:
-    with pytest.raises(RunError, match="exists; name another"):
+    with pytest.raises(RunError, match="already exists; give another"):
         export.export(run, exported)
 
 
@@ -83,5 +83,5 @@ def test_nothing_is_written_over(run: Run, exported: Path) -> None:
 def test_a_damaged_folder_is_refused(name: str, run: Run, picture: Path, tmp_path: Path) -> None:
     folder = export.export(run, tmp_path / "damaged")
     (folder / name).write_bytes(b"{}")
-    with pytest.raises(RunError, match="no exported network, or damaged"):
+    with pytest.raises(RunError, match="not an exported network, or damaged"):
         inference.predict_exported(folder, [picture])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.helpers import train
 from typer.testing import CliRunner
 
 import mlplab
@@ -16,7 +17,7 @@ from mlplab.runs.run import Run
 TABLES: dict[str, Any] = {
     "training": {"epochs": 2},
     "model": {"hidden": [16]},
-    "callbacks": {"early_stopping": "none"},
+    "callbacks": {"early_stopping": "none", "tensorboard": "none"},
 }
 VIEWS = {"tta_flip": True, "tta_shift": 1}
 
@@ -24,13 +25,13 @@ VIEWS = {"tta_flip": True, "tta_shift": 1}
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Run:
     recipe = mlplab.recipe("quickstart", **TABLES)
-    return mlplab.train(recipe, runs_dir=tmp_path_factory.mktemp("plain"), name="plain")
+    return train(recipe, tmp_path_factory.mktemp("plain"), "plain")
 
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Run:
     recipe = mlplab.recipe("quickstart", **TABLES, evaluation=VIEWS)
-    return mlplab.train(recipe, runs_dir=tmp_path_factory.mktemp("judged"), name="judged")
+    return train(recipe, tmp_path_factory.mktemp("judged"), "judged")
 
 
 @pytest.fixture
@@ -70,6 +71,7 @@ def test_both_figures_are_shown(judged: Run) -> None:
     accuracy = f"{100 * judged.metrics['test']['tta']['accuracy']:.1f} %"
     assert len(rows) == 1
     assert accuracy in rows[0]
+    assert command(judged, "report", "judged").exit_code == 0
     page = (judged.folder / "report.html").read_text()
     assert f'<th scope="row">Test, 10 views</th><td>359</td><td>{accuracy}</td>' in page
     assert "Training, 10 views" not in page
@@ -107,7 +109,7 @@ def test_a_move_out_of_the_image_opens_nothing(later: Run) -> None:
 
 def test_a_run_validated_on_test_is_averaged_there_too(tmp_path: Path) -> None:
     tables = {**TABLES, "data": {"validation": "test"}, "evaluation": VIEWS}
-    run = mlplab.train(mlplab.recipe("quickstart", **tables), runs_dir=tmp_path)
+    run = train(mlplab.recipe("quickstart", **tables), tmp_path)
     assert run.metrics["validation"] == run.metrics["test"]
     assert run.metrics["test"]["tta"]["views"] == 10
     assert run.record.test_openings == 2

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import mlplab
 from mlplab.runs.run import Run
@@ -11,10 +12,11 @@ SHORT = {"training": {"epochs": 1}, "model": {"hidden": [16], "dropout": 0.2}}
 
 
 def train(runs_dir: Path, profile: bool) -> Run:
-    recipe = mlplab.recipe("quickstart", **SHORT)
+    recipe = mlplab.recipe("quickstart", **SHORT, callbacks={"tensorboard": "none"})
     return mlplab.train(recipe, runs_dir=runs_dir, name=f"p{profile}", profile=profile)
 
 
+@pytest.mark.usefixtures("without_pictures", "short_measurements")
 def test_a_profiled_run_comes_to_the_same_result(tmp_path: Path) -> None:
     plain, profiled = train(tmp_path, False), train(tmp_path, True)
     assert not (plain.folder / "profile").exists()

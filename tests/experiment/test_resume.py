@@ -145,7 +145,7 @@ def test_a_damaged_checkpoint_is_named_and_not_read(stopped: Path) -> None:
         (lambda saved: saved["run"].update(seconds="long"), "run.seconds is wrong"),
         (lambda saved: saved["training"].update(epoch=-1), "training.epoch is wrong"),
         (lambda saved: saved["training"]["state"][0].pop(), "does not fit this network"),
-        (lambda saved: saved["training"].update(done=10**12), "further than the training"),
+        (lambda saved: saved["training"].update(done=10**12), "beyond the end of the training"),
         (lambda saved: saved["training"]["callbacks"].append({}), "other callbacks"),
         (lambda saved: saved["training"].update(rate="fast"), "training.rate is wrong"),
         (lambda saved: saved["training"].update(epoch=7), "training is wrong"),

@@ -126,7 +126,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.weights.h5"
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save_weights(path)
     model, settings, task = build(weights=str(path))
-    with pytest.raises(RecipeError, match="does not hold the weights of MobileNet"):
+    with pytest.raises(RecipeError, match="does not have the weights of MobileNet"):
         pretrained.load(model, settings, task)
 
 

@@ -51,7 +51,7 @@ def test_the_output_of_unknown_classes_begins_anew() -> None:
     before = model.get_layer("output").get_weights()[0]
     taken = take_over(model, source, ["x", "y", "z"], ABC)
     np.testing.assert_array_equal(model.get_layer("output").get_weights()[0], before)
-    assert taken.fresh == ["output: of its classes none is known"]
+    assert taken.fresh == ["output: none of its classes is known"]
     assert "dense_1" in taken.layers
 
 
@@ -122,7 +122,7 @@ def test_a_run_starts_from_one_of_other_classes_and_says_so(tmp_path: Path) -> N
     run = train(tmp_path, "then", data=then, model={"init_from": "first"}, training={"epochs": 1})
     (source,) = run.record.sources
     assert "dense_1" in source.taken
-    assert source.fresh == ["output: of its classes none is known"]
+    assert source.fresh == ["output: none of its classes is known"]
     assert source.class_names == list("01234")
     assert run.record.class_names == list("56789")
     with pytest.raises(RecipeError, match="no layer of first"):

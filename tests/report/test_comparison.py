@@ -96,7 +96,7 @@ def test_two_single_runs_are_compared_by_mcnemar(runs: Path) -> None:
     # Their predictions lie in different orders; image by image, b has 200 more.
     assert pairing.mcnemar["first"] == 200
     assert pairing.mcnemar["second"] == 0
-    assert "two networks, not of the two recipes" in pairing.verdict
+    assert "two networks, not the two recipes" in pairing.verdict
     assert pairing.low is None
 
 

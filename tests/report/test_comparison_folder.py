@@ -56,7 +56,7 @@ def test_a_folder_has_a_page_and_its_pictures(runs_dir: Path, tmp_path: Path) ->
     done = CliRunner().invoke(app, [*arguments, "--runs-dir", str(runs_dir)])
     assert done.exit_code == 0, done.output
     text = (tmp_path / "page" / "README.md").read_text()
-    assert "| class | both | learns alone | hardly alone | neither |" in text
+    assert "| class | both | only learns | only hardly | neither |" in text
     for name in ("pareto.png", "right-alone-1a.png", "right-alone-1b.png"):
         assert name in text
         assert (tmp_path / "page" / name).stat().st_size > 5_000

@@ -265,7 +265,7 @@ def test_the_weak_class_is_named_with_what_it_is_taken_for() -> None:
     }
     found = only(judged(per_class=per_class), "weak-class")
     assert found.evidence["class"] == "3"
-    assert "most often taken for 5 (in 25.0 %)" in found.text
+    assert "most often mistaken for 5 (25.0 %)" in found.text
     assert judged(per_class={**per_class, "support": [3] * 10}) == []
 
 

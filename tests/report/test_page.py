@@ -42,7 +42,7 @@ def test_the_page_says_what_the_run_reached(page: str) -> None:
     for said in (
         "seed-20260101-120000-s0",
         "6,305,802",
-        "test set opened 37 times, for 12 configurations",
+        "test set evaluated 37 times, for 12 configurations",
         "with 95 % confidence",
         "Chosen on the test split.",
         "mlplab train published --data-dir data --seed 0",

@@ -81,9 +81,9 @@ def test_links_are_not_followed(runs: Path, tmp_path: Path) -> None:
     (precious / "file").write_text("kept")
     (runs / "a" / "link").symlink_to(precious)
     (runs / "b").symlink_to(runs / "a")
-    with pytest.raises(RunError, match="does not lie in"):
+    with pytest.raises(RunError, match="is not directly in"):
         tidy.removable(runs, ["b"])
-    with pytest.raises(RunError, match="does not lie in"):
+    with pytest.raises(RunError, match="is not directly in"):
         tidy.removable(runs / "elsewhere", [str(runs / "a")])
     for path in tidy.removable(runs, ["a"]):
         tidy.remove(path)
@@ -167,7 +167,7 @@ def test_another_network_does_not_pass_for_the_run_s(runs: Path) -> None:
     for words in (["evaluate", "a", "--split", "test"], ["predict", "a", "x.png"]):
         done = CliRunner().invoke(app, [*words, "--runs-dir", str(runs)])
         assert done.exit_code == 2
-        assert "model.keras is not the one that was recorded" in done.stderr
+        assert "model.keras is not the file that was recorded" in done.stderr
     assert (runs / "ledger.jsonl").read_text() == before
 
 

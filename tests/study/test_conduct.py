@@ -1,33 +1,36 @@
 """Studies run for real: what they leave behind, and what survives of them."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
+from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
 from mlplab import recipes
 from mlplab.cli import app
-from mlplab.cli.study import Progress
+from mlplab.cli.study import NoStudyProgress
 from mlplab.errors import RunError, StorageError
 from mlplab.report import study as results
 from mlplab.runs import ledger, store
 from mlplab.study import design, pool, preconditions
 from mlplab.study import run as conduct
+from mlplab.study.job import RowsOnly, TrialJob, carry_out
+from mlplab.study.pool import Executor, Listener, Outcome, Pool, Row
 from mlplab.study.trials import Trials
 
 pytestmark = pytest.mark.timeout(300)
-
-COMMAND = [sys.executable, "-m", "mlplab", "study"]
 
 SMALL: dict[str, Any] = {
     "base": "quickstart",
@@ -37,7 +40,7 @@ SMALL: dict[str, Any] = {
         "model": {"hidden": [16]},
         "training": {"epochs": 2},
     },
-    "design": {"trials": 3, "finals": 3},
+    "design": {"trials": 2, "finals": 2},
     "variants": {
         "adam": {
             "optimizer": {
@@ -63,12 +66,40 @@ def written(folder: Path, **changes: Any) -> str:
     return str(path)
 
 
+class InProcess:
+    """Carries out jobs here, one after the other: a worker would first have to load Keras."""
+
+    def run(self, jobs: Sequence[TrialJob], listener: Listener) -> None:
+        for job in jobs:
+            listener.on_begin(job)
+
+            def on_row(row: Row, job: TrialJob = job) -> None:
+                if not listener.on_row(job, row):
+                    signal.raise_signal(signal.SIGINT)
+
+            carry_out(job, RowsOnly(on_row))
+            listener.on_end(job, Outcome(None, 1))
+
+
+def study(*words: str, runs: Path, executor: Executor | None = None) -> Result:
+    """Run the command, its jobs carried out in this process or by a given executor."""
+
+    @contextmanager
+    def opened(*given: Any) -> Iterator[Executor]:
+        yield executor or InProcess()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlplab.study.executors.opened", opened)
+        return CliRunner().invoke(app, ["study", *words, "--runs-dir", str(runs), "--quiet"])
+
+
 def facts(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "study.json").read_text())
 
 
 def trials(folder: Path) -> list[dict[str, Any]]:
-    return [trial for level in facts(folder)["variants"].values() for trial in level["trials"]]
+    variants = facts(folder)["variants"].values()
+    return [trial for variant in variants for trial in variant["trials"]]
 
 
 @pytest.fixture
@@ -77,26 +108,21 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*words: str, runs: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, *words, "--runs-dir", str(runs), "--quiet"]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
-
-
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that nothing disturbed."""
     folder = tmp_path_factory.mktemp("study")
-    done = run(written(folder), runs=folder / "runs")
-    assert done.returncode == 0, done.stderr
+    done = study(written(folder), runs=folder / "runs")
+    assert done.exit_code == 0, done.stderr
     assert "sgd – adam on test: " in done.stdout or "adam – sgd on test: " in done.stdout
     return folder / "runs" / "small"
 
 
 def table(folder: Path) -> list[tuple[Any, ...]]:
-    """What must not depend on when, where and how often it was begun."""
+    """What must not depend on when, where and how often it was started."""
     rows = [
-        (level, trial["number"], json.dumps(trial["point"]), trial["value"], trial["outcome"])
-        for level, found in facts(folder)["variants"].items()
+        (variant, trial["number"], json.dumps(trial["point"]), trial["value"], trial["outcome"])
+        for variant, found in facts(folder)["variants"].items()
         for trial in found["trials"]
     ]
     finals = [
@@ -110,19 +136,19 @@ def test_a_study_has_its_stated_total_and_opens_the_test_split_for_finals_alone(
     small: Path,
 ) -> None:
     assert facts(small)["status"] == "finished"
-    assert [trial["outcome"] for trial in trials(small)] == ["finished"] * 6
+    assert [trial["outcome"] for trial in trials(small)] == ["finished"] * 4
     records = [store.read_record(path) for path in store.folders(small / "trials")]
-    assert len(records) == 6
+    assert len(records) == 4
     assert all("test" not in record.metrics for record in records)
     assert {record.seed for record in records} == {0}
     finals = [store.read_record(path) for path in store.folders(small / "finals")]
     assert sorted((record.group, record.seed) for record in finals) == [
-        (level, seed) for level in ("adam", "sgd") for seed in (1, 2, 3)
+        (variant, seed) for variant in ("adam", "sgd") for seed in (1, 2)
     ]
-    assert {record.population.members for record in finals if record.population} == {3}
-    ledger = ledger.count(small.parent, records[0].data_id)
-    assert ledger == {"openings": 6, "configurations": 2}
-    assert ledger.count(small / "finals", records[0].data_id) == ledger
+    assert {record.population.members for record in finals if record.population} == {2}
+    counted = ledger.count(small.parent, records[0].data_id)
+    assert counted == {"openings": 4, "configurations": 2}
+    assert ledger.count(small / "finals", records[0].data_id) == counted
 
 
 def test_trials_keep_what_a_comparison_needs_and_no_more(small: Path) -> None:
@@ -137,9 +163,9 @@ def test_trials_keep_what_a_comparison_needs_and_no_more(small: Path) -> None:
 
 
 def test_the_finals_are_those_of_the_best_trial(small: Path) -> None:
-    for name, level in facts(small)["variants"].items():
-        best = max(level["trials"], key=lambda trial: trial["value"])
-        assert level["best"] == best["number"]
+    for name, variant in facts(small)["variants"].items():
+        best = max(variant["trials"], key=lambda trial: trial["value"])
+        assert variant["best"] == best["number"]
         recipe = (small / "finals" / f"{name}-s1" / "recipe.toml").read_text()
         assert f"learning_rate = {best['point']['optimizer.learning_rate']}" in recipe
 
@@ -147,16 +173,16 @@ def test_the_finals_are_those_of_the_best_trial(small: Path) -> None:
 def test_a_finished_study_is_not_run_again(small: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in small.rglob("record.json")}
     database = small / "optuna.db"
-    done = run(written(small.parents[1]), runs=small.parent)
-    assert done.returncode == 0
+    done = study(written(small.parents[1]), runs=small.parent)
+    assert done.exit_code == 0
     assert {path: path.stat().st_mtime_ns for path in small.rglob("record.json")} == before
     assert database.exists()
 
 
 def test_another_study_of_the_same_name_is_refused(small: Path) -> None:
-    changed = {**SMALL["design"], "trials": 2}
-    done = run(written(small.parents[1], design=changed), runs=small.parent)
-    assert done.returncode == 2
+    changed = {**SMALL["design"], "trials": 1}
+    done = study(written(small.parents[1], design=changed), runs=small.parent)
+    assert done.exit_code == 2
     assert "differs in design.trials" in done.stderr
 
 
@@ -178,51 +204,50 @@ def test_what_is_missing_is_said(small: Path, tmp_path: Path) -> None:
     assert found.comparison is not None
     assert not found.comparison.pairings
     assert found.missing == [
-        "adam: 1 of 3 trials failed, the first because: <b>disk</b>",
-        "sgd: no final runs, so nothing is said of its test accuracy",
+        "adam: 1 of 2 trials failed, the first because: <b>disk</b>",
+        "sgd: no final runs, so its test accuracy is not known",
     ]
 
 
-def test_a_study_whose_base_has_changed_is_not_gone_on_with(here: Path) -> None:
+def test_a_study_whose_base_has_changed_is_not_continued(here: Path) -> None:
     base = here / "base.toml"
     base.write_text(recipes.text("quickstart"))
-    path = written(here, base="base.toml", design={"trials": 1, "finals": 0})
-    assert run(path, runs=here / "runs").returncode == 0
+    path = written(here, base="base.toml", variants={}, design={"trials": 1, "finals": 0})
+    assert study(path, runs=here / "runs").exit_code == 0
     base.write_text(recipes.text("quickstart").replace("batch_size = 64", "batch_size = 32"))
-    done = run(path, runs=here / "runs")
-    assert done.returncode == 2
-    assert "begun with another base.training.batch_size" in done.stderr
+    done = study(path, runs=here / "runs")
+    assert done.exit_code == 2
+    assert "another base.training.batch_size" in done.stderr
 
 
 def test_a_kill_while_trials_are_asked_leaves_them_whole(here: Path) -> None:
-    study = design.check(SMALL)
-    book = Trials(study, here / "optuna.db")
-    handle = book._levels["sgd"].ask()  # as far as it had come
+    small = design.check(SMALL)
+    book = Trials(small, here / "optuna.db")
+    handle = book._variants["sgd"].ask()  # as far as it had come
     handle.suggest_categorical("optimizer.momentum", [0.0, 0.9])
-    again = Trials(study, here / "optuna.db").ask(range(3))
-    assert [(t.level, t.number) for t in again if t.level == "sgd"] == [
+    again = Trials(small, here / "optuna.db").ask(range(3))
+    assert [(t.variant, t.number) for t in again if t.variant == "sgd"] == [
         ("sgd", number) for number in range(3)
     ]
-    assert all(set(t.point) == set(study.spaces(t.level)) for t in again)
+    assert all(set(t.point) == set(small.spaces(t.variant)) for t in again)
 
 
 def test_trials_that_are_all_equal_have_no_importances(here: Path) -> None:
-    study = design.check({**SMALL, "design": {"trials": 9}})
-    book = Trials(study, here / "optuna.db")
+    book = Trials(design.check({**SMALL, "design": {"trials": 9}}), here / "optuna.db")
     for trial in book.ask(range(9)):
         book.tell(trial, 0.1, "finished", None, 1)
     assert book.importances("adam") == {}
 
 
-def test_a_damaged_database_is_told_in_one_line(small: Path, tmp_path: Path) -> None:
+def test_a_damaged_database_is_named_in_one_line(small: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(small, tmp_path / "runs" / "small"))
     (folder / "optuna.db").write_bytes(b"no database")
-    done = run(written(tmp_path), runs=folder.parent)
-    assert done.returncode == 1
+    done = study(written(tmp_path), runs=folder.parent)
+    assert done.exit_code == 1
     assert "optuna.db cannot be used" in done.stderr
 
 
-def test_damaged_facts_are_told_in_one_line(small: Path, tmp_path: Path) -> None:
+def test_damaged_facts_are_named_in_one_line(small: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(small, tmp_path / "small"))
     tables = facts(folder)
     del tables["variants"]["adam"]["total"]
@@ -241,18 +266,14 @@ def test_what_is_no_fault_of_a_trial_stops_the_study_and_counts_for_nothing(
             Image.new("RGB", (8, 8), (10 * number, 0, 0)).save(photos / name / f"{number}.png")
     data = {"name": "folder", "path": "photos", "image_size": 8}
     recipe = {**SMALL["recipe"], "data": data}
-    study = design.check({**SMALL, "recipe": recipe, "design": {"trials": 1, "finals": 0}})
+    short = design.check({**SMALL, "recipe": recipe, "design": {"trials": 1, "finals": 0}})
     settings = preconditions.Settings(folder=here / "runs" / "s")
-    preconditions.begin(study, settings.folder, preconditions.prepare(study, settings))
+    preconditions.begin(short, settings.folder, preconditions.prepare(short, settings))
     photos.rename(here / "away")
-    for mended in (False, True):
-        with pool.pool(1, here / "log") as workers:
-            if mended:
-                (here / "away").rename(photos)
-                conduct.conduct(study, settings, workers, Progress())
-            else:
-                with pytest.raises(StorageError, match="the same command goes on"):
-                    conduct.conduct(study, settings, workers, Progress())
+    with pool.pool(1, here / "log") as workers, pytest.raises(StorageError, match="repeat the command"):
+        conduct.conduct(short, settings, workers, NoStudyProgress())
+    (here / "away").rename(photos)
+    conduct.conduct(short, settings, InProcess(), NoStudyProgress())
     assert [trial["outcome"] for trial in trials(settings.folder)] == ["finished"] * 2
     assert [trial["attempts"] for trial in trials(settings.folder)] == [1, 1]
 
@@ -262,55 +283,83 @@ def test_a_population_that_was_cut_short_is_trained_again_as_a_whole(
 ) -> None:
     folder = Path(shutil.copytree(small, tmp_path / "runs" / "small"))
     before = table(folder)
-    shutil.rmtree(folder / "finals" / "sgd-s3")
-    assert run(written(tmp_path), runs=folder.parent).returncode == 0
+    shutil.rmtree(folder / "finals" / "sgd-s2")
+    assert study(written(tmp_path), runs=folder.parent).exit_code == 0
     assert table(folder) == before
-    for seed in (1, 2, 3):
+    for seed in (1, 2):
         members = store.read_record(folder / "finals" / f"sgd-s{seed}").population
         assert members is not None
-        assert members.members == 3
+        assert members.members == 2
 
 
-def started(folder: Path, *words: str) -> "subprocess.Popen[bytes]":
-    command = [*COMMAND, *words, "--runs-dir", str(folder), "--quiet"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+KILLED = """
+import os, signal, sys
+from mlplab.cli import main
+from mlplab.study.run import _Round
+
+on_row, rows = _Round.on_row, []
+
+def killing(self, job, row):
+    rows.append(row)
+    if len(rows) == 4:  # the second trial is under way
+        pid = os.getpid()
+        with open(f"/proc/{pid}/task/{pid}/children") as children:
+            print(children.read(), flush=True)
+        os.kill(pid, signal.SIGKILL)
+    return on_row(self, job, row)
+
+_Round.on_row = killing
+main()
+"""
 
 
-def wait_for(condition: Any, seconds: float = 60) -> None:
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
-
-
-def workers(parent: int) -> list[int]:
-    listed = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return [pid for pid in map(int, listed) if b"study.worker" in
-            Path(f"/proc/{pid}/cmdline").read_bytes()]  # fmt: skip
-
-
-def test_a_killed_study_goes_on_to_the_same_table(small: Path, tmp_path: Path) -> None:
+def test_a_killed_study_is_continued_to_the_same_table(small: Path, tmp_path: Path) -> None:
     path, folder = written(tmp_path), tmp_path / "runs" / "small"
-    for ended in (1, 4):
-        process = started(folder.parent, path)
-        wait_for(lambda ended=ended: len(store.folders(folder / "trials")) >= ended)
-        own = workers(process.pid)
-        process.kill()
-        process.wait()
-        wait_for(lambda own=own: not any(Path(f"/proc/{pid}").exists() for pid in own), 10)
-    assert run(path, runs=folder.parent).returncode == 0
+    words = ["study", path, "--runs-dir", str(folder.parent), "--workers", "1", "--quiet"]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *words], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    while any(Path("/proc", pid).exists() for pid in killed.stdout.split()):
+        time.sleep(0.01)  # its workers end with it
+    assert study(path, runs=folder.parent).exit_code == 0
     assert table(folder) == table(small)
-    assert len(store.folders(folder / "trials")) == 6
+    assert len(store.folders(folder / "trials")) == 4
+
+
+@dataclass
+class Killing:
+    """Hears of jobs, and kills the worker when it hears of the first epoch."""
+
+    workers: Pool
+    listener: Listener
+    killed: bool = False
+
+    def run(self, jobs: Sequence[TrialJob], listener: Listener) -> None:
+        self.listener = listener
+        self.workers.run(jobs, self)
+
+    def on_begin(self, job: TrialJob) -> None:
+        self.listener.on_begin(job)
+
+    def on_row(self, job: TrialJob, row: Row) -> bool:
+        if not self.killed:
+            (worker,) = self.workers._busy
+            worker.process.kill()
+            self.killed = True
+        return self.listener.on_row(job, row)
+
+    def on_end(self, job: TrialJob, outcome: Outcome) -> None:
+        self.listener.on_end(job, outcome)
 
 
 def test_a_killed_worker_costs_its_trial_one_attempt(small: Path, tmp_path: Path) -> None:
-    path, folder = written(tmp_path), tmp_path / "runs" / "small"
-    process = started(folder.parent, path)
-    wait_for(lambda: len(store.folders(folder / "trials")) >= 1)
-    os.kill(workers(process.pid)[0], signal.SIGKILL)
-    assert process.wait(timeout=90) == 0
-    assert table(folder) == table(small)
-    assert max(trial["attempts"] for trial in trials(folder)) == 2
+    path = written(tmp_path, design={"trials": 2, "finals": 0})
+    folder = tmp_path / "runs" / "small"
+    with pool.pool(1, tmp_path / "log") as workers:
+        killing = Killing(workers, listener=conduct._Finals(NoStudyProgress()))
+        assert study(path, runs=folder.parent, executor=killing).exit_code == 0
+    assert killing.killed
+    assert table(folder) == table(small)[:4]
+    assert sorted(trial["attempts"] for trial in trials(folder)) == [1, 1, 1, 2]
 
 
 CALLBACK = """
@@ -325,14 +374,15 @@ class Fails(keras.callbacks.Callback):
 
 def test_lost_trials_are_tried_twice_recorded_and_shown(here: Path) -> None:
     (here / "own.py").write_text(CALLBACK)
-    levels = {
+    variants = {
         "sound": {},
         "diverges": {"optimizer": {"name": "sgd", "learning_rate": 1e30}},
         "fails": {"callbacks": {"own": {"name": "own:Fails"}}},
     }
-    path = written(here, levels=levels, design={"trials": 1, "finals": 0, "replicates": 2})
-    done = run(path, "--trust", runs=here / "runs")
-    assert done.returncode == 0, done.stderr
+    path = written(here, variants=variants, design={"trials": 1, "finals": 0, "replicates": 2})
+    with pool.pool(1, here / "log") as workers:  # which looks for modules where it was started
+        done = study(path, "--trust", runs=here / "runs", executor=workers)
+    assert done.exit_code == 0, done.stderr
     found = {trial["runs"][0].split("-")[0]: trial for trial in trials(here / "runs" / "small")}
     assert found["sound"]["outcome"] == "finished"
     assert found["diverges"]["outcome"] == "diverged"
@@ -349,26 +399,25 @@ def test_lost_trials_are_tried_twice_recorded_and_shown(here: Path) -> None:
 def test_a_bayesian_study_prunes_and_proposes_the_same_again(here: Path) -> None:
     plan = {
         "kind": "bayesian",
-        "trials": 12,
-        "batch": 6,
+        "trials": 8,
+        "batch": 4,
         "finals": 0,
         "pruner": "median",
     }
     recipe = {**SMALL["recipe"], "training": {"epochs": 3}}
-    levels = {"sgd": SMALL["variants"]["sgd"]}
-    path = written(here, design=plan, recipe=recipe, levels=levels)
-    assert run(path, runs=here / "runs").returncode == 0
+    variants = {"sgd": SMALL["variants"]["sgd"]}
+    path = written(here, design=plan, recipe=recipe, variants=variants)
+    assert study(path, runs=here / "runs").exit_code == 0
     found = trials(here / "runs" / "small")
-    assert len(found) == 12
+    assert len(found) == 8
     outcomes = [trial["outcome"] for trial in found]
     assert set(outcomes) == {"finished", "pruned"}
     pruned = next(trial for trial in found if trial["outcome"] == "pruned")
     record = store.read_record(here / "runs/small/trials" / pruned["runs"][0])
     assert record.epochs < 3
     # The first batch is proposed before anything is known: to be had again without a run.
-    study = design.load(path)
-    again = [trial.point for trial in Trials(study, here / "again.db").ask(range(6))]
-    assert [trial["point"] for trial in found[:6]] == again
+    again = [trial.point for trial in Trials(design.load(path), here / "again.db").ask(range(4))]
+    assert [trial["point"] for trial in found[:4]] == again
 
 
 @pytest.mark.parametrize(
@@ -381,7 +430,7 @@ def test_a_bayesian_study_prunes_and_proposes_the_same_again(here: Path) -> None
         (["batch-size", "recipe.data.validation=test"], "validates on the test split"),
     ],
 )
-def test_what_cannot_be_run_is_told_at_once(words: list[str], said: str, here: Path) -> None:
+def test_what_cannot_be_run_is_refused_at_once(words: list[str], said: str, here: Path) -> None:
     done = CliRunner().invoke(app, ["study", *words, "--quick"])
     assert done.exit_code == 2
     assert said in done.stderr
@@ -393,35 +442,36 @@ def test_a_study_grows_by_final_runs_and_not_by_trials_after_them(
 ) -> None:
     shutil.copytree(small, tmp_path / "runs" / "small")
     before = table(small)
-    more = written(tmp_path, design={"trials": 3, "finals": 4})
-    assert run(more, runs=tmp_path / "runs").returncode == 0
+    more = written(tmp_path, design={"trials": 2, "finals": 3})
+    assert study(more, runs=tmp_path / "runs").exit_code == 0
     after = table(tmp_path / "runs" / "small")
     assert set(before) < set(after)
     assert len(after) == len(before) + 2
-    again = written(tmp_path, design={"trials": 4, "finals": 4})
-    refused = run(again, runs=tmp_path / "runs")
-    assert refused.returncode == 2
-    assert "have opened the test split" in refused.stderr
+    again = written(tmp_path, design={"trials": 3, "finals": 3})
+    refused = study(again, runs=tmp_path / "runs")
+    assert refused.exit_code == 2
+    assert "were evaluated on the test set" in refused.stderr
     assert table(tmp_path / "runs" / "small") == after
 
 
-def test_a_study_of_no_levels_says_how_good_its_best_is(tmp_path: Path) -> None:
+def test_a_study_without_variants_says_how_good_its_best_is(tmp_path: Path) -> None:
     alone: dict[str, Any] = {
         "optimizer": {"learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}}
     }
-    alone["model"] = {"hidden": {"choices": [[8], [8, 8]]}}
-    design = {"trials": 4, "finals": 3}
-    done = run(written(tmp_path, levels={}, vary=alone, design=design), runs=tmp_path / "runs")
-    assert done.returncode == 0, done.stderr
+    alone["model"] = {"hidden": {"choices": [[16], [8]]}}
+    design = {"trials": 2, "finals": 2}
+    path = written(tmp_path, variants={}, vary=alone, design=design)
+    done = study(path, runs=tmp_path / "runs")
+    assert done.exit_code == 0, done.stderr
     found = results.load(tmp_path / "runs" / "small")
     assert found.comparison is not None
     mean = found.comparison.entries[0].accuracy["test"]["mean"]
     assert f"{100 * mean:.2f} ±" in done.stdout
-    assert "judged at the best of its trials" in done.stderr + done.stdout
+    assert "evaluated at the best of its trials" in done.stderr + done.stdout
 
 
 def test_a_study_that_names_other_runs_is_refused(tmp_path: Path) -> None:
     taught = SMALL["recipe"] | {"teacher": {"runs": ["somebody"]}}
-    refused = run(written(tmp_path, recipe=taught), runs=tmp_path / "runs")
-    assert refused.returncode == 2
+    refused = study(written(tmp_path, recipe=taught), runs=tmp_path / "runs")
+    assert refused.exit_code == 2
     assert "leave [teacher]" in refused.stderr

@@ -25,25 +25,27 @@ def study(**tables: Any) -> design.Study:
 def test_what_ships_makes_recipes_at_the_ends_of_its_spaces(name: str, quick: bool) -> None:
     found = design.load(name, quick)
     assert found.title.endswith("?")
-    for level in found.names:
-        for point in points(found, level)[:4]:
-            recipe = found.recipe_of(level, point, 3)
+    for variant in found.names:
+        for point in points(found, variant)[:4]:
+            recipe = found.recipe_of(variant, point, 3)
             assert recipe.seed == 3
             assert recipe.data.validation != "test"
-    if quick and any(found.spaces(level) for level in found.names):
+    if quick and any(found.spaces(variant) for variant in found.names):
         assert found.design.trials == 4
 
 
 def test_the_optimizers_are_the_eleven_of_the_protocol() -> None:
     found = design.load("optimizers")
-    recipes = {level: found.recipe_of(level, points(found, level)[0], 0) for level in found.names}
+    recipes = {
+        variant: found.recipe_of(variant, points(found, variant)[0], 0) for variant in found.names
+    }
     assert len({repr((r.optimizer.name, r.optimizer.params.get("nesterov")))
                 for r in recipes.values()}) == 11  # fmt: skip
     assert found.design.trials == 20
-    schedules = {level for level, recipe in recipes.items() if recipe.schedule is None}
+    schedules = {variant for variant, recipe in recipes.items() if recipe.schedule is None}
     assert schedules == {"schedule-free-adamw"}
-    for level in found.names:
-        space = found.spaces(level)["optimizer.learning_rate"]
+    for variant in found.names:
+        space = found.spaces(variant)["optimizer.learning_rate"]
         assert isinstance(space, Range)
         assert space.log
         assert space.high / space.low == pytest.approx(1e4)
@@ -55,10 +57,10 @@ def test_a_study_reads_back_as_it_was_written() -> None:
         assert design.read(found.to_toml(), name) == found
 
 
-def test_a_level_s_word_goes_before_what_all_vary() -> None:
+def test_what_a_variant_says_goes_before_what_all_vary() -> None:
     found = study(
         vary={"optimizer": {"learning_rate": RATE}},
-        levels={
+        variants={
             "a": {},
             "b": {"optimizer": {"learning_rate": 0.5}},
             "c": {"optimizer": {"learning_rate": {"choices": [1.0, 2.0]}}},
@@ -118,12 +120,12 @@ def test_quasirandom_points_leave_no_hole() -> None:
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
-        ({"base": "quickstart", "levles": {}}, "'levles' is not a key of a study.*levels"),
+        ({"base": "quickstart", "variant": {}}, "'variant' is not a key of a study.*variants"),
         ({"base": "quickstart", "design": {"trails": 3}}, "trails.*trials"),
         ({"base": "quickstrat"}, "quickstart"),
         ({"base": "quickstart", "design": {"trials": 0}}, "design.trials"),
-        ({"base": "quickstart", "variants": {"a/b": {}}}, "cannot name a level"),
-        ({"base": "quickstart", "variants": {"../a": {}}}, "cannot name a level"),
+        ({"base": "quickstart", "variants": {"a/b": {}}}, "cannot name a variant"),
+        ({"base": "quickstart", "variants": {"../a": {}}}, "cannot name a variant"),
         ({"base": "quickstart", "vary": {"model": {"hiden": {"choices": [[1]]}}}}, "hiden"),
         ({"base": "quickstart", "vary": {"model": {"dropout": {"low": 0.5, "high": 0.1}}}}, "low"),
         (
@@ -136,9 +138,9 @@ def test_quasirandom_points_leave_no_hole() -> None:
                 "design": {"kind": "grid"},
                 "vary": {"model": {"dropout": {"low": 0.0, "high": 0.1}}},
             },
-            "a grid takes choices alone",
+            "a grid takes only choices",
         ),
-        ({"base": "quickstart", "reference": "x", "variants": {"a": {}}}, "no level"),
+        ({"base": "quickstart", "reference": "x", "variants": {"a": {}}}, "is not a variant"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(tables: dict[str, Any], words: str) -> None:
@@ -146,7 +148,7 @@ def test_what_is_wrong_is_named(tables: dict[str, Any], words: str) -> None:
         design.check(tables)
 
 
-def test_a_study_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+def test_a_study_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="optimizers"):
         design.load("optimisers")
     with pytest.raises(RecipeError, match="cannot read"):
@@ -158,7 +160,7 @@ def test_a_study_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -
     [
         ({"training": {"batch_size": {"choices": [64, -3, 128]}}}, "training.batch_size = -3"),
         ({"model": {"dropout": {"low": 0.0, "high": 1.5}}}, "model.dropout = 1.5"),
-        ({"data": {"validation": {"choices": [0.1, 0.2]}}}, "decides what is measured"),
+        ({"data": {"validation": {"choices": [0.1, 0.2]}}}, "changes the evaluated images"),
     ],
 )
 def test_every_value_that_could_be_tried_is_checked_first(vary: Any, words: str) -> None:
@@ -167,12 +169,12 @@ def test_every_value_that_could_be_tried_is_checked_first(vary: Any, words: str)
 
 
 def test_a_pruner_takes_one_run_a_trial() -> None:
-    with pytest.raises(RecipeError, match="one run of a trial"):
+    with pytest.raises(RecipeError, match="one run per trial"):
         study(design={"pruner": "median", "replicates": 2})
 
 
 @pytest.mark.parametrize("kind", ["random", "quasirandom"])
-def test_levels_that_search_the_same_are_tried_at_the_same_points(kind: str) -> None:
+def test_variants_that_search_the_same_are_tried_at_the_same_points(kind: str) -> None:
     study = design.check(
         {
             "base": "quickstart",
@@ -186,14 +188,14 @@ def test_levels_that_search_the_same_are_tried_at_the_same_points(kind: str) -> 
     assert points(more, "a")[:5] == points(study, "a")
 
 
-def test_a_level_with_nothing_to_search_is_tried_once() -> None:
+def test_a_variant_with_nothing_to_search_is_tried_once() -> None:
     study = design.check({"base": "quickstart", "variants": {"a": {"model": {"dropout": 0.1}}}})
     assert points(study, "a") == [{}]
 
 
-def test_a_level_has_a_base_recipe_of_its_own() -> None:
+def test_a_variant_has_a_base_recipe_of_its_own() -> None:
     chosen = study(
-        levels={"small": {}, "narrow": {"base": "mlp-budget"}},
+        variants={"small": {}, "narrow": {"base": "mlp-budget"}},
         recipe={"data": {"name": "digits", "validation": 0.1}, "model": {"whitening": "none"}},
     )
     assert chosen.recipe_of("narrow", {}, 0).optimizer.name == "muon"
@@ -201,6 +203,23 @@ def test_a_level_has_a_base_recipe_of_its_own() -> None:
     assert design.read(chosen.to_toml(), "it") == chosen
 
 
-def test_levels_of_other_images_are_refused() -> None:
-    with pytest.raises(RecipeError, match=r"data\.name decides what is measured"):
-        study(levels={"small": {}, "other": {"base": "mlp-budget"}})
+def test_variants_of_other_images_are_refused() -> None:
+    with pytest.raises(RecipeError, match=r"data\.name changes the evaluated images"):
+        study(variants={"small": {}, "other": {"base": "mlp-budget"}})
+
+
+def test_a_study_whose_variants_are_called_levels_is_still_read(tmp_path: Path) -> None:
+    path = tmp_path / "old.toml"
+    old = """
+base = "quickstart"
+[levels.narrow.model]
+hidden = [8]
+[levels.wide.model]
+hidden = [64]
+[quick.levels.narrow.model]
+hidden = [4]
+"""
+    path.write_text(old)
+    assert design.load(str(path)).names == ["narrow", "wide"]
+    quick = design.load(str(path), quick=True)
+    assert quick.recipe_of("narrow", {}, 0).model.model_dump()["hidden"] == [4]

@@ -32,9 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "made"
     folder.mkdir()
     (folder / "study.toml").write_text(f"# {HOSTILE}\nbase = 'quickstart'\n")
-    levels = {name: level(name, accuracy) for name, accuracy in ACCURACY.items()}
-    levels["slow"]["trials"][0] |= {"value": None, "outcome": "failed", "reason": HOSTILE}
-    levels["poor"]["importances"] = {"optimizer.learning_rate": 0.8, "optimizer.momentum": 0.2}
+    variants = {name: variant(name, accuracy) for name, accuracy in ACCURACY.items()}
+    variants["slow"]["trials"][0] |= {"value": None, "outcome": "failed", "reason": HOSTILE}
+    variants["poor"]["importances"] = {"optimizer.learning_rate": 0.8, "optimizer.momentum": 0.2}
     facts = {
         "schema": 1,
         "name": "made",
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "recipe": {"training": {"epochs": 4}},
             "design": {"kind": "random", "replicates": 1, "pruner": "none", "finals": 5},
         },
-        "variants": levels,
+        "variants": variants,
         "final_failures": {},
         "device": {"name": HOSTILE},
         "versions": {"mlplab": "0"},
@@ -59,13 +59,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, accuracy in ACCURACY.items():
         for seed in SEEDS:
             final(folder / "finals", name, seed, accuracy + random.normal(0, 0.004))
-        for trial in levels[name]["trials"]:
+        for trial in variants[name]["trials"]:
             run = make(folder / "trials", trial["runs"][0], name, 0, trial["value"] or 0.1)
             assert run.exists()
     return folder
 
 
-def level(name: str, accuracy: float) -> dict[str, Any]:
+def variant(name: str, accuracy: float) -> dict[str, Any]:
     trials = [
         {
             "number": number,
@@ -109,7 +109,7 @@ def final(runs: Path, group: str, seed: int, accuracy: float) -> None:
     make(runs, f"{group}-s{seed}", group, seed, round(accuracy, 3))
 
 
-def test_levels_are_compared_with_the_best_on_validation(folder: Path) -> None:
+def test_variants_are_compared_with_the_best_on_validation(folder: Path) -> None:
     found = results.load(folder)
     assert found.comparison is not None
     assert found.comparison.reference == "slow"
@@ -119,6 +119,15 @@ def test_levels_are_compared_with_the_best_on_validation(folder: Path) -> None:
     )
     fronts = {entry.name: entry.on_front for entry in found.comparison.entries}
     assert fronts == {"slow": True, "fast": True, "poor": False}
+
+
+def test_a_study_whose_variants_were_called_levels_is_shown_as_well(
+    folder: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "made"))
+    old = (copy / "study.json").read_text().replace('"variants":', '"levels":')
+    (copy / "study.json").write_text(old)
+    assert results.load(copy).comparison == results.load(folder).comparison
 
 
 def test_a_target_that_is_missed_is_infinitely_far(folder: Path) -> None:
@@ -180,7 +189,7 @@ def test_the_page_draws_hovers_and_switches_without_a_network(folder: Path) -> N
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[str]:
-    hparams.write(folder, json.loads((folder / "study.json").read_text()))
+    hparams.write_study(folder, json.loads((folder / "study.json").read_text()))
     command = [sys.executable, "-m", "mlplab", "tensorboard", "--port", "0"]
     command += ["--runs-dir", str(folder.parent)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -205,7 +214,7 @@ def test_tensorboard_has_a_row_for_each_trial_and_groups_replicates(server: str)
         **{f"made/{name}-final": 5 for name in ACCURACY},
     }
     slow = next(group for group in groups if group["name"] == "made/slow-final")
-    assert slow["hparams"]["level"] == "slow"
+    assert slow["hparams"]["variant"] == "slow"
     values = {m["name"]["tag"]: m["value"] for m in slow["metricValues"]}
     assert values["validation/accuracy"] == pytest.approx(0.62, abs=0.01)
     assert not any("test" in tag for tag in values)

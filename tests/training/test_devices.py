@@ -63,9 +63,9 @@ def test_devices_compute_together_what_one_computes(tmp_path, batch_size, precis
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("2", r"--devices 2: here is 1 \(cpu\); write --devices all"),
-        ("0", "--devices 0: write all, or a number"),
-        ("some", "--devices some: write all, or a number"),
+        ("2", r"--devices 2: here is 1 \(cpu\); use --devices all"),
+        ("0", "--devices 0: give all, or a number"),
+        ("some", "--devices some: give all, or a number"),
     ],
 )
 def test_refuses_devices_that_are_not_there(wanted, message):

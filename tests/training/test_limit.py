@@ -1,6 +1,6 @@
 """The limit of a training step: what is counted, and that it is measured."""
 
-import os
+from collections.abc import Callable
 
 import jax
 import keras
@@ -8,6 +8,7 @@ import pytest
 
 from mlplab import models, recipes
 from mlplab.models.layers.inputs import scaling_layer
+from mlplab.training import limit
 from mlplab.training.limit import Layer, layers_of, measure, of_model, optimizer_bytes, products
 
 
@@ -42,17 +43,39 @@ def test_the_dense_layers_of_a_network_are_found(precision: str) -> None:
     assert layers_of(model) == [*hidden, Layer(5, 10, "float32")]
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the rate of a CPU's core")
-def test_a_product_is_computed_each_time_that_it_is_timed() -> None:
-    side = 512
-    limit = measure([Layer(side, side)], batch=side, weights=side * side, slots=0)
-    product = limit.products[0]
-    # No core does more in float32; hoisted out of its loop the product would seem to.
-    assert 1e9 < product.flops / product.seconds < 4e11 * (os.cpu_count() or 1)
-    assert limit.seconds == limit.products_seconds + limit.optimizer_seconds
-    assert 1e8 < limit.bandwidth < 1e13
+@pytest.mark.parametrize("axes", limit.LAYOUTS.values(), ids=limit.LAYOUTS)
+@pytest.mark.usefixtures("short_measurements")
+def test_a_product_is_computed_each_time_that_it_is_timed(
+    axes: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """XLA takes what does not change out of a loop: then it would lie in the entry."""
+    texts: list[str] = []
+    jit = jax.jit
+
+    def spied(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+        program = jit(function)
+
+        def call(*arguments: jax.Array) -> jax.Array:
+            texts.append(program.lower(*arguments).compile().as_text() or "")
+            return program(*arguments)
+
+        return call
+
+    monkeypatch.setattr(limit.jax, "jit", spied)
+    limit._product_seconds(8, 16, 4, axes, "float32")
+    assert "dot_general" in texts[0]
+    assert "dot_general" not in texts[0].split("ENTRY ")[1]
 
 
+@pytest.mark.usefixtures("short_measurements")
+def test_a_measured_limit_is_its_products_and_its_update() -> None:
+    found = measure([Layer(8, 4)], batch=16, weights=36, slots=72)
+    assert found.seconds == found.products_seconds + found.optimizer_seconds
+    assert found.products_seconds == sum(product.seconds for product in found.products) > 0
+    assert found.optimizer_seconds == found.optimizer_bytes / found.bandwidth > 0
+
+
+@pytest.mark.usefixtures("short_measurements")
 def test_the_optimizers_slots_count() -> None:
     seconds = {}
     for name in ("sgd", "adam"):

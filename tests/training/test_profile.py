@@ -42,7 +42,9 @@ def values(model: keras.Model) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def profiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], bool]:
+def profiled(
+    tmp_path_factory: pytest.TempPathFactory, short_measurements: None
+) -> tuple[Path, dict[str, Any], bool]:
     model, plan = trained()
     before, folder = values(model), tmp_path_factory.mktemp("run") / "profile"
     table = profile(model, plan, folder)
@@ -58,7 +60,7 @@ def test_the_table_has_a_step_and_its_limit(profiled: Any) -> None:
     folder, table, _ = profiled
     assert json.loads((folder / "table.json").read_text()) == table
     step, limit = table["step_seconds"], table["limit"]
-    assert 0 < step["lowest"] <= step["median"] <= step["highest"] < 1
+    assert 0 < step["lowest"] <= step["median"] <= step["highest"]
     assert table["ratio"] == pytest.approx(step["median"] / limit["seconds"])
     assert (table["batch_size"], table["traced_steps"]) == (8, 10)
     assert len(limit["products"]) == 5
@@ -83,6 +85,7 @@ def test_the_trace_is_where_tensorboard_looks_and_of_bounded_size(profiled: Any)
     assert sum(path.stat().st_size for path in files) < 20e6
 
 
+@pytest.mark.usefixtures("short_measurements")
 def test_a_split_smaller_than_a_batch_can_be_profiled(tmp_path: Path) -> None:
     table = profile(*trained(images=5), tmp_path)
     assert (table["batch_size"], table["traced_steps"]) == (5, 1)

@@ -169,7 +169,7 @@ def test_a_teacher_that_was_replaced_is_not_believed(taught: Path) -> None:
     train(taught, "forged")
     other = taught / "teacher" / "model.keras"
     (taught / "forged" / "model.keras").write_bytes(other.read_bytes())
-    with pytest.raises(RunError, match="not the one that was recorded"):
+    with pytest.raises(RunError, match="not the file that was recorded"):
         train(taught, "misled", teacher={"runs": ["forged"]})
 
 

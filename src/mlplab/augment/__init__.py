@@ -1,1 +1,1 @@
-"""Augmentation: what a batch of training images becomes, inside the compiled step."""
+"""Augmentation of batches of training images, inside the compiled step."""

@@ -1,8 +1,8 @@
-"""Augmentation on the device, which can be replayed: the draws of ``[augment]`` and their order.
+"""Replayable augmentation on the device: the draws of ``[augment]`` and their order.
 
-What happens to an image is decided by the seed, the epoch and the image's position in its split,
-whatever the batch that it is in. Only the mixing of two images (mixup, cutmix) depends on the batch
-as well: the partner is taken from there.
+How an image is changed depends on the seed, the epoch and the image's position in its split, but
+not on its batch. Only the mixing of two images (mixup, cutmix) depends on the batch as well, which
+provides the partner.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from mlplab.errors import RecipeError
 from mlplab.models.layers.dropout import hashed_bits
 from mlplab.recipes.recipe import Augment
 
-# Each has its place among an image's draws, so that setting one key leaves the others' draws alone.
+# Each has its place among an image's draws, so that setting one key does not change other draws.
 DRAWS = (
     "flip",
     "share",
@@ -35,7 +35,7 @@ Draws = dict[str, jax.Array]
 
 
 def check(settings: Augment, image_shape: Sequence[int]) -> None:
-    """Refuse what images of this shape (height, width, channels) are too small for.
+    """Refuse settings for which images of this shape (height, width, channels) are too small.
 
     Raises:
         RecipeError: naming the key.
@@ -50,7 +50,7 @@ def check(settings: Augment, image_shape: Sequence[int]) -> None:
 
 
 def check_shift(key: str, pixels: int, image_shape: Sequence[int]) -> None:
-    """Refuse to move images by as many pixels as they have.
+    """Refuse to shift images by as many pixels as they have.
 
     Raises:
         RecipeError: naming the key.
@@ -64,7 +64,7 @@ def check_shift(key: str, pixels: int, image_shape: Sequence[int]) -> None:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Augments batches; what is off is not computed.
+    """Augments batches; disabled changes are not computed.
 
     The order is: flip, crop and rotation (in one interpolation), shift, colour, cutout, mixing.
 
@@ -77,10 +77,10 @@ class Augmentation:
     seed: int | jax.Array
 
     def table(self, epoch: jax.Array, count: int) -> Draws:
-        """Return what an epoch's random changes are made of, for all images of a split.
+        """Return the random numbers of an epoch's changes, for all images of a split.
 
-        A compiled loop over batches should make the table before it begins. Drawn inside, a number
-        of an image would be fused into the work on its pixels and drawn again for each of them.
+        A compiled loop over batches should compute the table before it starts. Inside the loop, the
+        draw of an image's number would be fused into the work on its pixels and repeated for each.
 
         Args:
             epoch: int32, from 0.
@@ -99,7 +99,7 @@ class Augmentation:
         epoch: jax.Array,
         table: Draws | None = None,
     ) -> tuple[jax.Array, jax.Array]:
-        """Return a batch as an epoch shows it.
+        """Return a batch as augmented in an epoch.
 
         Args:
             images: uint8 [batch, height, width, channels].
@@ -107,7 +107,7 @@ class Augmentation:
                 [batch, classes].
             rows: int32 [batch], the images' positions in their split.
             epoch: int32, from 0.
-            table: of this epoch, where it was made before.
+            table: of this epoch, if it was computed before.
 
         Returns:
             Images and labels of the same shapes and dtypes.
@@ -134,7 +134,7 @@ class Augmentation:
             return {}
         drawn = draws(self.seed, epoch, rows)
         if self.settings.flip == "alternating":
-            # The coin of the first epoch decides for all: an image is seen both ways in any two.
+            # The first epoch's draw decides for all: any two in a row show an image both ways.
             drawn["flip"] = draws(self.seed, jnp.zeros_like(epoch), rows)["flip"]
         return drawn
 
@@ -153,7 +153,7 @@ def draws(seed: int | jax.Array, epoch: jax.Array, rows: jax.Array) -> Draws:
 
 
 def _transformed(settings: Augment, images: jax.Array, drawn: Draws, epoch: jax.Array) -> jax.Array:
-    """Apply all that keeps the label, in order."""
+    """Apply all changes that keep the label, in order."""
     height, width = images.shape[1:3]
 
     def symmetric(name: str, most: float) -> jax.Array:
@@ -193,7 +193,7 @@ def _transformed(settings: Augment, images: jax.Array, drawn: Draws, epoch: jax.
 def mix(
     settings: Augment, images: jax.Array, labels: jax.Array, key: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Mix each image and its label with those of another one of the batch.
+    """Mix each image and its label with those of another in the batch.
 
     mixup (Zhang et al. 2018) blends the images, cutmix (Yun et al. 2019) pastes a box of the other
     one; as in both papers' own code, one weight and one box serve a batch. With both on, a coin

@@ -1,8 +1,8 @@
 """Changes of image batches that keep their labels, each a pure function of explicit amounts.
 
-Images are uint8 [batch, height, width, channels] in and out, amounts are arrays [batch]: what is
-random about them is decided in :mod:`mlplab.augment.pipeline`. Where an image is read beyond its
-edge it is mirrored there, the edge itself not repeated (NumPy's ``reflect``).
+Images are uint8 [batch, height, width, channels] in and out, amounts are arrays [batch]; random
+amounts are drawn in :mod:`mlplab.augment.pipeline`. Beyond its edges an image is mirrored, without
+repeating the edge itself (NumPy's ``reflect``).
 """
 
 import jax
@@ -13,12 +13,12 @@ LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in brightness, IT
 
 
 def flip(images: jax.Array, flipped: jax.Array) -> jax.Array:
-    """Mirror left and right the images where ``flipped`` (bool [batch]) says so."""
+    """Mirror images left to right where ``flipped`` (bool [batch]) is true."""
     return jnp.where(_by_image(flipped), images[:, :, ::-1], images)
 
 
 def shift(images: jax.Array, down: jax.Array, right: jax.Array, most: int) -> jax.Array:
-    """Move images by whole pixels.
+    """Shift images by whole pixels.
 
     Args:
         images: uint8 [batch, height, width, channels].
@@ -35,14 +35,14 @@ def shift(images: jax.Array, down: jax.Array, right: jax.Array, most: int) -> ja
 def warp(
     images: jax.Array, share: jax.Array, down: jax.Array, right: jax.Array, degrees: jax.Array
 ) -> jax.Array:
-    """Cut out a part, enlarge it to the whole and turn it, in one bilinear interpolation.
+    """Crop a part, enlarge it to the whole image and rotate it, in one bilinear interpolation.
 
     Args:
         images: uint8 [batch, height, width, channels].
         share: float32 [batch] in (0, 1], area of the part; it has the image's proportions.
-        down: float32 [batch] in [0, 1], where the part lies: 0 at the top, 1 at the bottom.
+        down: float32 [batch] in [0, 1], position of the part: 0 at the top, 1 at the bottom.
         right: float32 [batch] in [0, 1], likewise from left to right.
-        degrees: float32 [batch], the turn, clockwise.
+        degrees: float32 [batch], the rotation, clockwise.
     """
     height, width = images.shape[1:3]
 
@@ -50,7 +50,7 @@ def warp(
         share: jax.Array, down: jax.Array, right: jax.Array, degrees: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         side, angle = jnp.sqrt(share), jnp.deg2rad(degrees)
-        # Pixels of the result from its centre; turned back, they are pixels of the part.
+        # Pixels of the result from its centre; rotated back, they are pixels of the part.
         y = jnp.arange(height, dtype=jnp.float32)[:, None] - (height - 1) / 2
         x = jnp.arange(width, dtype=jnp.float32)[None, :] - (width - 1) / 2
         from_y = y * jnp.cos(angle) - x * jnp.sin(angle)
@@ -95,7 +95,7 @@ def cutout(images: jax.Array, down: jax.Array, right: jax.Array, side: int) -> j
 
     Args:
         images: uint8 [batch, height, width, channels].
-        down: int32 [batch], the row of the square's centre; what lies beyond the edge is cut off.
+        down: int32 [batch], the row of the square's centre; parts beyond the edge are cut off.
         right: int32 [batch], the column of its centre.
         side: of the square, in pixels.
     """
@@ -112,7 +112,7 @@ def box(
     rows: jax.Array | int,
     columns: jax.Array | int,
 ) -> jax.Array:
-    """Return which pixels lie in a box: bool [..., height, width] for corners int32 [...]."""
+    """Return which pixels are in a box: bool [..., height, width] for corners int32 [...]."""
     y, x = jnp.arange(height)[:, None], jnp.arange(width)[None, :]
     top, left = top[..., None, None], left[..., None, None]
     return (y >= top) & (y < top + rows) & (x >= left) & (x < left + columns)
@@ -129,7 +129,7 @@ def _bilinear(image: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
     top, left = jnp.floor(y), jnp.floor(x)
     share_y, share_x = (y - top)[..., None], (x - left)[..., None]
     rows, columns = top.astype(jnp.int32), left.astype(jnp.int32)
-    # At the last pixel the share of the next one is 0: it may be any.
+    # At the last pixel the weight of the next one is 0, so it may be any.
     below = jnp.minimum(rows + 1, image.shape[0] - 1)
     beside = jnp.minimum(columns + 1, image.shape[1] - 1)
 

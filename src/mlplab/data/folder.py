@@ -87,9 +87,7 @@ def scan(root: Path) -> Tree:
         folders = [path for path in _listed(root) if path.is_dir()]
         if len(folders) < 2:
             found = f"only '{folders[0].name}'" if folders else "no folders"
-            raise DataError(
-                f"{root} contains {found}, but at least 2 classes are needed; {LAYOUT}"
-            )
+            raise DataError(f"{root} contains {found}, but at least 2 classes are needed; {LAYOUT}")
         home = _identity(root)
         files = tuple(tuple(_files(folder, {home, _identity(folder)})) for folder in folders)
     except OSError as error:

@@ -1,1 +1,1 @@
-"""What a trained network is worth, and why."""
+"""How good a trained network is, and why."""

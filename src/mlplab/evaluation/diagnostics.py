@@ -1,7 +1,7 @@
-"""What backpropagation is judged by: gradients, the size of updates, units that died.
+"""Diagnostics of a training: gradients, the size of updates, dead units.
 
-Everything is measured on a fixed probe of training images, at the weights that the model holds,
-and leaves model, optimizer and random generators as they were.
+Everything is measured on a fixed probe of training images, at the model's current weights, and
+leaves model, optimizer and random generators as they were.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,12 +23,12 @@ Gradients = dict[str, jax.Array]
 
 @dataclass(frozen=True)
 class LayerStatistics:
-    """One layer, as the next update would find it.
+    """One layer before the next update.
 
     Attributes:
         layer: its name.
         gradient_norm: Euclidean norm of the loss's gradient over all its trainable variables; None
-            without such.
+            without any.
         update_ratio: Euclidean norm of the optimizer's next step over that of the variables. About
             1e-3 is healthy; 0 while gradients are being accumulated; None where all are zero.
         dead_share: share of its ReLU units (of a convolution, channels) that no image of the probe
@@ -48,7 +48,7 @@ class Statistics:
     """The state of a training at one moment.
 
     Attributes:
-        global_gradient_norm: Euclidean norm of the whole gradient, before any clipping; None where
+        global_gradient_norm: Euclidean norm of the whole gradient, before any clipping; None if
             it is not finite.
         probe: number of images that it was measured on.
         layers: those with trainable variables or ReLUs, in the model's order.
@@ -72,8 +72,8 @@ class Probe:
     Args:
         model: compiled and built, its optimizer too.
         images: uint8 [n, height, width, channels]; the first ``LIMIT`` are used.
-        labels: [n, ...], as the compiled loss wants them.
-        weights: float32 [n], the weight of each image in the loss; all 1 without.
+        labels: [n, ...], as the compiled loss expects them.
+        weights: float32 [n], the weight of each image in the loss; by default all 1.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class Probe:
 
 
 def _places(model: keras.Model, layer: keras.Layer) -> Sequence[int]:
-    """Return where a layer's trainable variables stand among the model's."""
+    """Return the positions of a layer's trainable variables among the model's."""
     own = {id(variable) for variable in layer.trainable_variables}
     return [i for i, variable in enumerate(model.trainable_variables) if id(variable) in own]
 

@@ -1,4 +1,4 @@
-"""What a trained network makes of a split."""
+"""Predictions of a trained network on a split."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from mlplab.recipes.recipe import Evaluation
 from mlplab.statistics.metrics import METRICS, classification_metrics
 
 BATCH = 1000
-# What is recorded of probabilities averaged over views.
+# Metrics that are recorded for probabilities averaged over views.
 OVER_VIEWS = [
     *(metric.name for metric in METRICS if metric.over_views),
     "accuracy_low",
@@ -25,7 +25,7 @@ Classifier = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 def check(settings: Evaluation, image_shape: Sequence[int]) -> None:
-    """Refuse views that images of this shape (height, width, channels) are too small for.
+    """Refuse views for which images of this shape (height, width, channels) are too small.
 
     Raises:
         RecipeError: naming the key.
@@ -50,8 +50,8 @@ def probabilities(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.f
 def views(settings: Evaluation) -> NDArray[np.int32]:
     """Return the views of test-time augmentation: int32 [views, 3], the image itself first.
 
-    A view is how far the image is moved down and right, in pixels, and whether (0 or 1) it is
-    mirrored then. The four moves are by ``tta_shift`` up, down, left and right.
+    A view is how far the image is shifted down and right, in pixels, and whether (0 or 1) it is
+    then mirrored. The four shifts are by ``tta_shift`` up, down, left and right.
     """
     k = settings.tta_shift
     moves = [(0, 0), *([(-k, 0), (k, 0), (0, -k), (0, k)] if k else [])]
@@ -63,11 +63,11 @@ def over_views(model: keras.Model, settings: Evaluation) -> Classifier:
     """Return the function from images to probabilities averaged over their views.
 
     Test-time augmentation (Krizhevsky et al. 2012, section 4.1, there over crops and their mirror
-    images). Images are moved with reflected edges, as training's augmentation moves them.
+    images). Images are shifted with reflected edges, as in training's augmentation.
 
     Args:
         model: takes raw uint8 images.
-        settings: says which views; :func:`check` has found the images large enough.
+        settings: define the views; :func:`check` must have accepted them.
 
     Returns:
         A function of uint8 [n, height, width, channels] to float32 [n, classes], which compiles
@@ -89,7 +89,7 @@ def over_views(model: keras.Model, settings: Evaluation) -> Classifier:
     groups = model.trainable_variables, model.non_trainable_variables
 
     def classify(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        # Read anew: Keras's predict may have put other arrays in the variables.
+        # Read every time: Keras's predict may have put other arrays in the variables.
         weights = tuple([variable.value for variable in group] for group in groups)
         size, parts = min(BATCH, len(images)), []
         for start in range(0, len(images), size):
@@ -106,7 +106,7 @@ def metrics_over_views(
     labels: NDArray[np.int32],
     settings: Evaluation,
 ) -> dict[str, Any]:
-    """Return what a split's ``tta`` holds: metrics of averaged probabilities, and of which views.
+    """Return a split's ``tta``: metrics of probabilities averaged over views, and the views.
 
     ``views`` is their number, ``flip`` and ``shift`` (pixels) say which they are.
     """

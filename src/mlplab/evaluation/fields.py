@@ -1,7 +1,7 @@
 """Where in the image the units of the first layer look: local receptive fields, or everywhere.
 
-A dense layer sees all pixels alike; that it comes to look at neighbouring ones is learnt. A
-convolution is built so.
+A dense layer treats all pixels alike, and has to learn to look at neighbouring ones; a convolution
+does so by construction.
 """
 
 from functools import partial
@@ -16,16 +16,16 @@ from mlplab.models.filters import first_filters
 Row = dict[str, float]
 
 LOCAL = 0.5
-"""Spread under which a unit is called local: that of a square of half the image's side."""
+"""Spread below which a unit is called local: that of a square of half the image's side."""
 
 
 class Fields(NamedTuple):
     """The receptive fields of a layer.
 
     Attributes:
-        energy: float32 [units, height, width], the share of a unit's squared weights in each pixel.
-        spread: float32 [units], root-mean-square distance of the energy from its centre, in units
-            of what energy that is spread evenly over the image has; NaN where all weights are 0.
+        energy: float32 [units, height, width], the share of a unit's squared weights at each pixel.
+        spread: float32 [units], root-mean-square distance of the energy from its centre, relative
+            to that of energy spread evenly over the image; NaN where all weights are 0.
     """
 
     energy: jax.Array
@@ -62,9 +62,9 @@ def of_model(model: keras.Model) -> Fields | None:
 
 
 def summary(found: Fields) -> Row:
-    """Return ``local_share`` and ``field_spread``, the median, of the units that look anywhere.
+    """Return ``local_share`` and ``field_spread``, the median, of units with non-zero weights.
 
-    Empty where there are none.
+    Empty if there are none.
     """
     seen = ~jnp.isnan(found.spread)
     if not seen.any():

@@ -1,4 +1,4 @@
-"""Which pixels of a picture an answer rests on."""
+"""Which pixels of an image a prediction rests on."""
 
 from collections.abc import Callable
 
@@ -15,11 +15,12 @@ NOISE = 0.1  # standard deviation, as a share of the picture's own range
 
 
 def explainer(model: keras.Model) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """Return what tells how strongly each pixel moves the logarithm of the answer's probability.
+    """Return a function that measures how strongly each pixel affects the log-probability.
 
-    It takes an image, uint8 [height, width, channels], and gives float32 [height, width], not
-    negative: the gradient's length over the channels, averaged over noisy copies of the picture,
-    without which it is mostly noise itself (SmoothGrad, Smilkov et al. 2017).
+    That is the log-probability of the predicted class. The function takes an image, uint8 [height,
+    width, channels], and returns float32 [height, width], not negative: the gradient's norm over
+    the channels, averaged over noisy copies of the image, without which it is mostly noise itself
+    (SmoothGrad, Smilkov et al. 2017).
 
     Args:
         model: whose layer "scaling" takes the raw images.
@@ -30,8 +31,8 @@ def explainer(model: keras.Model) -> Callable[[NDArray[np.uint8]], NDArray[np.fl
     names = [layer.name for layer in model.layers]
     if "scaling" not in names:
         raise RunError(
-            "--explain needs to know where a network's pixels become numbers: name the layer that"
-            " scales them 'scaling'"
+            "--explain needs to know which layer of a network scales the pixels: name that layer"
+            " 'scaling'"
         )
     scaling = model.get_layer("scaling")
     rest = keras.Model(scaling.output, model.output)

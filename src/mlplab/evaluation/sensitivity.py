@@ -1,4 +1,4 @@
-"""How a network's accuracy bears changes that no human would mind: small shifts, and noise."""
+"""How a network's accuracy changes under what humans hardly notice: small shifts, and noise."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from mlplab.statistics.metrics import predicted_classes
 
 IMAGES = 500
 SHIFTS = (1, 2, 4)  # pixels, each up, down, left and right
-NOISES = (8, 16, 32)  # standard deviations, in units of a pixel's 255
+NOISES = (8, 16, 32)  # standard deviations, in levels of 255
 
 Images = NDArray[np.uint8]
 

@@ -1,1 +1,1 @@
-"""Experiments: where data, network, engine and judgement meet."""
+"""Experiments: data, network, training, evaluation and record put together."""

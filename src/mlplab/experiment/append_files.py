@@ -1,6 +1,6 @@
-"""Files of a run that grow as it trains: cut back when it is taken up again.
+"""Files of a run that grow as it trains: truncated when it is resumed.
 
-What was written after a checkpoint will be written once more.
+What was written after a checkpoint will be written again.
 """
 
 import os
@@ -29,7 +29,7 @@ def sizes(folder: Path, callbacks: Sequence[keras.callbacks.Callback]) -> dict[s
 
 
 def cut(folder: Path, to: Mapping[str, int]) -> None:
-    """Shorten files to the bytes that they had, and remove events that are later than these.
+    """Truncate files to the bytes that they had, and remove later events.
 
     Args:
         folder: of the run.
@@ -38,7 +38,7 @@ def cut(folder: Path, to: Mapping[str, int]) -> None:
     Raises:
         RunError: if a path leads out of the folder.
     """
-    # A checkpoint that others made may name any file.
+    # A checkpoint from elsewhere may name any file.
     for name in to:
         if not files.inside(folder, name):
             raise RunError(f"{folder.name}: its checkpoint names {name}, outside the run folder")

@@ -1,4 +1,4 @@
-"""What a training will need of memory and disk, before anything of it is allocated."""
+"""How much memory and disk space a training will need, estimated before anything is allocated."""
 
 import math
 import shutil
@@ -21,14 +21,14 @@ from mlplab.text import byte_size
 NUMBER = 4  # bytes: weights, gradients, the optimizer's numbers and activations are float32
 PROGRAM = 500_000_000  # Python, JAX, Keras and their compiled programs
 FILES = 2**25  # bytes of events, figures and the report
-VALIDATION = 1000  # images a step of validation
+VALIDATION = 1000  # images per step of validation
 
 LARGEST = 2**31
 """Parameters."""
 
 
 def check(recipe: Recipe, dataset: Dataset) -> None:
-    """Refuse a training that does not fit into the machine or its device, if we know the network.
+    """Refuse a training that does not fit into the machine or its device, if it can be estimated.
 
     Args:
         recipe: complete.
@@ -52,9 +52,9 @@ def check(recipe: Recipe, dataset: Dataset) -> None:
 def check_disk(
     parameters: int, probabilities: int, runs_dir: Path, checkpoints: bool = True
 ) -> None:
-    """Refuse to train what could not be saved.
+    """Refuse to train if there is too little space for the results.
 
-    Network and predictions, checkpoints (one beside its successor), events and figures.
+    These are network and predictions, checkpoints (two at a time), events and figures.
 
     Args:
         parameters: of the network.
@@ -74,16 +74,16 @@ def check_disk(
     if free < size:
         raise StorageError(
             f"the run needs about {byte_size(size)} in {runs_dir}, where {byte_size(free)} are"
-            " free; free some or choose another --runs-dir"
+            " free; free some space or choose another --runs-dir"
         )
 
 
 def needed(recipe: Recipe, dataset: Dataset) -> dict[str, int]:
-    """Return bytes by what they are for, of the largest moment of a training.
+    """Return bytes by purpose, at the peak of a training.
 
-    Images lie there three times: as decoded, as split, and on the device. Weights, gradients and
-    the optimizer's numbers lie there once, all but the gradients a second time as they were when
-    the epoch began, and the weights once more where a callback keeps the best.
+    Images are in memory three times: as decoded, as split, and on the device. Weights, gradients
+    and the optimizer's numbers are there once, all except the gradients a second time as they were
+    at the start of the epoch, and the weights once more if a callback keeps the best.
     """
     assert not isinstance(recipe.model, CustomModel)
     images = dataset.train.images
@@ -92,7 +92,7 @@ def needed(recipe: Recipe, dataset: Dataset) -> dict[str, int]:
     parameters = network.count_params()
     if parameters > LARGEST:
         raise RecipeError(
-            f"[model] makes a network of {parameters:,} parameters; up to {LARGEST:,} are possible."
+            f"[model] has {parameters:,} parameters; up to {LARGEST:,} are possible."
             " Use fewer or narrower layers."
         )
     best = any(
@@ -102,7 +102,7 @@ def needed(recipe: Recipe, dataset: Dataset) -> dict[str, int]:
     most = recipe.model.most_layers
     if len(network.layers) > most:
         raise RecipeError(
-            f"[model] makes a network of {len(network.layers)} layers; up to {most} can be opened"
+            f"[model] has {len(network.layers)} layers; networks of up to {most} can be loaded"
             " again. Use fewer."
         )
     between = models.between_layers(recipe.model, network)
@@ -111,19 +111,19 @@ def needed(recipe: Recipe, dataset: Dataset) -> dict[str, int]:
     fixed = 0
     if features.is_head_only(
         recipe
-    ):  # forward alone, some images at a time, and then their features
+    ):  # only forward, some images at a time, and then their features
         width = network.get_layer(FEATURES).output.shape[1]
         numbers, fixed = features.BATCH * 3 * max(made), 2 * len(images) * width
     else:
-        # Forward, backward, and one more for what is between two operations; validation forgets.
+        # Forward, backward, and one between two operations; validation does not keep them.
         numbers = 3 * batch * sum(made) + 3 * seen * max(made)
     return {
         "the images": 3 * (images.nbytes + dataset.test.images.nbytes),
         f"{parameters:,} parameters with gradients and optimizer": NUMBER * state,
         "activations": NUMBER * numbers + 2 * LAID,
         "features": NUMBER * fixed,
-        # Each view alone, and then all together.
-        "the teachers' answers": 2 * NUMBER * _views(recipe) * len(images) * classes,
+        # Each view separately, and then all together.
+        "the teachers' predictions": 2 * NUMBER * _views(recipe) * len(images) * classes,
         "the program": PROGRAM,
     }
 
@@ -133,7 +133,7 @@ def _views(recipe: Recipe) -> int:
 
 
 def _activations(layer: keras.layers.Layer) -> int:
-    """Return how many numbers a layer makes of an image that the backward pass needs."""
+    """Return how many values of a layer the backward pass needs for an image."""
     kinds = (
         keras.layers.Dense,
         keras.layers.EinsumDense,
@@ -146,7 +146,7 @@ def _activations(layer: keras.layers.Layer) -> int:
 def _outlined(
     recipe: Recipe, settings: Network, shape: tuple[int, ...], classes: int
 ) -> tuple[keras.Model, int]:
-    """Return the network without its weights, and how many numbers its optimizer keeps."""
+    """Return the network without its weights, and the count of numbers its optimizer keeps."""
     slots: list[int] = []
 
     def count(network: keras.Model) -> None:

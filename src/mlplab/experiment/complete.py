@@ -1,4 +1,4 @@
-"""A recipe completed: Keras's names, every default, and what contradicts itself refused."""
+"""Completion of a recipe with Keras's names and every default; contradictions are refused."""
 
 from mlplab import models
 from mlplab.errors import RecipeError
@@ -29,13 +29,13 @@ def complete(recipe: Recipe, trust: bool = False) -> Recipe:
     losses.build(recipe.loss, recipe.augment.mixes, recipe.teacher)
     if recipe.teacher is not None and recipe.teacher.views and recipe.augment.mixes:
         raise RecipeError(
-            "teacher.views: images that are mixed with those of their batch cannot be answered"
-            " beforehand; set teacher.views to 0, or augment.mixup and augment.cutmix"
+            "teacher.views: predictions cannot be computed in advance for images that are mixed"
+            " within their batch; set teacher.views to 0, or augment.mixup and augment.cutmix"
         )
     if isinstance(recipe.model, CustomModel) and recipe.training.precision != "float32":
         raise RecipeError(
-            f"training.precision = '{recipe.training.precision}' is for mlplab's own networks; one"
-            " of your own decides itself: leave it at 'float32' here"
+            f"training.precision = '{recipe.training.precision}' is for mlplab's own networks;"
+            " custom networks set their own precision: leave it at 'float32' here"
         )
     completed = recipe.model_copy(
         update={

@@ -1,4 +1,4 @@
-"""Where a run took place: versions, device, memory, the state of the code."""
+"""The environment of a run: versions, device, memory, the state of the code."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide a result."""
+    """Return the versions of Python and of the packages that affect a result."""
     return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
 
 
@@ -46,7 +46,7 @@ def _processor() -> str:
 
 
 def _cpuinfo(*keys: str) -> str:
-    """Return what Linux says of the first core under one of some keys; nothing elsewhere."""
+    """Return what Linux reports for the first core under one of some keys; elsewhere nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines()
     except OSError:
@@ -55,11 +55,11 @@ def _cpuinfo(*keys: str) -> str:
 
 
 def precision_note(precision: str, flags: Collection[str] | None = None) -> str | None:
-    """Return a note on a precision that this machine is slower at, or ``None``.
+    """Return a note if this machine is slower at a precision, or ``None``.
 
     Args:
         precision: of a training.
-        flags: of the processor; those that the system names, if it does.
+        flags: of the processor; by default those that the system reports, if any.
     """
     if precision != "bfloat16" or jax.default_backend() != "cpu":
         return None
@@ -67,13 +67,13 @@ def precision_note(precision: str, flags: Collection[str] | None = None) -> str 
     if not flags or BFLOAT16.intersection(flags):
         return None
     return (
-        "this processor has no instructions for bfloat16, and most likely takes longer in it:"
+        "this processor has no instructions for bfloat16, which is most likely slower here:"
         " try training.precision=float32"
     )
 
 
 def peak_memory_bytes() -> int:
-    """Return the most memory that this process has held so far, as the system counts it."""
+    """Return the peak memory of this process so far, as the system counts it."""
     try:
         import resource
     except ImportError:  # Windows
@@ -83,7 +83,7 @@ def peak_memory_bytes() -> int:
 
 
 def git() -> dict[str, Any]:
-    """Return commit and cleanness of the working tree that mlplab or the user's code lies in."""
+    """Return commit and cleanness of the working tree that contains mlplab or the user's code."""
     for folder in (Path(__file__).parent, Path.cwd()):
         try:
             commit = _git(folder, "rev-parse", "HEAD")
@@ -94,7 +94,7 @@ def git() -> dict[str, Any]:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    # Without its optional lock git only looks: it does not write the index of somebody's tree.
+    # Without its optional lock git only reads: it does not write the index of the user's tree.
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     return done.stdout.strip()

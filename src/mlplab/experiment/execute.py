@@ -1,4 +1,4 @@
-"""The one function that joins data, model, optimizer, engine, judgement and record."""
+"""The function that joins data, model, optimizer, engine, evaluation and record."""
 
 import re
 import time
@@ -29,14 +29,14 @@ def run(recipe: Recipe, options: Options, progress: Progress | None = None) -> R
     Args:
         recipe: what to do.
         options: where, and under what name.
-        progress: what the training reports to.
+        progress: receives the training's reports.
 
     Returns:
         The run. Its record's ``status`` is ``finished``; ``interrupted`` after Ctrl-C, with the
         weights of that moment; or ``diverged`` if the loss was no longer finite.
 
     Raises:
-        UserError: for what the user can mend, before anything is written.
+        UserError: for what the user can fix, before anything is written.
         StorageError: if the disk is full or the runs folder cannot be written.
     """
     started = time.perf_counter()
@@ -54,7 +54,7 @@ def run(recipe: Recipe, options: Options, progress: Progress | None = None) -> R
 
 
 def carry_out(session: Session, shared: Sequence[jax.Device]) -> None:
-    """Train, judge and record a run that is new or resumed."""
+    """Train, evaluate and record a new or resumed run."""
     with recorded([session]), files.storage(f"the run folder {session.folder}"):
         with interruptible() as should_stop:
             plan = session.plan(should_stop, shared=shared)
@@ -67,11 +67,11 @@ def carry_out(session: Session, shared: Sequence[jax.Device]) -> None:
 
 
 def _profile(session: Session, plan: Plan) -> None:
-    """Profile; what goes wrong there must not cost the training."""
+    """Profile; an error there must not cost the training."""
     try:
         profile(session.experiment.trained, plan, session.folder / layout.PROFILE)
     except (Exception, KeyboardInterrupt) as error:
-        session.progress.on_note(f"no profile was made: {error or type(error).__name__}")
+        session.progress.on_note(f"profiling failed: {error or type(error).__name__}")
 
 
 def check(recipe: Recipe, options: Options) -> None:

@@ -1,6 +1,6 @@
-"""A trained network for elsewhere: a folder with its ONNX file and what a program needs to use it.
+"""Export of a trained network: a folder with its ONNX file and what a program needs to use it.
 
-``mlplab predict`` takes such a folder in place of a run; then ONNX Runtime computes.
+``mlplab predict`` takes such a folder instead of a run; ONNX Runtime then computes.
 """
 
 import importlib.util
@@ -23,7 +23,7 @@ from mlplab.runs.run import Run
 
 README = "README.md"
 LARGEST_FACTS = 2**20  # bytes
-SIDE = 1024  # of images that an exported network may ask for
+SIDE = 1024  # largest side of the images of an exported network
 AGREEMENT = 1e-4  # between the probabilities of Keras and of ONNX Runtime
 
 EXPLAINED = """\
@@ -54,12 +54,12 @@ print(names[probabilities[0].argmax()])
 def export(run: Run, folder: Path, trust: bool = False) -> Path:
     """Write the network of a run as ONNX, with its class names and an example of its use.
 
-    Where ONNX Runtime is installed, the file is tried: it has to agree with Keras to 1e-4.
+    If ONNX Runtime is installed, the file is tested: it has to agree with Keras to 1e-4.
 
     Args:
-        run: that was trained.
-        folder: to be made.
-        trust: whether code of the user's own may be loaded.
+        run: the trained run.
+        folder: the folder to create.
+        trust: whether the user's own code may be loaded.
 
     Returns:
         The folder.
@@ -72,7 +72,7 @@ def export(run: Run, folder: Path, trust: bool = False) -> Path:
     record = store.read_own_record(run.folder)
     store.check_own(run.folder, record, layout.MODEL)
     if folder.exists():
-        raise RunError(f"{folder} exists; name another one with --out")
+        raise RunError(f"{folder} already exists; give another one with --out")
     model = load_network(run, trust)
     aside = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
     try:
@@ -84,7 +84,7 @@ def export(run: Run, folder: Path, trust: bool = False) -> Path:
                 _try(aside, model, record.image_shape)
             except (MlplabError, OSError):
                 raise
-            except Exception as error:  # the converter has errors of any kind
+            except Exception as error:  # the converter raises errors of any kind
                 raise RunError(f"ONNX cannot express this network: {first_line(error)}") from None
             aside.replace(folder)
     finally:
@@ -150,23 +150,23 @@ class Exported:
                 raise ValueError(f"images of {height}×{width}×{channels}")
             self.image_shape = (height, width, channels)
             size = {"the exported network": 2 * (folder / layout.NETWORK).stat().st_size}
-            memory.check(size, "It is no network of a run here.", memory.available(), RunError)
+            memory.check(size, "It was not written by mlplab.", memory.available(), RunError)
             providers = ["CPUExecutionProvider"]
             self._session = onnxruntime.InferenceSession(
                 folder / layout.NETWORK, providers=providers
             )
         except MlplabError:
             raise
-        except Exception as error:  # ONNX Runtime has errors of its own
+        except Exception as error:  # ONNX Runtime raises its own errors
             raise RunError(
-                f"{folder} is no exported network, or damaged: {first_line(error)}"
+                f"{folder} is not an exported network, or damaged: {first_line(error)}"
             ) from None
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return probabilities, float32 [n, classes], of uint8 [n, height, width, channels].
 
         Raises:
-            RunError: if the network does not take such images or gives something else.
+            RunError: if the network does not take such images or returns something else.
         """
         try:
             (found,) = self._session.run(None, {self._session.get_inputs()[0].name: images})
@@ -176,5 +176,5 @@ class Exported:
             ) from None
         result: NDArray[np.float32] = np.asarray(found)
         if result.shape != (len(images), len(self.class_names)):
-            raise RunError(f"the ONNX file gives {result.shape}, not a probability for each class")
+            raise RunError(f"the ONNX file returns {result.shape}, not one probability per class")
         return result

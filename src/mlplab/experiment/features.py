@@ -1,7 +1,7 @@
-"""Features: what the fixed part of a network makes of images, computed once and kept on disk.
+"""Features: the output of a network's frozen part, computed once and kept on disk.
 
-A new head on a network that is not trained itself sees the same features of an image in every
-epoch. Only the head is then trained, on them.
+A new head on a frozen network sees the same features of an image in every epoch, so only the head
+is trained, on the features.
 """
 
 import hashlib
@@ -24,21 +24,21 @@ from mlplab.models.parts import FEATURES
 from mlplab.recipes.recipe import Augment, Recipe
 
 BATCH = 100  # images at a time
-KEPT = 20  # files of features that are kept, those used last: two a run
+KEPT = 20  # files of features to keep, those used last: two per run
 
 Note = Callable[[str], None]
 Features = NDArray[np.float32]
 
 
 def is_head_only(recipe: Recipe) -> bool:
-    """Return whether a recipe trains a new head alone, on images that are always the same."""
+    """Return whether a recipe trains only a new head, on images that are always the same."""
     return recipe.model.trains_head_only and recipe.augment == Augment() and recipe.teacher is None
 
 
 def for_splits(
     recipe: Recipe, model: keras.Model, splits: Splits, note: Note
 ) -> dict[str, Features]:
-    """Return the features of the splits "train" and "validation", if the head alone is trained."""
+    """Return the features of the splits "train" and "validation", if only the head is trained."""
     if not is_head_only(recipe):
         return {}
     parts = {"train": splits.train, "validation": splits.validation}
@@ -46,7 +46,7 @@ def for_splits(
 
 
 def head(model: keras.Model) -> keras.Model:
-    """Return the part of a network behind its features; it has the network's own layers."""
+    """Return the part of a network after its features; it shares the network's layers."""
     layers = model.layers
     behind = layers[[layer.name for layer in layers].index(FEATURES) + 1 :]
     x = features = keras.Input(model.get_layer(FEATURES).output.shape[1:], name=FEATURES)
@@ -56,12 +56,12 @@ def head(model: keras.Model) -> keras.Model:
 
 
 def extracted(model: keras.Model, images: NDArray[np.uint8], note: Note) -> Features:
-    """Return the features of images, float32 [n, features], from the cache where they are there.
+    """Return the features of images, float32 [n, features], from the cache if it has them.
 
     Args:
         model: with a layer ``features``.
         images: uint8 [n, height, width, channels].
-        note: told what takes the time, and of a cache that cannot be written.
+        note: called with what takes the time, and if the cache cannot be written.
     """
     # Named: Keras would number it, and a second head in this process would not find the features.
     extractor = keras.Model(model.input, model.get_layer(FEATURES).output, name=FEATURES)
@@ -75,7 +75,7 @@ def extracted(model: keras.Model, images: NDArray[np.uint8], note: Note) -> Feat
     kept = _read(path, (len(images), extractor.output.shape[1]))
     if kept is not None:
         return kept
-    note(f"computing the features of {len(images):,} images; the next start has them")
+    note(f"computing the features of {len(images):,} images; the next run will reuse them")
     found = np.asarray(extractor.predict(images, batch_size=BATCH, verbose=0), np.float32)
     try:
         make_private(folder)
@@ -83,14 +83,14 @@ def extracted(model: keras.Model, images: NDArray[np.uint8], note: Note) -> Feat
             np.savez(file, allow_pickle=False, features=found)
         tidy(folder, KEPT)
     except (OSError, StorageError) as error:
-        note(f"the features were not kept, so the next start computes them again: {error}")
+        note(f"the features were not cached, so the next run computes them again: {error}")
     return found
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> Features | None:
     try:
         found: Any = files.arrays(path)["features"]
-    except Exception:  # not there, or damaged
+    except Exception:  # missing, or damaged
         return None
     mark_used(path)
     return found if found.shape == shape and found.dtype == np.float32 else None

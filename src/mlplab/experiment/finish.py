@@ -1,4 +1,4 @@
-"""The end of a training: the network saved and judged, the record completed."""
+"""The end of a training: the network saved and evaluated, the record completed."""
 
 import tomllib
 
@@ -23,7 +23,7 @@ STATUS: dict[Ending, Status] = {
 
 
 def finish(session: Session) -> None:
-    """Save and judge the network of a run whose training has ended, then complete its record."""
+    """Save and evaluate the network of a run whose training has ended, then complete its record."""
     record, context, folder = session.record, session.context, session.folder
     experiment, model = session.experiment, session.experiment.model
     whole = session.options.keep == "all"
@@ -34,7 +34,7 @@ def finish(session: Session) -> None:
     sound = all(np.isfinite(np.asarray(weight)).all() for weight in model.weights)
     status = STATUS[session.fit.ending] if sound else "diverged"
     if sound:
-        # Judged as it is saved, in float32, whatever the precision of training.
+        # Evaluated as it is saved, in float32, whatever the precision of training.
         model = conversion.to_keras(model)
         if session.options.keep != "results":
             saving.save(model, folder / layout.MODEL)
@@ -76,11 +76,11 @@ def _splits_to_open(session: Session, status: Status) -> list[str]:
     opens = "test" in wanted and session.options.open_test
     if opens and status == "finished":
         which.append("test")
-        # A run that selects on test has seen this figure already, once an epoch.
+        # A run that selects on test has already seen this accuracy, once per epoch.
         if not selects_on_test:
             session.open_test()
     elif selects_on_test and status != "finished":
-        # Validation is the test split, and these weights have not been looked at there.
+        # Validation is the test split, and these weights have not been evaluated there.
         which = [name for name in which if name != "validation"]
     return which
 

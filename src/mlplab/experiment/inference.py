@@ -1,4 +1,4 @@
-"""What a trained run can do afterwards: be evaluated again, and classify pictures."""
+"""What a trained run is used for: another evaluation, and the classification of pictures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,17 +30,17 @@ def evaluate(
     warn: Callable[[str], None] = lambda text: None,
     views: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Measure a trained run on a split, enter it in its record, and return the metrics.
+    """Evaluate a trained run on a split, add the result to its record, and return the metrics.
 
-    Opening the test split is counted in the ledger.
+    An evaluation on the test set is counted in the ledger.
 
     Args:
-        run: to be measured.
+        run: the run to evaluate.
         split: on which split.
-        data_dir: a folder that holds the data set's.
-        trust: whether code of the user's own may be loaded.
-        warn: told what the user should know.
-        views: ``tta_flip`` and ``tta_shift`` in place of the recipe's.
+        data_dir: folder that contains the data set's folder, such as ``cifar10/``.
+        trust: whether the user's own code may be loaded.
+        warn: called with what the user should know.
+        views: ``tta_flip`` and ``tta_shift`` instead of the recipe's.
 
     Raises:
         DataError: if the data set is not the one that the run was trained on.
@@ -64,12 +64,12 @@ def _evaluate(
     recipe = run.recipe
     settings = recipe.evaluation.model_copy(update=views)
     if record.status == "running":
-        raise RunError(f"{run.name} was killed while it trained; `mlplab resume {run.name}` first")
+        raise RunError(f"{run.name} was killed during training; `mlplab resume {run.name}` first")
     dataset = data.load(recipe.data, data_dir, warn)
     if dataset.data_id != record.data_id:
         raise DataError(
             f"the data set {recipe.data.name} found here is not the one that {run.name} was trained"
-            " on (another content); point --data-dir at that one"
+            " on (its content differs); point --data-dir at that one"
         )
     evaluation.check(settings, dataset.test.images.shape[1:])
     splits = split_as(dataset, recipe)
@@ -85,14 +85,14 @@ def _evaluate(
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of one picture.
+    """A network's prediction for one picture.
 
     Attributes:
         path: the picture's file.
         classes: names, the most probable first.
         probabilities: of these classes.
         error: why the file could not be read; then there are no classes.
-        explained: the file of the picture that shows which pixels the answer rests on.
+        explained: the file of the picture that shows which pixels the prediction rests on.
     """
 
     path: str
@@ -107,14 +107,14 @@ def predict(
 ) -> list[Prediction]:
     """Classify image files of any size and format that Pillow reads.
 
-    Pictures are fitted to the network's input as those of a ``folder`` data set are. A file that
-    cannot be read gets an ``error`` and does not keep the others from being classified.
+    Pictures are fitted to the network's input like those of a ``folder`` data set. A file that
+    cannot be read gets an ``error``; the others are still classified.
 
     Args:
-        run: that was trained.
+        run: the trained run.
         paths: of the pictures.
-        trust: whether code of the user's own may be loaded.
-        explain: a folder for pictures of what each answer rests on.
+        trust: whether the user's own code may be loaded.
+        explain: a folder for pictures of what each prediction rests on.
 
     Raises:
         RunError: if the run has no network, or one that cannot be explained.

@@ -1,4 +1,4 @@
-"""A trained network judged: predictions, metrics and figures in its run folder."""
+"""Evaluation of a trained network: predictions, metrics and figures in its run folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,10 +24,10 @@ HELD_OUT = ("validation", "test")
 
 
 def fast(model: keras.Model) -> keras.Model:
-    """Return a saved network as it is best judged: with convolutions, in our own layers.
+    """Return a saved network in its fastest form: if it has convolutions, in our own layers.
 
-    They compute the same. XLA's convolutions take a processor several times as long: judging would
-    take longer than many a training.
+    They compute the same. On a CPU, XLA's convolutions take several times as long, and evaluation
+    would take longer than some trainings.
     """
     kinds = keras.layers.Conv2D | keras.layers.DepthwiseConv2D
     if not any(isinstance(layer, kinds) for layer in model.layers):
@@ -43,15 +43,15 @@ def judge(
     settings: Evaluation,
     over_views: Sequence[str] = HELD_OUT,
 ) -> tuple[dict[str, dict[str, Any]], Predictions]:
-    """Measure a network on some splits and write its predictions.
+    """Evaluate a network on some splits and write its predictions.
 
     Args:
         folder: the run's.
         model: raw uint8 images to probabilities.
         splits: the data.
-        which: names of the splits to measure.
+        which: names of the splits to evaluate on.
         settings: k of the top-k accuracy, and the views of test-time augmentation.
-        over_views: splits that are measured over these views as well, if there are any.
+        over_views: splits that are also evaluated over these views, if there are any.
 
     Returns:
         Metrics by split, with those over the views as ``tta``; and probabilities of the images as
@@ -76,12 +76,12 @@ def judge(
 
 
 def learnt(model: keras.Model, splits: Splits, closed: bool) -> dict[str, Any]:
-    """Return what a network has learnt, as its record has it.
+    """Return what a network has learnt, in the form of its record.
 
     Args:
         model: raw uint8 images to probabilities.
         splits: the data.
-        closed: whether validation is the test split, which is not looked at for this.
+        closed: whether validation is the test split, which is not used for this.
     """
     name = "train" if closed else "validation"
     split = getattr(splits, name)
@@ -105,7 +105,7 @@ def draw(
     class_names: Sequence[str],
     known: dict[str, Any],
 ) -> None:
-    """Write the run's figures: those of the last split that was measured, test if it was."""
+    """Write the run's figures, for the last split that was evaluated: test if it was."""
     target = folder / layout.FIGURES
     target.mkdir(exist_ok=True)
     chosen = sample(len(splits.train), SAMPLES)

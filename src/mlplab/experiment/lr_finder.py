@@ -14,7 +14,7 @@ def find(
     """Raise the learning rate of a recipe from ``low`` to ``high``, without schedule and teachers.
 
     Raises:
-        UserError: for what the user can mend.
+        UserError: for what the user can fix.
     """
     plain = recipe.model_copy(update={"schedule": None, "callbacks": {}, "teacher": None})
     start(plain, progress)

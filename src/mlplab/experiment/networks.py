@@ -14,7 +14,7 @@ def load_network(run: Run, trust: bool = False) -> keras.Model:
     """Return a run's trained network: raw uint8 [n, height, width, channels] to probabilities.
 
     Args:
-        run: that was trained.
+        run: the trained run.
         trust: import the user's own module that the recipe names, for its classes.
 
     Raises:

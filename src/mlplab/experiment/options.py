@@ -1,4 +1,4 @@
-"""What a run is given beside its recipe."""
+"""The options of a run in addition to its recipe."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,21 +7,21 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a run is given beside its recipe; none of it changes the result.
+    """The options of a run in addition to its recipe; none of them changes the result.
 
     Attributes:
-        data_dir: folder containing the data set's, such as ``cifar10/``.
+        data_dir: folder that contains the data set's folder, such as ``cifar10/``.
         runs_dir: where the run folder is created.
         name: of the run; by default ``<recipe>-<date>-<time>-s<seed>``.
         group: a label for comparisons.
-        recipe_name: what the recipe is called.
-        command: what repeats the run.
+        recipe_name: name of the recipe.
+        command: command line that repeats the run.
         open_test: ``False`` to not evaluate on the test set.
         devices: ``"all"`` or a number of them, which share each batch.
         trust: load the user's own code that the recipe names.
         profile: time and trace some steps when training has ended.
-        checkpoint_seconds: least time from one checkpoint to the next at the ends of epochs; within
-            an epoch ten times as much.
+        checkpoint_seconds: minimum time between two checkpoints at the ends of epochs; within an
+            epoch, ten times that.
         keep: ``all``, ``model`` (no figures, diagnostics, events and page) or ``results`` (no
             network either), as trials of studies do.
     """

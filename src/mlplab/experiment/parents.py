@@ -25,8 +25,8 @@ Opened = tuple[keras.Model, Source]
 
 MOST_NAMED = 20  # runs that an error lists
 UNKNOWN = (
-    "whether {} has seen these validation images, or those of the test split, is not known:"
-    " accuracy on both may be flattered"
+    "it is not known whether {} has seen these validation images, or those of the test split:"
+    " accuracy on both may be optimistic"
 )
 
 
@@ -47,19 +47,19 @@ def open_all(
     note: Callable[[str], None],
     data_dir: Path | None = None,
 ) -> list[Opened]:
-    """Open the networks of the runs that a recipe names, with what its record says of them.
+    """Open the networks of the runs that a recipe names, with the entries for the record.
 
     Args:
         recipe: complete.
-        runs_dir: where the run is written, and the others are.
-        dataset: that is trained on.
-        splits: of it.
+        runs_dir: where the run is written, and where the others are.
+        dataset: the training data.
+        splits: of the data set.
         trust: whether the user's own code may be loaded.
         note: called with what the user should know.
         data_dir: folder containing the data sets.
 
     Raises:
-        RecipeError: if a run is not there, did not finish, or is for other images or classes.
+        RecipeError: if a run is missing, did not finish, or is for other images or classes.
         RunError: if a run is damaged.
     """
     found = []
@@ -85,7 +85,7 @@ def open_all(
 
 
 def teacher(recipe: Recipe, opened: Sequence[Opened]) -> Teacher | None:
-    """Return the teacher that a recipe asks for, or ``None``."""
+    """Return the teacher that a recipe names, or ``None``."""
     if recipe.teacher is None:
         return None
     networks = [
@@ -108,7 +108,7 @@ def _find(key: str, name: str, runs_dir: Path) -> Path:
     if name in recipes.names():
         hint = f"; train it first: `mlplab train {name} --name {name}`"
     raise RecipeError(
-        f"{key}: there is no run {name} in {runs_dir}; give a run's whole name, or the path of its"
+        f"{key}: there is no run {name} in {runs_dir}; give a run's full name, or the path of its"
         f" folder{hint}"
     )
 
@@ -129,10 +129,10 @@ def _check_same_task(key: str, name: str, record: Record, dataset: Dataset) -> N
 def scaling_statistics(
     opened: Sequence[Opened], channels: int
 ) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """Return mean and variance that a network is to scale by: those of the one it starts from.
+    """Return the mean and variance for a network's scaling: those of the one it starts from.
 
-    What it is to compute is that network, scaling and all. ``None`` where there is none, or it
-    scales in another way.
+    It has to compute that network's function, including the scaling. ``None`` if there is no such
+    network, or it scales differently.
     """
     for network, source in opened:
         for layer in network.layers:
@@ -149,13 +149,13 @@ def initialise_from(
     dataset: Dataset,
     note: Callable[[str], None],
 ) -> None:
-    """Give a network the weights of the run that it starts from, and record what was copied.
+    """Copy the weights of the run that a network starts from, and record what was copied.
 
     Args:
         model: with its initial weights.
         recipe: complete.
-        opened: of :func:`open_all`.
-        dataset: that is trained on.
+        opened: from :func:`open_all`.
+        dataset: the training data.
         note: called with the layers that are new or were adapted.
     """
     found = next((pair for pair in opened if pair[1].role == "init_from"), None)
@@ -169,7 +169,7 @@ def initialise_from(
             f" {recipe.model.name}; {taken.fresh[0]}"
         )
     source.taken, source.adapted, source.fresh = taken
-    note(f"{source.run}: the weights of {len(taken.layers)} layers are copied")
+    note(f"{source.run}: copied the weights of {len(taken.layers)} layers")
     for text in taken.adapted:
         note(f"{source.run}: adapted, {text}")
     for text in taken.fresh:
@@ -181,7 +181,7 @@ def _check_parent(name: str, recipe: Recipe, theirs: Recipe) -> None:
     models.check_parent(recipe.model, name, theirs.model)
     if recipe.model.same_task and recipe.data.scaling != theirs.data.scaling:
         raise RecipeError(
-            f"model.init_from: {name} scales its images in another way: data.scaling is"
+            f"model.init_from: {name} scales its images differently: data.scaling is"
             f" {theirs.data.scaling}, here {recipe.data.scaling}"
         )
 
@@ -189,7 +189,7 @@ def _check_parent(name: str, recipe: Recipe, theirs: Recipe) -> None:
 def _images_of(
     record: Record, theirs: Recipe, recipe: Recipe, dataset: Dataset, data_dir: Path | None
 ) -> Dataset | None:
-    """Return a run's data set if its images are numbered as ours are; else ``None``."""
+    """Return a run's data set if its images are numbered like ours; else ``None``."""
     if recipe.data.validation == "test":
         return None
     if record.data_id == dataset.data_id:
@@ -203,7 +203,7 @@ def _images_of(
 def _validation_seen(
     record: Record, theirs: Recipe, others: Dataset | None, splits: Splits
 ) -> int | None:
-    """Return how many of our validation images a run was trained on; ``None`` if nobody knows."""
+    """Return how many of our validation images a run was trained on; ``None`` if not known."""
     if others is None or any(source.validation_seen != 0 for source in record.sources):
         return None
     return int(np.isin(splits.validation.index, split(others, theirs).train.index).sum())
@@ -215,16 +215,16 @@ def _warn(
     if seen:
         note(
             f"{name} was trained on {seen:,} of the {validation:,} validation images: validation"
-            " accuracy is flattered, and says less about the test split"
+            " accuracy is optimistic, and says less about test accuracy"
         )
     elif seen is None:
         note(UNKNOWN.format(name))
     if record.selected_on == "test":
-        note(f"{name} was chosen on the test split: test accuracy here is optimistic as well")
+        note(f"{name} was chosen on the test split, so test accuracy here is optimistic as well")
 
 
 def of_weights(loaded: LoadedWeights, parameters: int, note: Callable[[str], None]) -> Source:
-    """Return what a record says of weights that are no run's."""
+    """Return a record's entry for weights that are not from a run."""
     if not loaded.data_known:
         note(UNKNOWN.format(f"the network of {loaded.name}"))
     return Source(

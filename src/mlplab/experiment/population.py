@@ -37,19 +37,19 @@ def run(
     progress: Progress | None = None,
     command: Callable[[Recipe], str] = lambda recipe: "",
 ) -> list[Run]:
-    """Train, evaluate and record runs that differ in their seed and learning rate alone.
+    """Train, evaluate and record runs that differ only in their seed and learning rate.
 
     Args:
         members: their recipes.
         options: of all; a name is extended by what the members differ in.
         progress: of steps and rows, as means over the members that are being trained.
-        command: what repeats a member's run alone.
+        command: command line that repeats a member as a single run.
 
     Returns:
         The runs, in the order of the recipes, each as ``execute.run`` leaves it.
 
     Raises:
-        UserError: for what the user can mend, before anything is written.
+        UserError: for what the user can fix, before anything is written.
         StorageError: if the disk is full or the runs folder cannot be written.
     """
     started = time.perf_counter()
@@ -91,7 +91,7 @@ def _carry_out(
 def _prepared(
     completed: Sequence[Recipe], options: Options, progress: Progress
 ) -> list[Experiment]:
-    """Make the members' networks over one data set."""
+    """Prepare the members' networks over one data set."""
     experiments: list[Experiment] = []
     for recipe in completed:
         dataset = experiments[0].dataset if experiments else None
@@ -143,39 +143,39 @@ def _widths(experiment: Experiment) -> list[int]:
 
 
 def _check(completed: Sequence[Recipe], trust: bool) -> None:
-    """Refuse members that one program cannot train as each of them would be trained alone."""
+    """Refuse members that one program cannot train like single runs."""
     if not completed:
         raise RecipeError("a population needs members: give at least one recipe")
     if completed[0].teacher is not None:
         raise RecipeError(
-            "[teacher]: the members of a population have different training images, whose answers"
-            " one program cannot share; train them one by one, without --population"
+            "[teacher]: the members of a population have different training images, so one program"
+            " cannot share predictions; train them one by one, without --population"
         )
     if features.is_head_only(completed[0]):
         raise RecipeError(
-            "model.trainable = 0: a head on fixed features is not for populations; train one by"
-            " one, without --population"
+            "model.trainable = 0: populations do not support a head on frozen features; train one"
+            " by one, without --population"
         )
     if completed[0].training.resizing:
         raise RecipeError(
-            "training.resizing is not for populations: leave it out, or train one by one, without"
-            " --population"
+            "populations do not support training.resizing: leave it out, or train one by one,"
+            " without --population"
         )
     first = _form(completed[0])
     for recipe in completed[1:]:
         changed = recipes.differences(first, _form(recipe))
         if changed:
             raise RecipeError(
-                f"members of a population differ in {changed[0]}, which makes another program:"
-                " only seed and optimizer.learning_rate may differ; train the others as runs of"
-                " their own"
+                f"members of a population differ in {changed[0]}, which needs another program:"
+                " only seed and optimizer.learning_rate may differ; train the others as separate"
+                " runs"
             )
     if len({_rate(recipe) for recipe in completed}) > 1:
         for key, settings in completed[0].callbacks.items():
             if settings.name == "LearningRateScheduler":
                 raise RecipeError(
                     f"callbacks.{key} (LearningRateScheduler) gives every member the same learning"
-                    f" rate: remove it (callbacks.{key}=none), or vary the seed alone"
+                    f" rate: remove it (callbacks.{key}=none), or vary only the seed"
                 )
     seen: dict[tuple[int, float], Recipe] = {}
     for recipe in completed:
@@ -184,8 +184,8 @@ def _check(completed: Sequence[Recipe], trust: bool) -> None:
             continue
         if twin.optimizer != recipe.optimizer:
             raise RecipeError(
-                "optimizer.learning_rate has no effect in this recipe, whose [schedule] says the"
-                " rate itself: leave it out there, or vary the seed alone"
+                "optimizer.learning_rate has no effect in this recipe, whose [schedule] sets the"
+                " rate: leave it out there, or vary only the seed"
             )
         raise RecipeError(
             f"a population has two members with seed {recipe.seed} and learning rate"
@@ -193,8 +193,8 @@ def _check(completed: Sequence[Recipe], trust: bool) -> None:
         )
     if completed[0].training.on_divergence == "rewind":
         raise RecipeError(
-            'training.on_divergence = "rewind" goes back alone, and a population goes on together:'
-            " use 'stop', or train the runs one by one (--seeds)"
+            'training.on_divergence = "rewind" repeats an epoch of one run, which a population'
+            " cannot: use 'stop', or train the runs one by one (--seeds)"
         )
     for key, settings in completed[0].callbacks.items():
         if _has_batch_hooks(key, settings, trust):
@@ -223,7 +223,7 @@ def _form(recipe: Recipe) -> dict[str, Any]:
 
 
 def _rate(recipe: Recipe) -> float:
-    """Return the rate that a member starts from; NaN-free, 0 where a schedule lists its rates."""
+    """Return the rate that a member starts from; never NaN, 0 if a schedule lists its rates."""
     if recipe.schedule is None:
         return float(recipe.optimizer.params["learning_rate"])
     given = [recipe.schedule.params[key] for key in RATES if key in recipe.schedule.params]
@@ -231,7 +231,7 @@ def _rate(recipe: Recipe) -> float:
 
 
 def _names(completed: Sequence[Recipe], options: Options) -> list[str]:
-    """Return the members' names, with the rate where members differ in it."""
+    """Return the members' names, with the rate if it differs among them."""
     rates = [_rate(recipe) for recipe in completed]
     names = []
     for recipe, rate in zip(completed, rates, strict=True):

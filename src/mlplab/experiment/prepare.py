@@ -1,4 +1,4 @@
-"""From a recipe to what can be trained: the data, split; the network, compiled."""
+"""From a recipe to a trainable experiment: the data, split; the network, compiled."""
 
 import math
 import time
@@ -35,19 +35,19 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """A recipe made ready.
+    """A recipe prepared for training.
 
     Attributes:
         recipe: complete.
         dataset: as loaded.
         model: with its initial weights.
-        trained: what the engine trains, compiled: the model, or its head, of the same layers.
+        trained: what the engine trains, compiled: the model, or its head, with the same layers.
         loss: what it minimises.
         class_weights: float32 [classes], or ``None``.
         seconds: from the loaded data to the compiled network, a whitening included.
-        teacher: whose answers are learnt from, or ``None``.
+        teacher: whose predictions it learns from, or ``None``.
         sources: runs that it starts from.
-        features: of the splits "train" and "validation", where the head alone is trained on them.
+        features: of the splits "train" and "validation", if only the head is trained on them.
     """
 
     recipe: Recipe
@@ -67,20 +67,20 @@ class Experiment:
         return split(self.dataset, self.recipe)
 
     def inputs(self, split: str) -> NDArray[Any]:
-        """Return what it is given of a split, images or features, [n, ...]."""
+        """Return the inputs from a split, images or features, [n, ...]."""
         images: NDArray[Any] = getattr(self.splits, split).images
         return self.features.get(split, images)
 
     def on_device(self, split: str) -> Arrays:
-        """Copy to the device what is trained on, its labels as the loss wants them."""
+        """Copy a split's inputs to the device, with labels as the loss expects them."""
         return self.arrays(self.inputs(split), getattr(self.splits, split).labels)
 
     def arrays(self, inputs: NDArray[Any], labels: NDArray[np.int32]) -> Arrays:
-        """Copy inputs to the device, their labels as the loss wants them."""
+        """Copy inputs to the device, with labels as the loss expects them."""
         return Arrays(jnp.asarray(inputs), jnp.asarray(self.encoded(labels)))
 
     def forget_splits(self) -> None:
-        """Free what the splits copied of the data set; they are made again when asked for."""
+        """Free the splits' copies of the data set; they are made again when needed."""
         vars(self).pop("splits", None)
 
     @property
@@ -89,7 +89,7 @@ class Experiment:
         return self.recipe.data.validation == "test"
 
     def encoded(self, labels: NDArray[np.int32]) -> NDArray[Any]:
-        """Return labels as the loss wants them: int32 [n], or one-hot float32 [n, classes]."""
+        """Return labels as the loss expects them: int32 [n], or one-hot float32 [n, classes]."""
         return losses.encode(self.loss, labels, len(self.dataset.class_names))
 
 
@@ -101,17 +101,17 @@ def prepare(
     dataset: Dataset | None = None,
     runs_dir: Path = Path("runs"),
 ) -> Experiment:
-    """Load the data and make the network, every random choice decided by the recipe's seed.
+    """Load the data and build the network, with all random choices determined by the seed.
 
     Keras's global random generators are seeded, for the user's own networks; Keras prints no
     progress from here on.
 
     Args:
         recipe: complete or not.
-        data_dir: folder containing the data set's, such as ``cifar10/``.
+        data_dir: folder that contains the data set's folder, such as ``cifar10/``.
         trust: whether the user's own code may be loaded.
         note: called with what the user should know, such as files that cannot be read.
-        dataset: the recipe's, where it is loaded already.
+        dataset: the recipe's, if it is already loaded.
         runs_dir: where the runs are that the recipe names.
 
     Raises:
@@ -145,20 +145,20 @@ def prepare(
         sources=sources,
         features=known,
     )
-    vars(experiment)["splits"] = splits  # what would be computed anew
+    vars(experiment)["splits"] = splits  # which would otherwise be computed again
     return experiment
 
 
 def _check_backend() -> None:
     if keras.backend.backend() != "jax":
         raise RecipeError(
-            f"Keras was loaded with the backend {keras.backend.backend()}; mlplab trains on jax:"
+            f"Keras was loaded with the backend {keras.backend.backend()}, but mlplab needs jax:"
             " set KERAS_BACKEND=jax, or import mlplab before keras"
         )
 
 
 def _check_images(recipe: Recipe, image_shape: tuple[int, ...]) -> None:
-    """Refuse what images of this shape are too small for."""
+    """Refuse settings for which images of this shape are too small."""
     augment.check(recipe.augment, image_shape)
     resizing.check(recipe, image_shape)
     evaluate.check(recipe.evaluation, image_shape)
@@ -202,7 +202,7 @@ def _compile(
     recipe: Recipe,
     images: int,
 ) -> None:
-    """Give what is trained (the model or its head) its optimizer, loss and metrics."""
+    """Compile what is trained (the model or its head) with optimizer, loss and metrics."""
     rate = None
     if recipe.schedule is not None:
         peak = recipe.optimizer.params["learning_rate"]
@@ -229,6 +229,6 @@ def _class_weights(
         return data.class_weights(labels, classes)
     if len(wanted) != classes:
         raise RecipeError(
-            f"loss.class_weights has {len(wanted)} weights, the data set {classes} classes"
+            f"loss.class_weights has {len(wanted)} weights, but the data set {classes} classes"
         )
     return np.asarray(wanted, np.float32)

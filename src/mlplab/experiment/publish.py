@@ -1,4 +1,4 @@
-"""A record in its last form, and the page that shows it."""
+"""The final form of a record, and the page that shows it."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from mlplab.runs.record import Record
 
 
 def publish(folder: Path, record: Record, recipe: Recipe, page: bool = True) -> None:
-    """Write findings, record and, if it is to have one, report of a run that has just ended."""
+    """Write findings, record and, if wanted, the report of a run that has just ended."""
     _publish(folder, record, recipe, None, page)
 
 
@@ -23,16 +23,16 @@ def publish_again(
     written: Collection[str] = (),
     problems: Sequence[str] = (),
 ) -> Path:
-    """Write findings, record and report of an earlier run anew, and return the report's path.
+    """Write findings, record and report of an earlier run again, and return the report's path.
 
-    Of a run that is still running only the report is written.
+    For a run that is still running, only the report is written.
 
     Args:
         folder: of the run.
-        record: what it is to say, of :func:`mlplab.runs.store.read_own_record`.
+        record: the new record, based on :func:`mlplab.runs.store.read_own_record`.
         recipe: of the run.
-        written: the files that have just been written. The others keep the hashes that they were
-            recorded with: what was damaged since does not pass for whole now.
+        written: the files that have just been written. The others keep their recorded hashes, so
+            that damage since then is still found.
         problems: files that are known not to be as recorded, for the page.
 
     Raises:
@@ -51,7 +51,7 @@ def _publish(
     page: bool = True,
     problems: Sequence[str] = (),
 ) -> Path:
-    """Write the record twice: the report shows the hashes of the others, the record has its own."""
+    """Write the record twice: the report shows the other files' hashes, the record also its own."""
     rows = files.read_lines(folder / layout.METRICS)
     record.findings = findings(record, rows, recipe)
     record.files = _hashes(folder, record, written)
@@ -66,7 +66,7 @@ def _publish(
 
 def _hashes(folder: Path, record: Record, written: Collection[str] | None) -> dict[str, str]:
     found = store.hashes(folder)
-    if written is None or not record.files:  # nothing was recorded of a run that was killed
+    if written is None or not record.files:  # a run that was killed has no recorded hashes
         return found
     anew = {name: found[name] for name in (layout.REPORT, *written) if name in found}
     return record.files | anew

@@ -1,4 +1,4 @@
-"""An interrupted run continued to the result that it would have had."""
+"""Resuming an interrupted run, with the result that it would have had without interruption."""
 
 import time
 from collections.abc import Mapping
@@ -30,16 +30,17 @@ DECIDING = ("mlplab", "keras", "jax", "jaxlib", "numpy")
 def resume(run: Run, options: Options, progress: Progress | None = None) -> Run:
     """Continue an interrupted run, from its last checkpoint or from the beginning.
 
-    Weights, metrics and predictions will be, to the bit, those of a run that nothing interrupted.
+    Weights, metrics and predictions will be bit for bit those of an uninterrupted run.
 
     Args:
         run: that was interrupted, killed, or failed.
         options: ``data_dir`` and ``trust``; all else is as it was when the run was started.
-        progress: what the training reports to.
+        progress: receives the training's reports.
 
     Raises:
         RunError: if the run has ended or is being written, if it was part of a population that
-            rounds in another way, or if its recipe or the versions of what computes have changed.
+            rounds differently, or if its recipe or the versions of the packages that compute have
+            changed.
         DataError: if the data set is another one, or missing.
         StorageError: if the disk is full or the folder cannot be written.
     """
@@ -67,10 +68,10 @@ def resume(run: Run, options: Options, progress: Progress | None = None) -> Run:
 
 
 def unfinished(recipe: Recipe, options: Options) -> Run | None:
-    """Return the latest run of a recipe and seed that could be resumed, or ``None``.
+    """Return the latest run of a recipe and seed that can be resumed, or ``None``.
 
     Args:
-        recipe: to be trained.
+        recipe: the recipe to train.
         options: where to look, and the run's name if it must have one.
     """
     wanted = complete(recipe, options.trust)
@@ -99,7 +100,7 @@ def _check_unfinished(run: Run, record: Record) -> None:
         )
     if record.population is not None and record.population.mode == "vmap":
         raise RunError(
-            f"{run.name} was trained together with others; alone, it would round differently."
+            f"{run.name} was trained together with others; by itself, it would round differently."
             f" Train it again: {record.command}"
         )
     if not (run.folder / layout.RECIPE).exists():
@@ -138,7 +139,7 @@ def _check_recipe(recipe: Recipe, record: Record, saved: Checkpoint | None) -> N
     if changed:
         raise RunError(
             f"the recipe of {record.name} has changed since it was started:"
-            f" {', '.join(changed[:5])}. Undo that, or train the new recipe as a run of its own"
+            f" {', '.join(changed[:5])}. Undo that, or train the new recipe as a separate run"
         )
 
 
@@ -151,8 +152,8 @@ def _check_versions(then: Mapping[str, str], name: str) -> None:
     ]
     if changed:
         raise RunError(
-            f"{name} was started with {', '.join(changed)}, which would round differently."
-            " Install what it was started with, or train it again"
+            f"{name} was started with {', '.join(changed)}, which may round differently."
+            " Install the versions it was started with, or train it again"
         )
 
 
@@ -169,7 +170,7 @@ def _check_sources(experiment: Experiment, record: Record) -> None:
         if now.digest != then.digest:
             what = "weights" if then.role == "weights" else "run"
             raise RunError(
-                f"the {what} {then.run} that {record.name} was started with changed since; put back"
+                f"the {what} {then.run} that {record.name} was started with has changed; restore"
                 " a copy, or train again"
             )
 

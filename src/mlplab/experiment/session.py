@@ -1,4 +1,4 @@
-"""One run while it is trained: its record, its folder, its callbacks, its checkpoints."""
+"""One run during training: its record, its folder, its callbacks, its checkpoints."""
 
 import math
 import shutil
@@ -36,11 +36,11 @@ from mlplab.training.plan import (
     TrainingSchedule,
 )
 
-PROBE_IMAGES = 512  # for gradients and dead units: enough to tell a dead unit from a rare one
+PROBE_IMAGES = 512  # for gradients and dead units: enough to distinguish dead units from rare ones
 
 
 class Session:
-    """One run while it is trained.
+    """One run during training.
 
     Args:
         experiment: what is trained.
@@ -48,14 +48,14 @@ class Session:
         progress: of the run.
         folder: of the run.
         started: when, by ``time.perf_counter``.
-        population: what the run is part of, if it is.
-        record: of a run that is resumed; a new one without.
+        population: the population that the run is part of, if any.
+        record: of a run that is resumed; by default a new one.
 
     Attributes:
         recipe_text: the complete recipe as TOML.
-        record: what ``record.json`` says so far.
+        record: the content of ``record.json`` so far.
         fit: what the engine did so far.
-        ended: whether the record was written in its last form.
+        ended: whether the record was written in its final form.
     """
 
     def __init__(
@@ -84,10 +84,10 @@ class Session:
 
     @cached_property
     def context(self) -> callbacks.Context:
-        """What the callbacks need to know of the run."""
+        """What the callbacks need to know about the run."""
         experiment = self.experiment
         train = experiment.splits.train
-        # Drawn at random: the images of a folder lie class by class.
+        # Drawn at random: the images of a folder are in order of their classes.
         chosen = judge.sample(len(train), PROBE_IMAGES)
         labels = train.labels[chosen]
         weights = experiment.class_weights
@@ -131,7 +131,7 @@ class Session:
         self.record.epochs = len(rows)
         self.record.status, self.record.reason = "running", None
         self.record.resumed += 1
-        self.record.files = {}  # they grow again
+        self.record.files = {}  # the files will grow again
         self._seconds_before = checkpoint.run.seconds if checkpoint else 0.0
         self._resumed = checkpoint.training if checkpoint else None
         with files.storage(str(self.folder)):
@@ -146,11 +146,11 @@ class Session:
         validation: Arrays | None = None,
         shared: Sequence[devices.Device] = (),
     ) -> Plan:
-        """Return what the engine is to do; its clock starts here.
+        """Return what the engine has to do; its clock starts here.
 
         Args:
-            should_stop: asked several times a second.
-            train: the training split, where it is on the device already.
+            should_stop: called several times a second.
+            train: the training split, if it is already on the device.
             validation: likewise.
             shared: devices that share each batch.
         """
@@ -190,7 +190,7 @@ class Session:
         return Keeper(path, self._state, self.options.checkpoint_seconds)
 
     def _state(self) -> RunState:
-        """Return what a checkpoint holds of the run beside its training."""
+        """Return the part of a checkpoint about the run, apart from its training."""
         return RunState(
             recipe=recipes.to_tables(self.experiment.recipe),
             data_id=self.record.data_id,
@@ -202,7 +202,7 @@ class Session:
         )
 
     def trained(self, fit: Fit, seconds: float) -> None:
-        """Record what the engine did in so many seconds; the trained weights are in the model."""
+        """Record what the engine did, and in how long; the trained weights are in the model."""
         self.fit = fit
         self.record.seconds = Seconds(
             prepare=round(self.experiment.seconds, 3),
@@ -219,16 +219,16 @@ class Session:
             if early and callback.restore_best_weights and callback.best_weights is not None:
                 return int(callback.best_epoch) + 1
         if self.fit.ending == "interrupted":
-            return 0  # within an epoch the weights are those of no epoch
+            return 0  # within an epoch, the weights do not belong to any epoch
         return len(self.fit.rows) - (self.fit.ending == "diverged")
 
     def open_test(self) -> None:
-        """Count a look at the test split."""
+        """Count an evaluation on the test split."""
         ledger.open_test(self.options.runs_dir, self.record)
         self.record.test_openings += 1
 
     def end(self, status: Status, reason: str | None) -> None:
-        """Write the record in its last form, then the page that shows it."""
+        """Write the record in its final form, then the page that shows it."""
         self.ended = True
         record = self.record.model_copy(update={"status": status, "reason": reason})
         record.ended = environment.now()
@@ -269,19 +269,19 @@ def first_record(experiment: Experiment, options: Options, name: str) -> Record:
 
 
 def begin(sessions: Sequence[Session]) -> None:
-    """Write what is known of runs before training; leave no folder behind if that fails."""
+    """Write what is known about runs before training; leave no folder behind if that fails."""
     try:
         for session in sessions:
             session.begin()
     except StorageError:
-        for session in sessions:  # nothing is in them yet that could be lost
+        for session in sessions:  # their folders have no results yet that could be lost
             shutil.rmtree(session.folder, ignore_errors=True)
         raise
 
 
 @contextmanager
 def recorded(sessions: Sequence[Session]) -> Iterator[None]:
-    """Let no run end without a record of what stopped it."""
+    """Make sure that no run ends without a record of what stopped it."""
     try:
         yield
     except BaseException as error:
@@ -297,7 +297,7 @@ def recorded(sessions: Sequence[Session]) -> Iterator[None]:
 
 
 class _EpochWriter:
-    """Writes each epoch's row, counts looks at the test split, and passes progress on."""
+    """Writes each epoch's row, counts evaluations on the test split, and passes on progress."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -315,5 +315,5 @@ class _EpochWriter:
 
 
 def _finite(row: Row) -> dict[str, float | None]:
-    """Return a row as JSON can hold it."""
+    """Return a row in a form that JSON can hold."""
     return {key: value if math.isfinite(value) else None for key, value in row.items()}

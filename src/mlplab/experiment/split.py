@@ -1,4 +1,4 @@
-"""The splits of a data set that a recipe trains and is judged on, and their images found again."""
+"""The splits of a data set for training and evaluation, and how to find their images again."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,19 +25,19 @@ def measured_images(
     """Return the function from positions in a run's published split to its images.
 
     Args:
-        run: that was measured.
+        run: the evaluated run.
         split: "test", or anything else for the published training split.
-        data_dir: folder containing the data set's, such as ``cifar10/``.
+        data_dir: folder that contains the data set's folder, such as ``cifar10/``.
 
     Raises:
         DataError: if the data set is missing or damaged.
-        RunError: if it is not the one that the run was measured on.
+        RunError: if it is not the one that the run was evaluated on.
     """
     record = run.record
     dataset = data.load(run.recipe.data, data_dir, lambda text: None)
     if dataset.data_id != record.data_id:
         raise RunError(
-            f"the data set {record.data} found here is not the one that {run.name} was measured"
+            f"the data set {record.data} found here is not the one that {run.name} was evaluated"
             " on; point --data-dir at that one"
         )
     source = dataset.test if split == "test" else dataset.train

@@ -1,4 +1,4 @@
-"""What every training starts with: new or resumed, alone or in a population, and range tests."""
+"""The start of every training: new or resumed, single or in a population, and of range tests."""
 
 import gc
 import weakref
@@ -17,7 +17,7 @@ _trained: weakref.WeakSet[keras.Model] = weakref.WeakSet()
 
 
 def start(recipe: Recipe, progress: Progress) -> None:
-    """Make the process ready to train: cache of compiled programs, notes, memory."""
+    """Prepare the process for training: cache of compiled programs, notes, memory."""
     keep_compiled(progress.on_note)
     note = environment.precision_note(recipe.training.precision)
     if note is not None:
@@ -28,13 +28,13 @@ def start(recipe: Recipe, progress: Progress) -> None:
 def prepared(
     recipe: Recipe, options: Options, progress: Progress, dataset: Dataset | None = None
 ) -> Experiment:
-    """Return a recipe made ready, as :func:`~mlplab.experiment.prepare.prepare` does.
+    """Return a recipe prepared for training, as :func:`~mlplab.experiment.prepare.prepare` does.
 
     Args:
         recipe: complete or not.
         options: where the data and other runs are.
-        progress: notes go there.
-        dataset: the recipe's, where it is loaded already.
+        progress: receives notes.
+        dataset: the recipe's, if it is already loaded.
     """
     experiment = prepare(
         recipe, options.data_dir, options.trust, progress.on_note, dataset, options.runs_dir
@@ -44,10 +44,10 @@ def prepared(
 
 
 def _release() -> None:
-    """Return the memory of earlier networks that nobody else holds.
+    """Release the memory of earlier networks that are no longer used.
 
-    Networks refer to themselves in circles, which Python looks for seldom, as it goes by the number
-    of objects, not by their size.
+    Networks contain reference cycles, which Python collects rarely, because it counts objects, not
+    their size.
     """
     if _trained:
         gc.collect()

@@ -1,4 +1,4 @@
-"""A study's charts, for paper and for Markdown; in its page they can be hovered and switched."""
+"""A study's charts as pictures, for print and Markdown; those of its page are interactive."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mlplab.figures.style import legend, new_figure, percent_tick, tidy, title
 
-# Those of the page.
+# The colours of the page.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6bb1", "#7f7f00")
 DASHES = ("-", "--", ":")
 MARKERS = ("o", "s", "^")

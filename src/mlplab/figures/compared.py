@@ -1,4 +1,4 @@
-"""Configurations beside each other: what they cost, and where they differ."""
+"""Comparison of configurations: what they cost, and where they differ."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from mlplab.figures.images import sentence, wrong_answers
 from mlplab.figures.style import new_figure, percent_tick, shortened, tidy, title
 
 WIDE = 30
-"""Times that costs have to differ for an axis to have a tick at each power of ten alone."""
+"""Ratio of costs from which an axis has ticks only at powers of ten."""
 COSTS = {
     "seconds": "seconds of training",
     "parameters": "parameters",
@@ -29,7 +29,7 @@ def pareto(points: Sequence[Mapping[str, Any]]) -> Figure:
             (by the keys of ``COSTS``).
     """
     figure = new_figure(10.5, 3.9)
-    title(figure, "Accuracy and what it costs")
+    title(figure, "Accuracy against cost")
     panels = figure.subplots(1, len(COSTS), sharey=True)
     for axes, (key, label) in zip(panels, COSTS.items(), strict=True):
         for number, point in enumerate(points):
@@ -47,7 +47,7 @@ def pareto(points: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_xscale("log")
         costs = [point["cost"][key] for point in points]
         narrow = max(costs) < WIDE * min(costs)
-        if narrow:  # ticks within a decade would run into each other
+        if narrow:  # ticks within a decade would overlap
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set_xticks(sorted({min(costs), max(costs)}), minor=False)
         axes.xaxis.set_major_formatter(EngFormatter(places=1 if narrow else None, sep=""))
@@ -71,19 +71,19 @@ def disagreements(
     names: tuple[str, str],
     class_names: Sequence[str],
 ) -> Figure:
-    """Draw images that the first configuration has right and the second has not.
+    """Draw images that the first configuration gets right and the second does not.
 
     Args:
         images: uint8 [n, height, width, channels].
         labels: int [n].
-        said: int [n], what the second says.
+        said: int [n], predictions of the second.
         names: of both.
-        class_names: one name a class.
+        class_names: one name per class.
     """
     truth, wrong = np.asarray(labels), np.asarray(said)
     first, second = (shortened(name, 30) for name in names)
     if not len(images):
-        return sentence(f"Nothing that {first} has right and {second} has not.")
+        return sentence(f"No images that {first} gets right and {second} does not.")
     shown = [shortened(name, 14) for name in class_names]
     return wrong_answers(
         images,

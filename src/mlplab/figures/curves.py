@@ -1,4 +1,4 @@
-"""Lines and points: what happened during training, and how far probabilities can be believed."""
+"""Lines and points: the course of training, and the calibration of probabilities."""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,8 +30,8 @@ def curves(history: Mapping[str, Sequence[float | None]], best_epoch: int | None
 
     Args:
         history: by name (``loss``, ``accuracy``, ``val_loss``, ``val_accuracy``,
-            ``learning_rate``), one value an epoch; None and what is not finite leave a gap, and a
-            name that is missing leaves out its line.
+            ``learning_rate``), one value per epoch; None and values that are not finite leave a
+            gap, and a missing name leaves out its line.
         best_epoch: the epoch, counted from 1, whose weights were kept; it is marked.
     """
     series = {name: _finite(values) for name, values in history.items()}
@@ -57,14 +57,14 @@ def curves(history: Mapping[str, Sequence[float | None]], best_epoch: int | None
 
 
 def calibration(probabilities: NDArray[np.floating], labels: ArrayLike) -> Figure:
-    """Draw a reliability diagram: accuracy against confidence, over how often each occurs.
+    """Draw a reliability diagram: accuracy against confidence, above their distribution.
 
     Args:
         probabilities: float [n, classes].
         labels: int [n], the true classes.
 
     Raises:
-        ValueError: if the two do not fit together.
+        ValueError: if the two do not match.
     """
     confidence, accuracy, counts = reliability(probabilities, labels)
     figure = new_figure(5.2, 5.2)
@@ -79,7 +79,7 @@ def calibration(probabilities: NDArray[np.floating], labels: ArrayLike) -> Figur
     )
     above.vlines(confidence[filled], ends[:, 0], ends[:, 1], color=BLUE, linewidth=1.2, alpha=0.6)
     above.plot(confidence[filled], accuracy[filled], "o", color=BLUE, label="measured, with 95 %")
-    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is right")
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
     error = calibration_error(probabilities, labels)
     known = f"error {100 * error:.1f} points" if np.isfinite(error) else "unknown: NaN predicted"
     title(above, f"Calibration {known}")

@@ -1,4 +1,4 @@
-"""Pictures: what the network is shown, what it gets wrong, what it looks for."""
+"""Pictures: the images of a network, its mistakes, and its weights."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ def sample_grid(
         images: uint8 [n, height, width, channels], 1 or 3 channels; the first rows * columns are
             drawn, and places beyond the last image stay empty.
         labels: int [n].
-        class_names: one name a class.
+        class_names: one name per class.
         rows: number of rows.
         columns: number of columns.
     """
@@ -46,13 +46,13 @@ def augmented_grid(
     labels: ArrayLike,
     class_names: Sequence[str],
 ) -> Figure:
-    """Draw a row for each image: as it is, with its class, then as each epoch shows it.
+    """Draw a row for each image: as it is, with its class, then as augmented in each epoch.
 
     Args:
         images: uint8 [n, height, width, channels], 1 or 3 channels.
         augmented: uint8 [epochs, n, height, width, channels].
         labels: int [n].
-        class_names: one name a class.
+        class_names: one name per class.
     """
     rows, columns = len(images), 1 + len(augmented)
     figure = new_figure(1.15 * columns, 1.35 * rows, pad=GAP)
@@ -79,8 +79,8 @@ def confident_mistakes(
         images: uint8 [n, height, width, channels], 1 or 3 channels.
         labels: int [n], the true classes.
         probabilities: float [n, classes].
-        class_names: one name a class.
-        count: how many at most.
+        class_names: one name per class.
+        count: maximum number of images.
     """
     worst = mistakes(probabilities, labels)[:count]
     if not len(worst):
@@ -100,14 +100,14 @@ def wrong_answers(
     heading: str,
     columns: int,
 ) -> Figure:
-    """Draw images with what they are and what was said of them.
+    """Draw images with their true classes and their predictions.
 
     Args:
         images: uint8 [n, height, width, channels], at least one.
-        true: what they are.
-        said: of them.
+        true: their classes.
+        said: their predictions.
         heading: of the figure.
-        columns: beside each other, at most.
+        columns: maximum number of columns.
     """
     columns = min(len(images), columns)
     rows = -(-len(images) // columns)
@@ -118,7 +118,7 @@ def wrong_answers(
         axes.set_axis_off()
     for axes, image, name, answer in zip(grid, images, true, said, strict=False):
         _picture(axes, image, f"is {name}")
-        _caption(axes, f"said {answer}", line=1, colour=VERMILION)
+        _caption(axes, f"predicted {answer}", line=1, colour=VERMILION)
     return figure
 
 
@@ -131,7 +131,7 @@ def mistakes(probabilities: NDArray[np.floating], labels: ArrayLike) -> NDArray[
 def weights(kernel: NDArray[np.floating], image_shape: Sequence[int], count: int = 64) -> Figure:
     """Draw what the units of the first layer look for: their weights in the image's shape.
 
-    Each picture is scaled on its own, symmetrically about zero, which is mid-grey in colour images
+    Each picture is scaled separately, symmetrically about zero, which is mid-grey in colour images
     and white in grey ones (where blue is negative and red positive).
 
     Args:
@@ -158,7 +158,7 @@ def weights(kernel: NDArray[np.floating], image_shape: Sequence[int], count: int
 
 
 def _tiled(pictures: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
-    """Return pictures of one shape [height, width, 3] as one, in rows, with white gaps.
+    """Return pictures of the same shape [height, width, 3] as one, in rows, with white gaps.
 
     Matplotlib takes a hundred times as long to lay out a grid of axes.
     """
@@ -181,7 +181,7 @@ def _weight_image(weight: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 def _picture(axes: Axes, image: NDArray[np.uint8], text: str = "") -> None:
-    # Pixels are shown as they are: a smoothed picture is not what the network is given.
+    # Pixels are not interpolated: a smoothed picture is not what the network receives.
     shown = image[..., 0] if image.shape[-1] == 1 else image
     axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     if text:
@@ -204,7 +204,7 @@ def _caption(axes: Axes, text: str, line: int, colour: str) -> None:
 
 
 def sentence(text: str) -> Figure:
-    """Return a figure of words alone, where there is nothing to draw."""
+    """Return a figure of only text, for when there is nothing to draw."""
     figure = new_figure(5, 3)
     figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=11, color=MUTED)
     return figure

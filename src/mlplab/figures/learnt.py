@@ -1,4 +1,4 @@
-"""Figures of what a network has learnt: where its units look, and what it bears."""
+"""Figures of what a network has learnt: receptive fields, sensitivity, and saliency."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,12 +32,12 @@ def receptive_fields(
 
     Args:
         energy: float [units, height, width], shares of a unit's squared weights.
-        spread: float [units], 1 for energy that is spread evenly; NaN for units that look nowhere.
-        history: ``local_share`` and ``field_spread``, one value an epoch, where they are known.
+        spread: float [units], 1 for energy spread evenly; NaN for units whose weights are all 0.
+        history: ``local_share`` and ``field_spread``, one value per epoch, if known.
     """
     order = np.argsort(np.nan_to_num(spread, nan=np.inf), kind="stable")
     order = order[: int(np.isfinite(spread).sum())]
-    # From the most local unit to the least, evenly.
+    # Evenly spaced, from the most local unit to the least.
     chosen = order[np.linspace(0, len(order) - 1, min(MAPS, len(order))).astype(int)]
     known = {key: [v for v in history.get(key, []) if v is not None] for key in _LINES}
     panels = 3 if len(known["field_spread"]) > 1 else 2
@@ -59,7 +59,7 @@ def receptive_fields(
             axes[2].plot(epochs, known[key], color=colour, label=label)
         axes[2].set(xlabel="epoch", ylim=(0, None))
         axes[2].xaxis.get_major_locator().set_params(integer=True)
-        title(axes[2], "Over the training")
+        title(axes[2], "During training")
         tidy(axes[2])
         legend(axes[2])
     return figure
@@ -90,8 +90,8 @@ def sensitivity(found: Mapping[str, Any]) -> Figure:
         found: ``accuracy``, ``shifts`` and ``noises``, as a record has them.
     """
     kinds = {
-        "shifts": ("pixels", "Moved by so many pixels"),
-        "noises": ("deviation", "With noise of so many of 255 levels"),
+        "shifts": ("pixels", "Accuracy on shifted images (pixels)"),
+        "noises": ("deviation", "Accuracy with added noise (σ, of 255)"),
     }
     figure = new_figure(9.2, 3.2)
     all_axes = figure.subplots(1, 2, sharey=True)
@@ -113,12 +113,12 @@ def sensitivity(found: Mapping[str, Any]) -> Figure:
 
 
 def saliency(image: NDArray[np.uint8], weight: NDArray[np.floating], said: str) -> Figure:
-    """Draw an image, and how much each of its pixels counts.
+    """Draw an image, and how strongly each of its pixels affects the prediction.
 
     Args:
         image: uint8 [height, width, channels], 1 or 3 channels.
         weight: float [height, width], not negative.
-        said: what the network says of it.
+        said: the network's prediction.
     """
     figure = new_figure(7.2, 3.7)
     left, right = figure.subplots(1, 2)
@@ -129,5 +129,5 @@ def saliency(image: NDArray[np.uint8], weight: NDArray[np.floating], said: str) 
     title(left, said)
     strength = weight / (weight.max() or 1)
     right.imshow(strength, cmap="magma", alpha=0.75, vmin=0, vmax=1, interpolation="nearest")
-    title(right, "what that rests on")
+    title(right, "pixels that it depends on")
     return figure

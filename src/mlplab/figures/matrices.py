@@ -1,4 +1,4 @@
-"""Which classes are told apart, and which are not."""
+"""Which classes are recognised, and which are confused."""
 
 from collections.abc import Sequence
 
@@ -24,8 +24,8 @@ from mlplab.figures.style import (
 )
 from mlplab.statistics.metrics import wilson
 
-NUMBERED = 20  # above so many classes, numbers in the cells are too small to read
-NAMED = 100  # above so many classes, names are thinned
+NUMBERED = 20  # with more classes, numbers in the cells are too small to read
+NAMED = 100  # with more classes, only some names are shown
 
 
 def confusion_matrix(matrix: NDArray[np.integer], class_names: Sequence[str]) -> Figure:
@@ -33,7 +33,7 @@ def confusion_matrix(matrix: NDArray[np.integer], class_names: Sequence[str]) ->
 
     Args:
         matrix: int [classes, classes] of counts, indexed [true, predicted].
-        class_names: one name a class.
+        class_names: one name per class.
     """
     classes = len(class_names)
     support = matrix.sum(axis=1, keepdims=True)
@@ -43,7 +43,7 @@ def confusion_matrix(matrix: NDArray[np.integer], class_names: Sequence[str]) ->
     figure = new_figure(size + (0.0 if few else 0.8), size)
     axes = figure.subplots()
     colours = matplotlib.colormaps[SEQUENTIAL].with_extremes(bad=EMPTY)
-    # With many classes the mistakes are small shares each: the root keeps them visible.
+    # With many classes each kind of mistake is rare: the root keeps it visible.
     norm = Normalize(0, 1) if few else PowerNorm(0.5, 0, 1)
     image = axes.imshow(shares, cmap=colours, norm=norm, interpolation="nearest")
     _names(axes, class_names)
@@ -70,7 +70,7 @@ def per_class_accuracy(
     Args:
         recall: share of each class's examples that were recognised; None without examples.
         support: number of examples of each class.
-        class_names: one name a class.
+        class_names: one name per class.
     """
     known = [index for index, value in enumerate(recall) if value is not None and support[index]]
     order = sorted(known, key=lambda index: (recall[index], -index))

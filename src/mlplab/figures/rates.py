@@ -16,7 +16,7 @@ def range_test(
     """Draw the loss against the learning rate; all arrays float64 [steps]."""
     figure = new_figure(6.4, 3.8)
     axes = figure.add_subplot()
-    axes.plot(rates, losses, color=MUTED, alpha=0.35, linewidth=1, label="batch by batch")
+    axes.plot(rates, losses, color=MUTED, alpha=0.35, linewidth=1, label="each batch")
     axes.plot(rates, smoothed, color=BLUE, linewidth=2, label="smoothed")
     if suggestion is not None:
         axes.axvline(suggestion, color=VERMILION, linewidth=1.5, linestyle="--",

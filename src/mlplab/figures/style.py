@@ -1,7 +1,7 @@
-"""What all figures share: their look, and how they are written.
+"""What all figures share: their style, and how they are written.
 
 Nothing here touches pyplot or Matplotlib's global settings, so that figures can be drawn in any
-thread, without a display, and in a program that has settings of its own.
+thread, without a display, and in a program with its own settings.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from mlplab.files import atomic
 
-# Okabe and Ito's palette: told apart with every common form of colour blindness, and in grey.
+# Okabe and Ito's palette: distinguishable with all common forms of colour blindness, and in grey.
 BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"
 INK, MUTED, RULE, EMPTY = "#24292f", "#5b6570", "#d5dae0", "#eef0f2"
 SEQUENTIAL = "Blues"
@@ -38,7 +38,7 @@ def title(target: Figure | Axes, text: str) -> None:
 
 
 def tidy(axes: Axes, grid: str = "both") -> None:
-    """Give axes the common look: no box, quiet ticks, a faint grid along ``x``, ``y`` or both."""
+    """Give axes the common style: no box, small ticks, a faint grid along ``x``, ``y`` or both."""
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(RULE)
@@ -67,7 +67,7 @@ def shortened(name: str, limit: int = 18) -> str:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG; a crash leaves the old file or none, never a half.
+    """Write a figure as PNG; a crash leaves the old file or none, never part of one.
 
     Raises:
         StorageError: if the disk is full or the folder cannot be written.

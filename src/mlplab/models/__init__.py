@@ -10,13 +10,13 @@ and, where it needs them,
 ``fit(model, settings, images)``
     sets layers that are computed from training images, such as a whitening;
 ``load(model, settings, task)``
-    gives it weights that are not a run's, and returns what is known of them;
+    loads weights that are not from a run, and returns what is known about them;
 ``check_parent(settings, name, theirs)``
     refuses a run, by its recipe's ``[model]``, that the network cannot start from;
 ``initialise(model, settings, parent, seed)``
-    sets its weights from another network's, or ``None``, in place of copying layers;
+    sets its weights from another network, or ``None``, instead of copying layers;
 ``between_layers(settings, model)``
-    returns how many numbers it computes of an image that are no layer's output.
+    returns how many values it computes for an image that are not the output of a layer.
 """
 
 import importlib
@@ -69,7 +69,7 @@ def complete(settings: Network | CustomModel, trust: bool) -> Network | CustomMo
     """Return the settings with Keras's own spellings; find the user's own code.
 
     Raises:
-        RecipeError: for a name that does not exist, or code that is not trusted or not there.
+        RecipeError: for a name that does not exist, or code that is not trusted or not found.
     """
     if isinstance(settings, CustomModel):
         custom.load_object(settings.name, trust)
@@ -85,7 +85,7 @@ def build(settings: Network | CustomModel, task: Task, trust: bool = False) -> k
 
     Args:
         settings: the recipe's ``[model]``.
-        task: what the network is for; its precision has no meaning for the user's own networks.
+        task: what the network is for; its precision does not apply to the user's own networks.
         trust: whether the user's own code may be loaded.
 
     Raises:
@@ -126,24 +126,24 @@ def fit(model: keras.Model, settings: Network | CustomModel, images: NDArray[np.
     """Set what a network computes from training images before it is trained.
 
     Args:
-        model: of :func:`build`.
-        settings: of it.
-        images: uint8 [n, height, width, channels], those of the training split alone.
+        model: from :func:`build`.
+        settings: of the model.
+        images: uint8 [n, height, width, channels], only those of the training split.
     """
     if offered := _offered(settings, "fit"):
         offered(model, settings, images)
 
 
 def load(model: keras.Model, settings: Network | CustomModel, task: Task) -> LoadedWeights | None:
-    """Give a network the weights that its settings name, if any, and return what is known of them.
+    """Load the weights that a network's settings name, if any; return what is known about them.
 
     Args:
-        model: of :func:`build`.
-        settings: of it.
-        task: of it.
+        model: from :func:`build`.
+        settings: of the model.
+        task: of the model.
 
     Raises:
-        RecipeError: if the weights cannot be had or do not fit.
+        RecipeError: if the weights cannot be obtained or do not fit.
     """
     offered = _offered(settings, "load")
     loaded: LoadedWeights | None = offered and offered(model, settings, task)
@@ -168,11 +168,11 @@ def check_parent(settings: Network | CustomModel, name: str, theirs: Network | C
 def initialise(
     model: keras.Model, settings: Network | CustomModel, parent: keras.Model | None, seed: int
 ) -> bool:
-    """Let a family set its network's weights from another network in a way of its own.
+    """Let a family set its network's weights from another network in its own way.
 
     Args:
-        model: of :func:`build`.
-        settings: of it.
+        model: from :func:`build`.
+        settings: of the model.
         parent: the network of the run that ``init_from`` names, or ``None``.
         seed: the recipe's.
 
@@ -190,6 +190,6 @@ def initialise(
 
 
 def between_layers(settings: Network, model: keras.Model) -> int:
-    """Return how many numbers a network computes of an image that are no layer's output."""
+    """Return how many values a network computes for an image that no layer outputs."""
     offered = _offered(settings, "between_layers")
     return int(offered(settings, model)) if offered else 0

@@ -14,7 +14,7 @@ from mlplab.models.layers.depthwise import DepthwiseConv2D
 from mlplab.models.layers.dropout import Dropout
 from mlplab.models.layers.pooling import AveragePooling2D, MaxPooling2D
 
-# Our layers compute what these of Keras do, faster.
+# Our layers compute the same as these of Keras, but faster.
 TO_KERAS: dict[type, Any] = {
     AveragePooling2D: keras.layers.AveragePooling2D,
     Conv2D: keras.layers.Conv2D,
@@ -23,7 +23,7 @@ TO_KERAS: dict[type, Any] = {
     Dropout: keras.layers.Dropout,
     MaxPooling2D: keras.layers.MaxPooling2D,
 }
-# Where they compute exactly that, in products of a precision or without.
+# Replacements that compute exactly the same: layers whose products have a precision, and others.
 TO_FAST_ROUNDED: dict[type, tuple[Any, Callable[..., bool]]] = {
     keras.layers.Conv2D: (Conv2D, Conv2D.can_replace),
     keras.layers.Dense: (Dense, lambda layer: True),
@@ -36,10 +36,10 @@ TO_FAST: dict[type, tuple[Any, Callable[..., bool]]] = {
 
 
 def to_keras(model: keras.Model) -> keras.Model:
-    """Return a network as files have it: in the layers of Keras alone, and not compiled.
+    """Return a network in the form of files: with only Keras's layers, and not compiled.
 
-    So any program with Keras opens it. Who loads the file predicts, and an optimizer's state would
-    triple it: the model that is given is no longer compiled either.
+    So any program with Keras can open it. Loaded files are used for prediction, and an optimizer's
+    state would triple their size; the given model is no longer compiled afterwards either.
     """
     model.optimizer, model.compiled = None, False
     if not any(type(layer) in TO_KERAS for layer in model.layers):
@@ -50,7 +50,7 @@ def to_keras(model: keras.Model) -> keras.Model:
 
 
 def of_keras(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Return a copy of a layer, Keras's own one in place of ours."""
+    """Return a copy of a layer, with Keras's class instead of ours."""
     config = layer.get_config()
     if isinstance(layer, Dense | Conv2D):
         del config["precision"]
@@ -58,12 +58,12 @@ def of_keras(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 
 def to_fast(model: keras.Model, precision: Precision) -> keras.Model:
-    """Return a network of :func:`load` in our own layers, where it has such that ours stand for.
+    """Return a network of :func:`load` with our own layers wherever they can replace Keras's.
 
-    The network itself, where it contains code of the user's own, or networks.
+    If it contains the user's own code, or networks, it is returned as it is.
     """
     if type(model) is not keras.Model and type(model).__name__ != "Functional":
-        return model  # the user's own, which may do anything
+        return model  # the user's own code, which may do anything
     if not all(_known(layer) for layer in model.layers):
         return model
     copy = keras.models.clone_model(model, clone_function=partial(of_ours, precision=precision))
@@ -72,7 +72,7 @@ def to_fast(model: keras.Model, precision: Precision) -> keras.Model:
 
 
 def _known(layer: keras.layers.Layer) -> bool:
-    """Say whether a layer can be made again from its configuration: no code of the user's own."""
+    """Return whether a layer can be recreated from its configuration: not the user's own code."""
     ours = type(layer).__module__.partition(".")[0] in ("keras", "mlplab")
     return ours and not isinstance(layer, keras.layers.Lambda | keras.Model)
 
@@ -80,7 +80,7 @@ def _known(layer: keras.layers.Layer) -> bool:
 def of_ours(
     layer: keras.layers.Layer, precision: Precision, name: str | None = None
 ) -> keras.layers.Layer:
-    """Return a copy of a layer, under another name if one is given, ours where we have such."""
+    """Return a copy of a layer, under another name if one is given, in our class if we have one."""
     config = layer.get_config() | ({"name": name} if name else {})
     for table, more in ((TO_FAST_ROUNDED, {"precision": precision}), (TO_FAST, {})):
         if type(layer) in table:
@@ -91,7 +91,7 @@ def of_ours(
 
 
 def copy_weights(copy: keras.Model, model: keras.Model) -> None:
-    """Give a copy the weights of what it was made from."""
+    """Give a copy the weights of the model it was made from."""
     for mine, theirs in zip(copy.weights, model.weights, strict=True):
-        # Not by NumPy: an outline has no values. Copied: Keras's predict gives back a model's own.
+        # Not with NumPy, as an outline has no values. Copied, as Keras's predict donates them.
         mine.assign(jnp.copy(theirs.value))

@@ -1,4 +1,4 @@
-"""Code of the user's own: found by ``module:name``, only where it is trusted, and checked."""
+"""The user's own code: found by ``module:name``, loaded only if trusted, and checked."""
 
 import importlib
 import inspect
@@ -17,10 +17,10 @@ from mlplab.recipes.networks import CustomModel
 
 
 def load_object(name: str, trust: bool) -> Callable[..., Any]:
-    """Import a function or class of the user's own.
+    """Import one of the user's own functions or classes.
 
     Modules are looked for where Python looks, and last in the current directory, so that a file
-    there cannot stand in for a library.
+    there cannot shadow a library.
 
     Args:
         name: ``"module:name"``.
@@ -32,7 +32,7 @@ def load_object(name: str, trust: bool) -> Callable[..., Any]:
     """
     if not trust:
         raise RecipeError(
-            f"'{name}' is code of your own, which a recipe runs only with --trust. "
+            f"'{name}' is custom code, which a recipe runs only with --trust. "
             "Add it if you know and trust that code."
         )
     module_name, _, attribute = name.partition(":")
@@ -50,7 +50,7 @@ def load_object(name: str, trust: bool) -> Callable[..., Any]:
 def build(settings: CustomModel, task: Task, trust: bool) -> keras.Model:
     """Call the user's function for a model and check what it returns.
 
-    The function is called by keywords: ``input_shape`` (height, width, channels), ``classes``,
+    The function is called with keywords: ``input_shape`` (height, width, channels), ``classes``,
     ``seed`` and ``scaling`` (a layer that takes raw uint8 images), as far as its signature has
     them, and the recipe's other keys of ``[model]``.
 
@@ -76,7 +76,7 @@ def build(settings: CustomModel, task: Task, trust: bool) -> keras.Model:
 def _import(name: str) -> ModuleType:
     here = str(Path.cwd())
     if here not in sys.path:
-        # For good: the module may import its neighbours later, when it is called.
+        # Not removed again: the module may import its neighbours later, when it is called.
         sys.path.append(here)
     importlib.invalidate_caches()
     try:
@@ -84,7 +84,7 @@ def _import(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise RecipeError(
-                f"there is no module '{name}': it must be installed or lie in {here}"
+                f"there is no module '{name}': it must be installed or be in {here}"
             ) from None
         raise RecipeError(f"importing '{name}' failed: {_one_line(error)}") from error
     except Exception as error:
@@ -98,12 +98,12 @@ def _arguments(
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        raise RecipeError(f"'{settings.name}' does not tell its parameters") from None
+        raise RecipeError(f"'{settings.name}' has no readable signature") from None
     kinds = [parameter.kind for parameter in signature.parameters.values()]
     takes_all = inspect.Parameter.VAR_KEYWORD in kinds
     for key in settings.params:
         if key in ours:
-            raise RecipeError(f"'model.{key}' is given by mlplab and cannot be set")
+            raise RecipeError(f"'model.{key}' is set by mlplab, not by a recipe")
         if key not in signature.parameters and not takes_all:
             known = set(signature.parameters) - set(ours)
             raise RecipeError(
@@ -119,8 +119,8 @@ def _arguments(
 
 
 def _check(model: keras.Model, name: str, input_shape: tuple[int, int, int], classes: int) -> None:
-    """Check the model's input and output: first symbolically, which also builds it, then by two
-    images, because only values tell probabilities from logits.
+    """Check the model's input and output: first symbolically, which also builds it, then with two
+    images, because only values distinguish probabilities from logits.
     """
     try:
         output = model(keras.KerasTensor((None, *input_shape), dtype="uint8"))

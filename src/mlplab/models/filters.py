@@ -9,14 +9,14 @@ Filters = tuple[jax.Array, tuple[int, int, int]]
 
 
 def first_filters(model: keras.Model) -> Filters | None:
-    """Return the weights of the first trained dense layer in the space of the pixels before it.
+    """Return the weights of the first trained dense layer in the space of its input pixels.
 
-    A frozen dense layer in between, such as a whitening, is multiplied in: what a unit looks for is
-    then still a picture.
+    A frozen dense layer in between, such as a whitening, is multiplied in, so that what a unit
+    looks for is still a picture.
 
     Returns:
         The weights, float32 [height * width * channels, units], and (height, width, channels); or
-        ``None`` where the first trained layer is not dense or does not see a flattened image.
+        ``None`` if the first trained layer is not dense or does not see a flattened image.
     """
     shape: tuple[int, int, int] | None = None
     before: jax.Array | None = None

@@ -1,4 +1,4 @@
-"""What one image costs on its way through a network."""
+"""The cost of one image's forward pass."""
 
 from math import prod
 
@@ -21,6 +21,6 @@ def flops_per_example(model: keras.Model) -> int:
 
 def _positions(layer: keras.layers.Layer) -> int:
     if not isinstance(layer, keras.layers.Layer) or not layer._inbound_nodes:
-        return 1  # inside a subclassed model, whose shapes Keras does not keep
+        return 1  # inside a subclassed model, for which Keras keeps no shapes
     shape = layer._inbound_nodes[0].output_tensors[0].shape
     return prod(size or 1 for size in shape[1:-1])

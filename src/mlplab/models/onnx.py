@@ -1,4 +1,4 @@
-"""Networks for elsewhere: ONNX."""
+"""Export of networks as ONNX."""
 
 import importlib.util
 from pathlib import Path
@@ -14,7 +14,7 @@ def export(model: keras.Model, path: Path) -> None:
     """Write a network as an ONNX file: raw uint8 images in, probabilities out, in float32.
 
     Args:
-        model: in the layers of Keras alone, as it is in a run's folder.
+        model: with only Keras's layers, as in a run's folder.
         path: of the file; must not exist.
 
     Raises:
@@ -26,7 +26,7 @@ def export(model: keras.Model, path: Path) -> None:
         )
 
     def portable(layer: keras.layers.Layer) -> keras.layers.Layer:
-        # The converter's own form of these is refused by ONNX Runtime.
+        # ONNX Runtime refuses the converter's own form of these.
         cls = type(layer)
         if cls is keras.layers.MaxPooling2D and can_replace(layer):
             cls = MaxPooling2D
@@ -34,5 +34,6 @@ def export(model: keras.Model, path: Path) -> None:
 
     network = keras.models.clone_model(model, clone_function=portable)
     network.set_weights(model.get_weights())
-    network(np.zeros((1, *network.input.shape[1:]), np.uint8))  # else Keras does not know its call
+    # Without a call, Keras does not know how to export it.
+    network(np.zeros((1, *network.input.shape[1:]), np.uint8))
     network.export(path, format="onnx", verbose=False)

@@ -1,4 +1,4 @@
-"""What the families of networks are put together from."""
+"""The parts from which the families of networks are built."""
 
 import inspect
 from dataclasses import dataclass
@@ -39,11 +39,11 @@ class Task:
 
 @dataclass(frozen=True)
 class LoadedWeights:
-    """Weights that a network was given and that are no run's.
+    """Weights loaded into a network that are not from a run.
 
     Attributes:
         name: where they are from.
-        network: what they are of.
+        network: the network that they belong to.
         digest: their SHA-256, in hexadecimal.
         data_known: whether it is certain that they were trained on none of our images.
     """
@@ -59,7 +59,7 @@ class WithDropout(Protocol):
 
     @property
     def dropout(self) -> float:
-        """Share of what is dropped."""
+        """Share of units dropped."""
 
 
 FEATURES = "features"
@@ -78,7 +78,7 @@ INITIALISERS = [
     if inspect.isclass(value) and name.islower() and name != "stft"
 ]
 
-# What a seed is for, so that no two of a network's random streams are the same.
+# Purposes of seeds, so that no two of a network's random streams are the same.
 _KERNEL, _DROPOUT, POSITION, PRETRAINED = 0, 1, 2, 3
 
 
@@ -110,7 +110,7 @@ def stream(seed: int, *place: int) -> int:
     and of the network's depth.
     """
     word = np.random.SeedSequence(seed, spawn_key=place).generate_state(1)[0]
-    return int(word >> 1)  # 31 bits: positive in whatever integers the backend keeps seeds
+    return int(word >> 1)  # 31 bits: positive in any integer type that a backend keeps seeds in
 
 
 def images(task: Task) -> keras.KerasTensor:
@@ -194,7 +194,7 @@ def dropout(
 def output(
     x: keras.KerasTensor, settings: Network, task: Task, number: int, **options: Any
 ) -> keras.KerasTensor:
-    """Append the layer of the classes: softmax, and float32, as it decides the probabilities."""
+    """Append the output layer: softmax, in float32, as it determines the probabilities."""
     options |= {"activation": "softmax", "name": "output", "precision": "float32"}
     return dense(settings, task, number, task.classes, **options)(x)
 
@@ -210,7 +210,7 @@ def flattened(x: keras.KerasTensor, settings: FlatNetwork, task: Task) -> keras.
         raise RecipeError(
             f"model.pool = {settings.pool} is larger than the images, {height}×{width} pixels"
         )
-    # What does not fill a square is left out.
+    # Pixels that do not fill a square are left out.
     inputs = (height // settings.pool) * (width // settings.pool) * channels
     if settings.whitening is not None and settings.whitening > inputs:
         raise RecipeError(

@@ -1,4 +1,4 @@
-"""A network in a file, and in words."""
+"""A network as a file, and as a summary."""
 
 import json
 import math
@@ -26,7 +26,7 @@ def save(model: keras.Model, path: Path) -> None:
     """Write a network, without its optimizer, as a ``.keras`` file; whole or not at all.
 
     Args:
-        model: of :func:`to_keras`.
+        model: from :func:`to_keras`.
         path: of the file.
 
     Raises:
@@ -44,21 +44,21 @@ def save(model: keras.Model, path: Path) -> None:
 def load(path: Path, most_layers: int) -> keras.Model:
     """Open a ``.keras`` file in Keras's safe mode: nothing in it is run.
 
-    Before any of its numbers is read, the network is put together without them, so that one that
-    does not fit into memory is refused.
+    The network is first built without its weights, so that one that does not fit into memory is
+    refused before they are read.
 
     Args:
         path: of the file.
-        most_layers: that it may have.
+        most_layers: maximum number of layers.
 
     Raises:
-        RunError: if the file is damaged, has code or more than a network in it, or is too large.
+        RunError: if the file is damaged, contains code or more than a network, or is too large.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             strange = sorted(set(archive.namelist()) - set(MEMBERS))
             if strange:
-                raise ValueError(f"it has {strange[0]!r} in it, which no network of a run has")
+                raise ValueError(f"it contains {strange[0]!r}, which mlplab does not write")
             if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
                 raise ValueError("its description is too long")
             config = json.loads(archive.read("config.json"))
@@ -73,13 +73,13 @@ def load(path: Path, most_layers: int) -> keras.Model:
         raise
     except Exception as error:  # a damaged file can raise nearly anything
         raise RunError(
-            f"{path} cannot be opened: {first_line(error)}. `mlplab runs check` says which files of"
-            " a run are not as it wrote them"
+            f"{path} cannot be opened: {first_line(error)}. `mlplab runs check` lists the files of"
+            " a run that have changed"
         ) from None
 
 
 def _outline(config: Any) -> keras.Model:
-    """Put a network together whose variables have shapes, and no values."""
+    """Build a network whose variables have shapes, but no values."""
     made: list[Any] = []
 
     def make() -> None:
@@ -96,9 +96,9 @@ def _check_arrays(archive: zipfile.ZipFile, numbers: Sequence[int]) -> None:
     bound = 8 * sum(numbers) + OVERHEAD * (1 + len(numbers))
     if sum(part.file_size for part in archive.infolist()) > bound:
         raise ValueError("its weights are larger than its network")
-    # Keras makes the network whole before it looks for its weights.
+    # Keras builds the whole network before it looks for its weights.
     if archive.getinfo("model.weights.h5").file_size < sum(numbers):
-        raise ValueError("its weights are fewer than its network's")
+        raise ValueError("it has fewer weights than its network")
     largest = max(numbers, default=0)
 
     def check(name: str, item: Any) -> None:
@@ -113,11 +113,11 @@ def _check_size(outline: keras.Model, weights: int) -> None:
     values = sum(
         math.prod(side or 1 for side in tensor.shape)
         for layer in outline.layers
-        # A layer of the user's own, or one that is used twice, has no single output.
+        # A user's own layer, or one that is used twice, has no single output.
         for tensor in keras.tree.flatten(getattr(layer, "output", []))
     )
-    needed = {"the network's weights": 4 * weights, "what it computes of an image": 4 * values}
-    memory.check(needed, "This is no network of a run here.", memory.available(), RunError)
+    needed = {"the network's weights": 4 * weights, "its activations for an image": 4 * values}
+    memory.check(needed, "It was not written by mlplab.", memory.available(), RunError)
 
 
 def summary(model: keras.Model) -> str:

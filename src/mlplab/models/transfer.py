@@ -1,4 +1,4 @@
-"""Starting from another network's weights: what fits is taken over, what does not is said."""
+"""Starting from another network's weights: what fits is copied, what does not is reported."""
 
 import math
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ Arrays = list[NDArray[Any]]
 
 
 class Taken(NamedTuple):
-    """What a network has of another.
+    """What a network took over from another.
 
     Attributes:
-        layers: names of the layers whose weights were taken over, adapted ones included.
-        adapted: how, of those that were, as ``"layer: what was done"``.
+        layers: names of the layers whose weights were copied, adapted ones included.
+        adapted: how the adapted ones were changed, as ``"layer: what was done"``.
         fresh: layers that keep their initial weights, as ``"layer: why"``.
     """
 
@@ -34,14 +34,14 @@ def take_over(
     class_names: Sequence[str],
     source_names: Sequence[str],
 ) -> Taken:
-    """Give a network the weights of the layers that another has under the same name.
+    """Copy the weights of the layers that another network has under the same name.
 
-    The output layer gets the weights of the classes that both know. The first layer is adapted to
+    The output layer gets the weights of the classes that both have. The first layer is adapted to
     images of another size or number of channels: its weights are images themselves, which are
-    scaled so that a constant image gives what it gave.
+    rescaled so that a constant image gives the same result.
 
     Args:
-        model: to be changed.
+        model: the network to change.
         source: a trained network.
         class_names: of the model's classes.
         source_names: of the source's.
@@ -66,7 +66,7 @@ def take_over(
         elif layer.name == first:
             done = _of_images(before, wanted, *images)
             what = "for images of {}×{}×{} from {}×{}×{}".format(*images[1], *images[0])
-            if done is not None and done[0] is before[0]:  # a convolution sees any size
+            if done is not None and done[0] is before[0]:  # a convolution takes any size
                 what = ""
         if done is None:
             taken.fresh.append(f"{layer.name}: {_reason(before, wanted)}")
@@ -84,8 +84,8 @@ def _shapes(arrays: Arrays) -> list[tuple[int, ...]]:
 
 def _reason(before: Arrays, wanted: Arrays) -> str:
     if _shapes(before) == _shapes(wanted):
-        return "of its classes none is known"
-    return f"shapes {_shapes(wanted)}, there {_shapes(before)}"
+        return "none of its classes is known"
+    return f"shapes {_shapes(wanted)}, but {_shapes(before)} there"
 
 
 def _of_classes(
@@ -120,9 +120,9 @@ def _of_images(
 
 
 def _of_channels(kernel: NDArray[Any], channels: int) -> NDArray[Any]:
-    """Return a kernel [height, width, channels, units] for grey images of coloured ones, or back.
+    """Return a kernel [height, width, channels, units] converted between grey and colour images.
 
-    Its sum over channels stays: all channels of a grey image are alike.
+    Its sum over channels is kept, since all channels of a grey image are equal.
     """
     if kernel.shape[2] == channels:
         return kernel

@@ -1,9 +1,9 @@
 """Whitening: images as their principal components, each of about the same variance.
 
 Neighbouring pixels are nearly equal, so that a few directions of pixel space carry most of the
-variance and dominate the first layer's gradient. Seen by components that are scaled to like
-variance, the first layer learns in all directions at once (LeCun et al. 1998, "Efficient BackProp",
-section 4.3); dropping the last components makes it smaller as well.
+variance and dominate the first layer's gradient. With components scaled to similar variance, the
+first layer learns in all directions at once (LeCun et al. 1998, "Efficient BackProp", section 4.3);
+dropping the last components makes it smaller as well.
 """
 
 from collections.abc import Callable
@@ -27,22 +27,22 @@ PATCHED = 1_000  # nearly a million patches of 32×32 images
 def fit(model: keras.Model, settings: FlatNetwork, images: NDArray[np.uint8]) -> None:
     """Set the layer ``whitening`` of a network to the principal components of some images.
 
-    With mean μ, eigenvalues λ (falling) and eigenvectors v of the covariance of what the layer is
-    given, component k is ``vₖ·(x - μ) / sqrt(λₖ + epsilon · mean λ)``. Small components are mostly
-    noise: ``whitening_epsilon`` keeps them small. In the form "zca" the components are turned back,
-    ``Σ vₖ · component k``: still images, of pixels that are uncorrelated with each other.
+    With mean μ, eigenvalues λ (falling) and eigenvectors v of the covariance of the layer's input,
+    component k is ``vₖ·(x - μ) / sqrt(λₖ + epsilon · mean λ)``. Small components are mostly
+    noise: ``whitening_epsilon`` keeps them small. In the form "zca" the components are rotated
+    back, ``Σ vₖ · component k``, which gives images again, with uncorrelated pixels.
 
     Args:
         model: of a family of dense layers.
         settings: of the model; without a whitening nothing is done.
-        images: uint8 [n, height, width, channels], those of the training split alone; up to
+        images: uint8 [n, height, width, channels], only those of the training split; up to
             ``IMAGES`` of them are used, evenly spaced.
     """
     if settings.whitening is None:
         return
     mean, variances, vectors = _seen(model, images, IMAGES, lambda x: x)
     kept = settings.whitening
-    # Where all images are alike the mean is 0.
+    # If all images are equal the mean is 0.
     damped = np.maximum(variances, 0) + settings.whitening_epsilon * (variances.mean() or 1)
     kernel = (vectors / np.sqrt(damped))[:, : -kept - 1 : -1]
     kernel = kernel * _signs(kernel)
@@ -60,7 +60,7 @@ def fit_patches(model: keras.Model, images: NDArray[np.uint8], epsilon: float) -
 
     Args:
         model: an ``airnet``.
-        images: uint8 [n, height, width, channels], those of the training split alone.
+        images: uint8 [n, height, width, channels], only those of the training split.
         epsilon: added to variances.
     """
     layer = model.get_layer(LAYER)
@@ -80,7 +80,7 @@ def fit_patches(model: keras.Model, images: NDArray[np.uint8], epsilon: float) -
 
 
 def _signs(kernel: NDArray[Any]) -> NDArray[Any]:
-    """Return what makes each column's largest entry positive, on every machine.
+    """Return the signs that make each column's largest entry positive, on every machine.
 
     An eigenvector's sign is arbitrary.
     """
@@ -95,11 +95,11 @@ def _seen(
     most: int,
     then: Callable[[jax.Array], jax.Array],
 ) -> tuple[NDArray[np.float32], ...]:
-    """Return mean, eigenvalues (rising) and eigenvectors of what the layer is given of images."""
+    """Return mean, eigenvalues (rising) and eigenvectors of the layer's input for some images."""
     chosen = np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)
     layers = _before(model)
 
-    # Made here, so that JAX forgets it, and the network with it, when this is done.
+    # Defined here, so that JAX releases it, and the network with it, afterwards.
     @jax.jit
     def before(x: jax.Array) -> jax.Array:
         for layer in layers:
@@ -119,7 +119,7 @@ def _before(model: keras.Model) -> Layers:
 def _components(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return mean, eigenvalues (rising) and eigenvectors [inputs, k] of float32 [n, inputs].
 
-    By JAX: NumPy's threads would wait for those of JAX, for seconds on a machine that is busy.
+    With JAX: NumPy's threads would wait for those of JAX, for seconds on a busy machine.
     """
     mean = x.mean(axis=0)
     centred = x - mean

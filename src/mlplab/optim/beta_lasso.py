@@ -13,17 +13,17 @@ class BetaLasso(keras.optimizers.Optimizer):  # type: ignore[misc]
     """β-LASSO (Neyshabur 2020, "Towards Learning Convolutions from Scratch", algorithm 1).
 
     A step is ``θ ← θ - learning_rate · (∇ + l1 · sign θ)``, after which every θ with
-    ``|θ| < beta · l1`` is set to 0. The threshold is not multiplied by the learning rate: that is
-    what keeps weights at zero that a lasso by gradient descent would only bring near to it. Kernels
-    alone are made sparse; biases and the parameters of normalisation take the plain step.
+    ``|θ| < beta · l1`` is set to 0. The threshold is not multiplied by the learning rate, so it
+    keeps weights at zero that a lasso by gradient descent would only bring close to zero. Only
+    kernels are made sparse; biases and the parameters of normalisation take the plain step.
 
     Args:
         learning_rate: a number or a schedule.
-        l1: λ, of every kernel but the first.
+        l1: λ of every kernel except the first.
         first_l1: λ of the first layer's kernel; ``None`` for that of the others.
         beta: β, the threshold in units of λ.
         name: of the optimizer.
-        **options: those that every optimizer of Keras has.
+        **options: those of every Keras optimizer.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class BetaLasso(keras.optimizers.Optimizer):  # type: ignore[misc]
         self.l1, self.first_l1, self.beta = l1, first_l1, beta
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Note each kernel's λ; there is nothing to keep from step to step."""
+        """Store each kernel's λ; there is no state to keep between steps."""
         if self.built:
             return
         super().build(variables)
@@ -72,7 +72,7 @@ class BetaLasso(keras.optimizers.Optimizer):  # type: ignore[misc]
         }
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Change one variable in place."""
+        """Update one variable in place."""
         rate = keras.ops.cast(learning_rate, variable.dtype)
         penalty = self._penalty.get(variable.path, 0.0)
         if not penalty:
@@ -84,6 +84,6 @@ class BetaLasso(keras.optimizers.Optimizer):  # type: ignore[misc]
         self.assign(variable, keras.ops.where(kept, value, keras.ops.zeros_like(value)))
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that would make the same optimizer."""
+        """Return the arguments that create the same optimizer."""
         own = {"l1": self.l1, "first_l1": self.first_l1, "beta": self.beta}
         return {**super().get_config(), **own}

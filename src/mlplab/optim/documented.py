@@ -1,8 +1,8 @@
-"""What Keras's documentation says of a parameter and its signature does not.
+"""What Keras's documentation says about parameters and their signature does not.
 
-Keras's constructors carry no annotations. Most types follow from the default's; this table has the
-others: parameters whose default is ``None``, an integer where any number will do, a word among few,
-or a number that Keras accepts outside its range and then computes NaN with.
+Keras's constructors have no annotations. Most types follow from the default; this table has the
+others: parameters whose default is ``None``, an integer where any number is allowed, or one of a
+few words, and numbers that Keras accepts outside their range, only to compute NaN.
 """
 
 import re
@@ -22,7 +22,7 @@ def _pattern(text: str) -> str:
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-# Bias corrections divide by 1 - beta^t, so 1 itself is no rate of decay.
+# Bias corrections divide by 1 - beta^t, so 1 itself is not allowed.
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 CountFromZero = Annotated[int, Field(ge=0)]
@@ -49,7 +49,7 @@ OPTIMIZERS: dict[str, Any] = {
     "beta": NotNegative,
     "initial_accumulator_value": NotNegative,
     "warmup_steps": CountFromZero,
-    # At beta_1 = 1 Lion takes the sign of the momentum alone, a method in its own right.
+    # At beta_1 = 1 Lion uses only the sign of the momentum, which is a valid method.
     "Lion.beta_1": Annotated[float, Field(gt=0, le=1)],
     # The average is recovered by dividing by beta_1.
     "ScheduleFreeAdamW.beta_1": Annotated[float, Field(gt=0, le=1)],
@@ -84,7 +84,7 @@ CALLBACKS: dict[str, Any] = {
     "cooldown": CountFromZero,
     "min_lr": NotNegative,
     "factor": Annotated[float, Field(gt=0, lt=1)],
-    # Keras takes an unknown mode for "auto", with a warning.
+    # Keras treats an unknown mode as "auto", with a warning.
     "mode": Literal["auto", "min", "max"],
     "baseline": float | None,
     "initial_value_threshold": float | None,

@@ -1,7 +1,7 @@
-"""Muon for convolutions too, and with its matrix products in bfloat16, as its authors run it.
+"""Muon that also covers convolutions, with its matrix products in bfloat16 as its authors run it.
 
-Keras gives the kernels of convolutions to AdamW, and takes the products in the weights' float32, at
-half the rate or less.
+Keras leaves the kernels of convolutions to AdamW, and computes the products in the weights'
+float32, at half the rate or less.
 """
 
 import math
@@ -15,10 +15,10 @@ from jax import lax
 
 
 class Muon(keras.optimizers.Muon):  # type: ignore[misc]
-    """``keras.optimizers.Muon`` that takes the kernel of a convolution as a matrix.
+    """``keras.optimizers.Muon`` that treats the kernel of a convolution as a matrix.
 
-    One of [side, side, channels, filters] is a matrix of side · side · channels rows (Jordan et al.
-    2024, "Muon: an optimizer for hidden layers in neural networks").
+    A kernel [side, side, channels, filters] is a matrix of side · side · channels rows (Jordan et
+    al. 2024, "Muon: an optimizer for hidden layers in neural networks").
 
     Attributes:
         precision: of the factors of the Newton–Schulz iteration. Sums, momentum and weights stay
@@ -32,7 +32,7 @@ class Muon(keras.optimizers.Muon):  # type: ignore[misc]
         """Return the parameters with the output layer left to AdamW, unless they say otherwise.
 
         Orthogonal updates suit every layer but the last (Jordan et al. 2024).
-        ``exclude_layers = []`` leaves none out.
+        ``exclude_layers = []`` excludes none.
         """
         if params["exclude_layers"] is not None:
             return params
@@ -43,7 +43,7 @@ class Muon(keras.optimizers.Muon):  # type: ignore[misc]
         return {**params, "exclude_layers": patterns}
 
     def _should_use_adamw(self, variable: Any) -> bool:
-        if len(variable.shape) == 4 and variable.shape[-1] > 1:  # no depthwise kernel
+        if len(variable.shape) == 4 and variable.shape[-1] > 1:  # not a depthwise kernel
             return any(re.search(keyword, variable.path) for keyword in self.exclude_layers)
         return bool(super()._should_use_adamw(variable))
 
@@ -53,7 +53,7 @@ class Muon(keras.optimizers.Muon):  # type: ignore[misc]
         return adjusted.reshape(x.shape)
 
     def zeropower_via_newtonschulz5(self, x: jax.Array, steps: int) -> jax.Array:
-        """Return an approximation of U·Vᵀ for a matrix U·S·Vᵀ, float32, of the shape given.
+        """Return an approximation of U·Vᵀ for a matrix U·S·Vᵀ, float32, of the given shape.
 
         Args:
             x: float32 [rows, columns], or the kernel of a convolution.
@@ -88,6 +88,6 @@ def _matrix(x: jax.Array) -> jax.Array:
 
 
 def _times_transposed(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Return a·bᵀ, float32: the form that CPUs are fastest at in bfloat16."""
+    """Return a·bᵀ, float32: the form that is fastest on CPUs in bfloat16."""
     dimensions = (((1,), (1,)), ((), ()))
     return lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32)

@@ -22,13 +22,13 @@ from mlplab.recipes.schema import Named
 
 @dataclass(frozen=True)
 class Offered:
-    """An optimizer that a recipe can name, and what the rest of mlplab needs to know of it.
+    """An optimizer that a recipe can name, and what the rest of mlplab needs to know about it.
 
     Attributes:
         cls: its class, whose name is the optimizer's.
-        elementwise: whether every number of its update depends on the same element of what it
-            reads, so that one pass over memory can compute them all.
-        averages: whether it is judged at an average of the weights that it computes itself.
+        elementwise: whether each element of its update depends only on the same element of its
+            inputs, so that one pass over memory can compute them all.
+        averages: whether it is evaluated at an average of the weights that it computes itself.
     """
 
     cls: type[keras.optimizers.Optimizer]
@@ -79,7 +79,7 @@ def is_elementwise(optimizer: keras.optimizers.Optimizer) -> bool:
 
 
 def check_average(average: Average | None, settings: Named) -> None:
-    """Refuse an optimizer that averages its weights itself beside ``[average]``.
+    """Refuse ``[average]`` together with an optimizer that averages its weights itself.
 
     Args:
         average: the recipe's table.
@@ -92,7 +92,7 @@ def check_average(average: Average | None, settings: Named) -> None:
         return
     if _BY_CLASS[OPTIMIZERS[settings.name]].averages:
         raise RecipeError(
-            f"[average]: {settings.name} is judged at an average of its own; leave one out"
+            f"[average]: {settings.name} is evaluated at its own average; leave one out"
             " (average=none, or another optimizer.name)"
         )
     defaults = complete(Named(name=settings.name)).params
@@ -149,7 +149,7 @@ def averaged_weights(
     trainable: Sequence[jax.Array],
     optimizer_variables: Sequence[jax.Array],
 ) -> list[jax.Array] | None:
-    """Return the weights that the network is to be evaluated at, where they are not its own.
+    """Return the weights at which to evaluate the network, if they are not its own.
 
     With ``[average]`` they are the exponential moving average that Keras's optimizers keep: the
     weights after the first step, and from then on, after each step, momentum times the average plus
@@ -167,9 +167,9 @@ def averaged_weights(
         optimizer_variables: values of ``optimizer.variables``, in their order.
 
     Returns:
-        One array for each of ``trainable``; or ``None`` where the weights themselves are what is
-        evaluated: for every other optimizer, and with the optimizer's own ``use_ema``, which as in
-        ``fit`` replaces the weights when training ends.
+        One array for each of ``trainable``; or ``None`` if the weights themselves are evaluated:
+        for every other optimizer, and with the optimizer's own ``use_ema``, which as in ``fit``
+        replaces the weights when training ends.
     """
     position = {id(variable): i for i, variable in enumerate(optimizer.variables)}
     if getattr(optimizer, "judged_at_average", False):

@@ -1,7 +1,7 @@
 """Learning-rate schedules: all of Keras's, and a linear warm-up followed by a decay.
 
-A step is one batch. With ``gradient_accumulation_steps`` that is still so: Keras hands schedules
-the count of batches, although the weights change only at every k-th of them.
+A step is one batch, also with ``gradient_accumulation_steps``: Keras passes schedules the number
+of batches, although the weights change only at every k-th of them.
 """
 
 import inspect
@@ -36,7 +36,7 @@ def complete(settings: Named, learning_rate: float) -> Named:
 
     Args:
         settings: the recipe's ``[schedule]``.
-        learning_rate: the optimizer's, for a rate to start from that is left out.
+        learning_rate: the optimizer's, used if the initial rate is left out.
 
     Returns:
         Named settings; steps that were left out stay ``"none"``, the whole training.
@@ -54,7 +54,7 @@ def complete(settings: Named, learning_rate: float) -> Named:
             params.setdefault(key, None)
     params = signatures.complete(cls, params, "schedule", hidden=_HIDDEN)
     _check(cls.__name__, params)
-    # Lengths are not known yet; with ever so many epochs only what is wrong at any length is.
+    # The length is not known yet; with a huge one, only what is wrong at any length is refused.
     _construct(cls, params, steps_per_epoch=1, epochs=10**12)
     return Named(name=cls.__name__).with_params(params)
 
@@ -64,12 +64,12 @@ def build(
 ) -> keras.optimizers.schedules.LearningRateSchedule:
     """Return the schedule for a training of known length.
 
-    ``decay_steps`` and ``first_decay_steps`` that are left out become the number of steps of the
-    whole training, less CosineDecay's ``warmup_steps``, which Keras counts apart.
+    If ``decay_steps`` or ``first_decay_steps`` is left out, it becomes the number of steps of the
+    whole training, less CosineDecay's ``warmup_steps``, which Keras counts separately.
 
     Args:
         settings: the recipe's ``[schedule]``, complete or not.
-        learning_rate: the optimizer's, for a rate to start from that is left out.
+        learning_rate: the optimizer's, used if the initial rate is left out.
         steps_per_epoch: batches in an epoch, whether or not gradients are accumulated over several.
         epochs: epochs that the training is planned for.
 
@@ -95,14 +95,14 @@ def _construct(
     missing = [key for key in _STEPS if key in params and params[key] is None]
     if missing and whole < 1:
         raise RecipeError(
-            f"schedule.warmup_steps = {warmup_steps} leaves nothing to decay in: the training has "
+            f"schedule.warmup_steps = {warmup_steps} leaves no steps for the decay: training has "
             f"{steps_per_epoch * epochs} steps ({epochs} epochs of {steps_per_epoch})"
         )
     return signatures.construct(cls, {**params, **dict.fromkeys(missing, whole)}, "schedule")
 
 
 def _check(name: str, params: dict[str, Any]) -> None:
-    """Refuse what Keras accepts and then computes something else than what was meant."""
+    """Refuse settings that Keras accepts but with which it computes something unintended."""
     if name == "CosineDecay" and params["warmup_steps"] and params["warmup_target"] is None:
         raise RecipeError(
             "schedule.warmup_steps does nothing without schedule.warmup_target, the rate to warm "
@@ -111,7 +111,7 @@ def _check(name: str, params: dict[str, Any]) -> None:
     if name == "PiecewiseConstantDecay":
         boundaries = params["boundaries"]
         if any(a >= b for a, b in pairwise(boundaries)):
-            raise RecipeError(f"schedule.boundaries = {boundaries} must rise from each to the next")
+            raise RecipeError(f"schedule.boundaries = {boundaries} must increase")
 
 
 def _parameters(cls: type) -> list[str]:

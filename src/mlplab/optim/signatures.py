@@ -46,7 +46,7 @@ def complete(
     The expected type is the parameter's annotation; for Keras's own classes what Keras documents
     (:mod:`mlplab.optim.documented`); else the type of the default. A whole number is accepted where
     a number is expected, and becomes a float, so that equal settings are written alike. Booleans
-    are no numbers, and numbers are finite.
+    are not numbers, and numbers are finite.
 
     Args:
         function: a class or a function. What its ``**kwargs`` would take is not a setting.
@@ -55,7 +55,7 @@ def complete(
         hidden: parameters that a recipe cannot set.
 
     Returns:
-        A value for every parameter but the hidden ones, in the order of the signature. Defaults
+        A value for every parameter except the hidden ones, in the order of the signature. Defaults
         that a recipe cannot hold (an object) are left to the function.
 
     Raises:
@@ -82,7 +82,7 @@ def complete(
 
 
 def construct(cls: type[T], params: Mapping[str, Any], where: str) -> T:
-    """Return ``cls(**params)``; what its constructor objects to becomes one plain line.
+    """Return ``cls(**params)``; an error of its constructor becomes one plain line.
 
     Raises:
         RecipeError: with the constructor's own words.
@@ -102,15 +102,15 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
     try:
         return inspect.signature(function, eval_str=True)
     except (NameError, SyntaxError, TypeError, AttributeError):
-        # Annotations written as text that means nothing at run time: the names still hold.
+        # Annotations written as text that cannot be evaluated at run time: the names still hold.
         return inspect.signature(function)
 
 
 def _expected(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
-    """Return the type that a setting is judged by; ``Any`` where nothing tells it."""
+    """Return the type that a setting is checked against; ``Any`` if it is not known."""
     if parameter.annotation is not parameter.empty and not isinstance(parameter.annotation, str):
         return parameter.annotation
-    # A class of ours that takes over a constructor of Keras's has Keras's parameters.
+    # A class of ours that inherits a Keras constructor has Keras's parameters.
     constructor = getattr(function, "__init__", function)
     module = getattr(constructor, "__module__", function.__module__)
     if module.partition(".")[0] == "keras":
@@ -122,20 +122,20 @@ def _expected(function: Callable[..., Any], parameter: inspect.Parameter) -> Any
 
 
 def _checked(value: Any, expected: Any, default: Any, where: str) -> Any:
-    """Return the value in the expected type; the default itself is always welcome."""
+    """Return the value in the expected type; the default itself is always accepted."""
     try:
-        # As JSON, because that knows what TOML knows: an array may then be a tuple, a text a path.
+        # As JSON, which has the types of TOML: an array may then become a tuple, a string a path.
         text = json.dumps(value, allow_nan=False)
         checked = TypeAdapter(expected, config=_STRICT).validate_json(text)
         return checked if _is_plain(checked) else value
     except (PydanticUserError, NameError):
-        return value  # an annotation of the user's own that pydantic cannot judge
+        return value  # a user's own annotation that pydantic cannot check
     except ValidationError as error:
         problem = error.errors()[0]["msg"].removeprefix("Value error, ")
     except ValueError:
         problem = "Input should be finite"
     except TypeError:
-        problem = "Input should be a number, a text, true, false, or a list of these"
+        problem = "Input should be a number, a string, true, false, or a list of these"
     if type(value) is type(default) and value == default:
         return value
     alternative = ', or "none"' if type(None) in get_args(expected) else ""
@@ -146,7 +146,7 @@ def _checked(value: Any, expected: Any, default: Any, where: str) -> Any:
 
 
 def _is_plain(value: Any) -> bool:
-    """Say whether a recipe can hold the value."""
+    """Return whether a recipe can hold the value."""
     if isinstance(value, list | tuple):
         return all(item is not None and _is_plain(item) for item in value)
     if isinstance(value, dict):

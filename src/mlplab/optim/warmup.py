@@ -1,4 +1,4 @@
-"""A learning rate that rises linearly from nothing to its peak, then falls to a final value."""
+"""A learning rate that rises linearly from zero to its peak, then falls to a final value."""
 
 import math
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def _half_cosine(progress: Any) -> Any:
 
 
 class _Warmup(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """Linear warm-up, then a decay whose form the two classes below choose.
+    """Linear warm-up, then a decay whose form the two classes below define.
 
     With W steps of warm-up (``warmup_epochs`` in whole steps) in a training of T steps, counted
     from 0, the rate is ``peak (step + 1) / W`` for the first W steps: no step is spent at 0, and
@@ -29,8 +29,8 @@ class _Warmup(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[
 
     Args:
         peak_learning_rate: in a recipe, the optimizer's unless given.
-        warmup_epochs: length of the warm-up in epochs; fractions are welcome, 0 means none.
-        final_learning_rate: what the rate falls to.
+        warmup_epochs: length of the warm-up in epochs; fractions are allowed, 0 means none.
+        final_learning_rate: rate at the end of the decay.
         steps_per_epoch: batches in an epoch.
         epochs: epochs in the training.
 
@@ -38,7 +38,7 @@ class _Warmup(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[
         ValueError: if the warm-up is as long as the training or the final rate above the peak.
     """
 
-    # The share of the way down that is left when a share of the decay, in [0, 1], has passed.
+    # The share of the way down that remains after a share of the decay, in [0, 1].
     _remaining: Callable[[Any], Any]
 
     def __init__(
@@ -77,7 +77,7 @@ class _Warmup(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[
         progress = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
         drop = self.peak_learning_rate - self.final_learning_rate
         falling = self.final_learning_rate + drop * self._remaining(ops.clip(progress, 0.0, 1.0))
-        # Rounding may lift the first value of the decay above the peak.
+        # Rounding may raise the first value of the decay above the peak.
         falling = ops.minimum(falling, self.peak_learning_rate)
         return ops.where(step < self.warmup_steps, rising, falling)
 

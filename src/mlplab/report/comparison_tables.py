@@ -65,7 +65,9 @@ def _details(pairing: Pairing) -> str:
         parts.append(f"sign flips p = {pairing.flips:.2g}")
     if pairing.mcnemar is not None:
         first, second = (int(pairing.mcnemar[key]) for key in ("first", "second"))
-        parts.append(f"images only one gets right: {pairing.first} {first:,}, {pairing.second} {second:,}")
+        parts.append(
+            f"images only one gets right: {pairing.first} {first:,}, {pairing.second} {second:,}"
+        )
     return "; ".join(parts)
 
 

@@ -51,8 +51,8 @@ def flattered(record: Record) -> Finding | None:
         heading="Optimistic validation",
         text=(
             f"{', '.join(seen)}, which this run started from, was or may have been trained on"
-            " validation images of this run, so its validation accuracy is optimistic. With the same"
-            " seed and the same `[data]`, classes included, the splits are the same."
+            " validation images of this run, so its validation accuracy is optimistic. With the"
+            " same seed and the same `[data]`, classes included, the splits are the same."
         ),
         evidence={"images": seen},
     )

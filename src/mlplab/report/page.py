@@ -47,7 +47,7 @@ SPLITS = {"test": "Test", "validation": "Validation", "train": "Training"}
 
 
 def run_page(folder: Path, problems: Sequence[str] = ()) -> str:
-    """Return the report of a run as HTML, made from the files of its folder alone.
+    """Return the report of a run as HTML, made only from the files of its folder.
 
     What a run does not have (because it was interrupted, or not tested) is left out.
 

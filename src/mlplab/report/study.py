@@ -159,7 +159,7 @@ def _tuned(variants: Sequence[Variant]) -> list[str]:
     if most < 2:
         return []
     said = [
-        f"each variant is judged at the best of its trials, {most} at most: another search might"
+        f"each variant is evaluated at the best of its trials, {most} at most: another search might"
         " have found better settings, and the intervals do not include tuning luck"
     ]
     for variant in variants:

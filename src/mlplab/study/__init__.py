@@ -1,1 +1,1 @@
-"""Many runs by design: which is better, and is it luck?"""
+"""Studies: many runs by design, to find which is better, and whether that is luck."""

@@ -1,4 +1,4 @@
-"""A Ray cluster that carries out a study's runs: Ray schedules, and tries again what nodes lose."""
+"""A Ray cluster that executes a study's runs: Ray schedules them, and repeats what nodes lose."""
 
 import os
 import shutil
@@ -24,24 +24,24 @@ try:
 except ImportError:
     raise UserError("--engine ray needs Ray: pip install 'mlplab[ray]'") from None
 
-RETRIES = 3  # of a task whose node or worker was lost, by Ray itself
-KNOCK_S = 5.0  # wait for an answer of an address; Ray itself waits for minutes
+RETRIES = 3  # by Ray, of a task whose node or worker was lost
+KNOCK_S = 5.0  # wait for an answer from an address; Ray itself waits for minutes
 
 
 class Cluster:
-    """Tasks of a cluster: each trains in a folder of its node's, and sends back what came of it."""
+    """Tasks on a cluster: each trains in a folder of its node, and sends back the results."""
 
     def __init__(self, needed: int) -> None:
         options = {"num_cpus": 1, "memory": needed, "max_retries": RETRIES, "max_calls": JOBS_EACH}
         self.task = ray.remote(**options)(_carry_out)
 
     def run(self, jobs: Sequence[TrialJob], listener: Listener) -> None:
-        """Carry out jobs; each that fails is tried once more. Returns when all have ended."""
+        """Execute jobs; each that fails is tried once more. Returns when all have ended."""
         running: dict[Any, tuple[TrialJob, int]] = {}
         for job in jobs:
             if job.asks:
                 raise UserError(
-                    "a pruner hears of each epoch, which tasks of Ray do not tell: use"
+                    "a pruner needs the result of each epoch, which Ray tasks do not report: use"
                     " design.pruner=none, or --engine local"
                 )
             listener.on_begin(job)
@@ -64,14 +64,14 @@ class Cluster:
 def cluster(
     address: str | None, workers: int, needed: int, note: Callable[[str], None]
 ) -> Iterator[Cluster]:
-    """Yield a cluster, and leave it with the block; one that was begun here is ended.
+    """Yield a cluster, and leave it with the block; one that was started here is stopped.
 
     Args:
         address: of the cluster, as ``host:port``, or ``auto`` for the one that this machine is a
             node of; ``None`` starts one on this machine, on loopback.
         workers: cores of the one that is started.
         needed: bytes of memory that a task takes.
-        note: hears of what the user should know.
+        note: called with what the user should know.
 
     Raises:
         UserError: if there is no cluster at the address.
@@ -86,7 +86,7 @@ def cluster(
         }
     try:
         with warnings.catch_warnings():
-            # JAX, loaded here, warns of the processes that Ray starts; these do not go on with it.
+            # JAX, loaded here, warns about the processes that Ray forks; these do not use it.
             warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
             ray.init(address=address or "local", **options)
     except (ConnectionError, RayError, ValueError, RuntimeError) as error:
@@ -107,7 +107,7 @@ def cluster(
 
 
 def knock(address: str | None) -> None:
-    """Raise a :class:`UserError` if nobody listens at an address, or Ray could not use it."""
+    """Raise a :class:`UserError` if nothing listens at an address, or Ray could not use it."""
     if address is None or address == "auto":
         return
     host, _, port = address.rpartition(":")
@@ -117,8 +117,8 @@ def knock(address: str | None) -> None:
             " prints it, or auto for the cluster that this machine is a node of"
         )
     if host in ("localhost", "::1", "[::1]") or host.startswith("127."):
-        # Ray replaces such an address by the machine's own, where a cluster on loopback is not.
-        raise UserError(f"--address {address}: write auto for a cluster on this machine")
+        # Ray replaces such an address by the machine's own, where a loopback cluster is not found.
+        raise UserError(f"--address {address}: use auto for a cluster on this machine")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
     except (OSError, UnicodeError) as error:
@@ -126,11 +126,11 @@ def knock(address: str | None) -> None:
 
 
 def _carry_out(job: dict[str, Any], there: dict[str, dict[str, bytes]]) -> dict[str, Any]:
-    """Do a job in a folder of this node's; return its files, by run and path, and what went wrong.
+    """Do a job in a folder of this node; return its files, by run and path, and what went wrong.
 
     Args:
         job: as JSON-able tables.
-        there: files of runs that have ended before.
+        there: files of runs that have already ended.
     """
     given = TrialJob(**job)
     with tempfile.TemporaryDirectory(prefix="mlplab-") as folder:
@@ -173,7 +173,7 @@ def _write(runs_dir: Path, runs: dict[str, dict[str, bytes]]) -> None:
 
 
 def _taken_over(ended: Any, job: TrialJob) -> str | None:
-    """Take over what a task sent back, and return why it failed, or ``None``."""
+    """Store what a task sent back, and return why it failed, or ``None``."""
     try:
         answer = ray.get(ended)
     except RayError as error:
@@ -183,9 +183,9 @@ def _taken_over(ended: Any, job: TrialJob) -> str | None:
     _write(runs_dir, answer["files"])
     for name in new:
         record = store.read_record(runs_dir / name)
-        if record.test_openings:  # counted on the node alone so far
+        if record.test_openings:  # so far counted only on the node
             ledger.open_test(runs_dir, record, record.test_openings)
     reason: str | None = answer["reason"]
     if answer["stops"]:
-        raise StorageError(f"{job.key}: {reason}. Then the same command goes on")
+        raise StorageError(f"{job.key}: {reason}. Then repeat the command to continue")
     return reason

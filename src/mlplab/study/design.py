@@ -1,4 +1,4 @@
-"""What a study is: a TOML file with a base recipe, what is compared, what is varied, how much.
+"""The definition of a study: a TOML file with a base recipe, variants, searches and a design.
 
 A leaf of ``[vary]`` or of a variant is a value, or what is searched:
 ``{ low = 1e-4, high = 1e-1, log = true }`` or ``{ choices = [64, 128] }``.
@@ -24,7 +24,7 @@ VARIANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 LARGEST = 1_000_000
 MOST_CELLS = 10_000
 MEASURED = ("name", "path", "classes", "image_size", "validation", "test")
-"""Keys of [data] that decide on what images variants are measured."""
+"""Keys of [data] that determine on which images variants are evaluated."""
 
 Tables = dict[str, Any]
 
@@ -39,10 +39,10 @@ class Design(_Table):
     Attributes:
         kind: how each variant's trials are chosen. ``grid`` takes every combination of choices.
         trials: of each variant; of a grid it follows from the choices.
-        replicates: runs of each trial, which differ in their seed alone.
-        batch: trials that the ``bayesian`` search proposes at a time, before it hears of any.
+        replicates: runs of each trial, which differ only in their seed.
+        batch: trials that the ``bayesian`` search proposes at a time, before any result.
         pruner: what ends trials that fall behind.
-        finals: runs of the best of each variant on fresh seeds, which the test split is opened for.
+        finals: runs of each variant's best trial on fresh seeds, evaluated on the test set.
         seed: of the search, and the first seed of the trials; the finals take those that follow.
     """
 
@@ -59,16 +59,16 @@ class Study(_Table):
     """A study.
 
     Attributes:
-        title: what it asks, in words.
-        base: the recipe that all else is said in terms of.
-        metric: of validation, that trials are ranked by.
+        title: the question that it asks.
+        base: the recipe that all other settings change.
+        metric: of validation, by which trials are ranked.
         target: validation accuracy, the time to which is measured.
         reference: the variant that the others are compared with; by default the best on validation.
         keep: what runs leave behind: their results, or their networks too.
-        recipe: changes to the base recipe that hold for all.
+        recipe: changes to the base recipe for all variants.
         vary: what is searched in every variant.
-        variants: what is compared: changes to the recipe by name, with searches of their own. A
-            variant may have its own ``base``.
+        variants: what is compared: changes to the recipe by name, which may have their own
+            searches and their own ``base``.
         design: how much is tried.
     """
 
@@ -96,7 +96,7 @@ class Study(_Table):
 
     @property
     def names(self) -> list[str]:
-        """The variants; ``all`` stands for a study that compares none."""
+        """The variants; ``all`` in a study that compares none."""
         return list(self.variants) or ["all"]
 
     @property
@@ -115,7 +115,7 @@ class Study(_Table):
         }
 
     def spaces(self, variant: str) -> dict[str, Space]:
-        """Return what is searched in a variant, by ``table.key``; its own word goes first."""
+        """Return what is searched in a variant, by ``table.key``; its keys override the study's."""
         found = searched(self.vary) | searched(self.changes(variant))
         fixed = {".".join(path) for path, value in leaves(self.changes(variant))}
         return {key: space for key, space in found.items() if key not in fixed}
@@ -145,7 +145,7 @@ class Study(_Table):
         return range(first, first + self.design.finals)
 
     def corners(self, variant: str) -> list[dict[str, Any]]:
-        """Return points that between them have every choice and both ends of every range."""
+        """Return points that together have every choice and both ends of every range."""
         spaces = self.spaces(variant)
         first = {key: ends(space)[0] for key, space in spaces.items()}
         others = [first | {key: end} for key, space in spaces.items() for end in ends(space)[1:]]
@@ -181,8 +181,8 @@ def load(
 
     Args:
         name_or_path: a shipped name, or the path of a ``.toml`` file.
-        quick: take its ``[quick]`` table over what it says elsewhere.
-        overrides: values by ``table.key``, which go before both.
+        quick: let its ``[quick]`` table override the rest.
+        overrides: values by ``table.key``, which override both.
 
     Raises:
         RecipeError: if it is wrong, or one of its recipes is; the message names the key.
@@ -199,14 +199,14 @@ def load(
 
 
 def _current(tables: Tables) -> Tables:
-    """Return a study's tables with the keys of today: variants were once called levels."""
+    """Return a study's tables with the current keys: variants were once called levels."""
     if "levels" in tables and "variants" not in tables:
         return {("variants" if key == "levels" else key): tables[key] for key in tables}
     return tables
 
 
 def check(tables: Tables) -> Study:
-    """Check a study's tables, and that each variant makes a recipe.
+    """Check a study's tables, and that each variant is a valid recipe.
 
     Raises:
         RecipeError: naming what is wrong.
@@ -219,7 +219,7 @@ def check(tables: Tables) -> Study:
             _check_grid(study, variant)
         if study.design.pruner != "none" and study.design.replicates > 1:
             raise RecipeError(
-                "a pruner hears of one run of a trial: use design.replicates=1, or"
+                "a pruner works with one run per trial: use design.replicates=1, or"
                 " design.pruner=none"
             )
     except ValidationError as error:
@@ -232,7 +232,8 @@ def check(tables: Tables) -> Study:
         raise RecipeError(f"{where}: {message}") from None
     if study.reference is not None and study.reference not in study.names:
         raise RecipeError(
-            f"reference = '{study.reference}' is no variant{nearest(study.reference, study.names)}"
+            f"reference = '{study.reference}' is not a variant"
+            f"{nearest(study.reference, study.names)}"
         )
     return study
 
@@ -256,7 +257,7 @@ def _check_grid(study: Study, variant: str) -> None:
     for key, space in study.spaces(variant).items():
         if isinstance(space, Range):
             raise RecipeError(
-                f"a grid takes choices alone, and {key} is a range: write {{ choices = [...] }}"
+                f"a grid takes only choices, but {key} is a range: write {{ choices = [...] }}"
             )
         cells *= len(space.choices)
     if cells > MOST_CELLS:
@@ -264,7 +265,7 @@ def _check_grid(study: Study, variant: str) -> None:
 
 
 def _check_images(study: Study, variant: str) -> None:
-    """Refuse variants and trials that are measured on other images than the rest."""
+    """Refuse variants and trials that are evaluated on other images than the rest."""
     said = study.spaces(variant).keys() | {
         ".".join(path) for path, _ in leaves(study.vary) + leaves(study.changes(variant))
     }
@@ -274,13 +275,13 @@ def _check_images(study: Study, variant: str) -> None:
     for key in MEASURED:
         if f"data.{key}" in said or getattr(own, key) != getattr(first, key):
             raise RecipeError(
-                f"data.{key} decides what is measured: set it for all, in [recipe], or make two"
+                f"data.{key} changes the evaluated images: set it for all, in [recipe], or make two"
                 " studies"
             )
 
 
 def _merged(one: Tables, other: Tables) -> Tables:
-    """Return the tables with others laid over them; what is searched is replaced as a whole."""
+    """Return the tables with others merged over them; searches are replaced as a whole."""
     result = copy.deepcopy(one)
     for key, value in other.items():
         both = isinstance(value, dict) and isinstance(result.get(key), dict)

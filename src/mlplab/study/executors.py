@@ -1,4 +1,4 @@
-"""Where a study's runs are carried out."""
+"""Where a study's runs are executed."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ def opened(
     folder: Path,
     note: Callable[[str], None],
 ) -> Iterator[Executor]:
-    """Yield what carries out jobs, and end it with the block.
+    """Yield an executor of jobs, and end it with the block.
 
     Args:
         engine: ``local``, processes on this machine; ``ray``, tasks on a cluster.
@@ -28,7 +28,7 @@ def opened(
         workers: runs at the same time; ``None`` for as many as fit.
         needed: bytes of memory that a run takes.
         folder: of the study.
-        note: hears of what the user should know.
+        note: called with what the user should know.
     """
     count = workers or fitting(needed)
     if engine == "ray":
@@ -42,10 +42,10 @@ def opened(
 
 
 def check(engine: Literal["local", "ray"], address: str | None) -> None:
-    """Refuse a cluster that is not there, before anything is written.
+    """Refuse a cluster that cannot be reached, before anything is written.
 
     Raises:
-        UserError: if Ray is not installed, or nobody listens at the address.
+        UserError: if Ray is not installed, or nothing listens at the address.
     """
     if engine == "ray":
         from mlplab.study.cluster import knock  # Ray is an extra
@@ -54,7 +54,7 @@ def check(engine: Literal["local", "ray"], address: str | None) -> None:
 
 
 def fitting(needed: int) -> int:
-    """Return how many runs this machine carries at once: one a core, if the memory is enough."""
+    """Return how many runs this machine can train at once: one per core, if memory allows."""
     affinity = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1
     available = memory.available()

@@ -1,4 +1,4 @@
-"""One trial, or the final runs of a variant: what a worker is told, and how it does it."""
+"""One trial, or the final runs of a variant: the job of a worker, and how it is done."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,24 +17,24 @@ from mlplab.runs.run import Run
 from mlplab.training.plan import NoProgress
 
 STOPPING = (StorageError, DataError)
-"""What is no fault of a trial: the study stops, and goes on when it is mended."""
+"""Errors that are not a trial's fault: the study stops, and continues when they are fixed."""
 
 
 @dataclass(frozen=True)
 class TrialJob:
-    """Runs that differ in their seed alone.
+    """Runs that differ only in their seed.
 
     Attributes:
-        key: what they are called, but for the seed.
+        key: their name without the seed.
         group: of the runs: the variant.
-        runs_dir: where their folders are made.
-        recipe_name: what their recipe is called.
+        runs_dir: where their folders are created.
+        recipe_name: name of their recipe.
         recipes: as tables, one for each seed.
-        open_test: whether the test split is opened when they have ended.
+        open_test: whether they are evaluated on the test set when they have ended.
         keep: what they leave behind.
-        data_dir: a folder that holds the data set's.
-        trust: load code of the user's own.
-        asks: whether it asks after each epoch if it is to go on.
+        data_dir: folder that contains the data set's folder, such as ``cifar10/``.
+        trust: load the user's own code.
+        asks: whether it asks after each epoch if it should continue.
     """
 
     key: str
@@ -59,7 +59,7 @@ class TrialJob:
 
 
 class RowsOnly(NoProgress):
-    """Passes the rows of a job on, and nothing else."""
+    """Passes on the rows of a job, and nothing else."""
 
     def __init__(self, tell: Callable[[dict[str, float]], None]) -> None:
         self.tell = tell
@@ -69,9 +69,9 @@ class RowsOnly(NoProgress):
 
 
 def carry_out(job: TrialJob, progress: RowsOnly) -> None:
-    """Train what is missing of a job's runs.
+    """Train those of a job's runs that have not ended.
 
-    Runs that have ended are left as they are, and interrupted ones taken up again.
+    Runs that have ended are left as they are, and interrupted ones are resumed.
 
     Raises:
         MlplabError: for what stopped it.
@@ -100,7 +100,7 @@ def carry_out(job: TrialJob, progress: RowsOnly) -> None:
 
 
 def _forget_parts(runs_dir: Path, names: Sequence[str]) -> None:
-    """Remove what a population left that was not finished, where others would round otherwise."""
+    """Remove what an unfinished population left, if others would round differently."""
     there = [runs_dir / name for name in names if (runs_dir / name / layout.RECORD).exists()]
     for folder in there if len(there) < len(names) or not all(map(_is_over, there)) else ():
         population = store.read_record(folder).population
@@ -118,13 +118,13 @@ def _together(
     """Train runs as one population, and return whether they can be."""
     try:
         population.run(members, replace(options, name=job.key), progress)
-    except RecipeError:  # it is said before anything is written
+    except RecipeError:  # raised before anything is written
         return False
     return True
 
 
 def _has_ended(options: Options, recipe: Recipe, name: str, progress: RowsOnly) -> bool:
-    """Return whether a run of this name has ended; go on with one that was interrupted."""
+    """Return whether a run of this name has ended; resume one that was interrupted."""
     folder = options.runs_dir / name
     if not folder.exists():
         return False
@@ -141,8 +141,8 @@ def _has_ended(options: Options, recipe: Recipe, name: str, progress: RowsOnly) 
             resume.resume(Run(folder), options, progress)
             return True
     except RunError:
-        pass  # what is there cannot be gone on with
+        pass  # what is there cannot be resumed
     with lock.writing(folder):
-        pass  # nobody else does it now
+        pass  # no other process needs it now
     tidy.remove(folder)
     return False

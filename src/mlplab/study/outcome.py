@@ -1,4 +1,4 @@
-"""What came of a study's trials, as ``study.json`` has it."""
+"""The outcome of a study's trials, in the form of ``study.json``."""
 
 import json
 import statistics as numbers
@@ -18,7 +18,7 @@ from mlplab.study.trials import Trials, decoded
 
 
 def run_records(runs_dir: Path, names: Sequence[str]) -> list[Record]:
-    """Return the records of runs, as far as they are there and can be read."""
+    """Return the records of runs, as far as they exist and can be read."""
     found = []
     for name in names:
         try:
@@ -62,14 +62,14 @@ def write_facts(
     failures: dict[str, str] | None = None,
     finals_before: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Write ``study.json``, what reports and outside programs read, and return it.
+    """Write ``study.json``, for reports and outside programs, and return its content.
 
     Args:
-        study: whose.
+        study: the study.
         book: its trials.
         folder: of the study.
-        command: what repeats it.
-        failures: why the final runs of variants failed; ``None`` where they are not yet run.
+        command: command line that repeats it.
+        failures: why the final runs of variants failed; ``None`` if they have not run yet.
         finals_before: how many final runs a variant had when more were added.
     """
     variants = {}

@@ -1,4 +1,4 @@
-"""Worker processes on this machine: each warm, on cores of its own, and replaced in time."""
+"""Worker processes on this machine: each warm, on its own cores, and replaced regularly."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from mlplab.errors import StorageError
 from mlplab.study.job import TrialJob
 from mlplab.study.worker import CPUS
 
-JOBS_EACH = 20  # then a worker is replaced: what its libraries hold on to is given back
+JOBS_EACH = 20  # then a worker is replaced, which frees what its libraries hold on to
 ATTEMPTS = 2
 
 Row = dict[str, float]
@@ -26,11 +26,11 @@ Row = dict[str, float]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job.
+    """The outcome of a job.
 
     Attributes:
         reason: why it failed, or ``None``.
-        attempts: how often it was begun.
+        attempts: how often it was started.
     """
 
     reason: str | None
@@ -38,31 +38,31 @@ class Outcome:
 
 
 class Listener(Protocol):
-    """Hears of jobs as they go."""
+    """Receives the events of jobs."""
 
     def on_begin(self, job: TrialJob) -> None:
         """A job was given to a worker."""
 
     def on_row(self, job: TrialJob, row: Row) -> bool:
-        """An epoch has ended; return whether the job is to go on."""
+        """An epoch has ended; return whether the job should continue."""
 
     def on_end(self, job: TrialJob, outcome: Outcome) -> None:
         """A job has ended."""
 
 
 class Executor(Protocol):
-    """What carries out jobs."""
+    """Executes jobs."""
 
     def run(self, jobs: Sequence[TrialJob], listener: Listener) -> None:
-        """Carry out jobs; each that fails is tried once more. Returns when all have ended."""
+        """Execute jobs; each that fails is tried once more. Returns when all have ended."""
 
 
 class Pool:
-    """Workers on this machine, begun when they are needed.
+    """Workers on this machine, started when they are needed.
 
     Args:
-        workers: how many at most.
-        log: the file that what they print is appended to.
+        workers: maximum number.
+        log: file to which their output is appended.
     """
 
     def __init__(self, workers: int, log: Path) -> None:
@@ -73,10 +73,10 @@ class Pool:
         self._free = deque(_shares(workers))
 
     def run(self, jobs: Sequence[TrialJob], listener: Listener) -> None:
-        """Carry out jobs; each that fails is tried once more. Returns when all have ended.
+        """Execute jobs; each that fails is tried once more. Returns when all have ended.
 
         Raises:
-            StorageError: if the disk is full, or data are missing: no fault of a job.
+            StorageError: if the disk is full, or data are missing, which is not a job's fault.
         """
         waiting = deque((job, 1) for job in jobs)
         while waiting or self._busy:
@@ -84,7 +84,7 @@ class Pool:
                 self._begin(*waiting.popleft(), listener)
             worker, message = self._heard.get()
             if worker in self._idle and message is None:
-                self._idle.remove(worker)  # killed while it had nothing to do
+                self._idle.remove(worker)  # killed while idle
                 self._replace(worker)
             elif worker in self._busy and message is not None and "row" in message:
                 go = listener.on_row(worker.job, message["row"])
@@ -107,11 +107,11 @@ class Pool:
     def _end(
         self, worker: "_Worker", message: dict[str, Any] | None, listener: Listener
     ) -> list[tuple[TrialJob, int]]:
-        """Take a worker back, and return its job if that is to be tried again."""
+        """Release a worker, and return its job if that is to be tried again."""
         self._busy.remove(worker)
         reason = worker.death() if message is None else message["done"]
         if message is not None and message["stops"]:
-            raise StorageError(f"{worker.job.key}: {reason}. Then the same command goes on")
+            raise StorageError(f"{worker.job.key}: {reason}. Then repeat the command to continue")
         if message is None or worker.jobs >= JOBS_EACH:
             self._replace(worker)
         else:
@@ -173,7 +173,7 @@ class _Worker:
 
     def say(self, message: dict[str, Any]) -> None:
         assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # that it is dead will be heard
+        with suppress(BrokenPipeError):  # the listener notices that it is dead
             self.process.stdin.write(json.dumps(message) + "\n")
             self.process.stdin.flush()
 
@@ -181,7 +181,7 @@ class _Worker:
         """Return what ended the process."""
         code = self.process.wait()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return f"its process was ended ({how})"
+        return f"its process died ({how})"
 
     def stop(self) -> None:
         self.process.kill()
@@ -195,7 +195,7 @@ Heard = queue.Queue[tuple[_Worker, dict[str, Any] | None]]
 
 
 def _shares(workers: int) -> list[list[int]]:
-    """Return the processor's cores, dealt out; empty shares where the system does not say."""
+    """Return the processor's cores, divided; empty shares if the system does not report them."""
     if not hasattr(os, "sched_getaffinity"):
         return [[] for _ in range(workers)]
     cores = sorted(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""What a study stands on: checked before anything is run, and when it is gone on with."""
+"""What a study depends on: checked before anything is run, and when it is continued."""
 
 import json
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from mlplab.study.design import Study
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a study is given beside its definition; none of it changes what is tried.
+    """The settings of a study in addition to its definition; none of them changes what is tried.
 
     Attributes:
         folder: of the study, in the runs folder.
-        data_dir: a folder that holds the data set's.
-        trust: load code of the user's own.
-        command: what repeats the study.
+        data_dir: folder that contains the data set's folder, such as ``cifar10/``.
+        trust: load the user's own code.
+        command: command line that repeats the study.
     """
 
     folder: Path
@@ -36,10 +36,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Preconditions:
-    """What a study stands on beside its definition; it must not change while it is run.
+    """What a study depends on besides its definition; it must not change while it is run.
 
     Attributes:
-        base: the base recipe's tables; those of several by their names.
+        base: the base recipe's tables; if there are several, by their names.
         data: identities of the data sets.
         needed: bytes of memory that a run takes.
     """
@@ -50,13 +50,13 @@ class Preconditions:
 
 
 def prepare(study: Study, settings: Settings) -> Preconditions:
-    """Check a study before anything is run, and return what it stands on.
+    """Check a study before anything is run, and return what it depends on.
 
     Every variant's recipe is completed, and the data set is loaded once, which fills its cache: no
     two workers decode it at the same time.
 
     Raises:
-        UserError: for what the user can mend.
+        UserError: for what the user can fix.
     """
     most = 0
     known: dict[str, data.Dataset] = {}
@@ -66,13 +66,13 @@ def prepare(study: Study, settings: Settings) -> Preconditions:
             recipe = _completed(study, variant, point, settings.trust)
             if recipe.data.validation == "test":
                 raise RecipeError(
-                    "a study chooses on validation, and this recipe validates on the test split:"
+                    "a study chooses on validation, but this recipe validates on the test split:"
                     " hold validation images out of training: recipe.data.validation=0.1"
                 )
             if parents.named(recipe):
                 raise RecipeError(
-                    "a study trains its networks from nothing and alone: leave [teacher] and"
-                    " model.init_from out of it, and compare such runs by `mlplab compare`"
+                    "a study trains its networks from scratch and without teachers: leave [teacher]"
+                    " and model.init_from out, and compare such runs with `mlplab compare`"
                 )
             key = recipe.data.model_dump_json()
             if key not in known:
@@ -96,10 +96,10 @@ def _completed(study: Study, variant: str, point: dict[str, Any], trust: bool) -
 
 
 def begin(study: Study, folder: Path, preconditions: Preconditions) -> None:
-    """Make the study's folder, or find it as it was left.
+    """Create the study's folder, or find it as it was left.
 
     Raises:
-        RunError: if another study lies there, or if it was begun on other preconditions.
+        RunError: if another study is there, or if it was started with other preconditions.
         StorageError: if the runs folder cannot be written.
     """
     path = folder / layout.STUDY
@@ -110,13 +110,13 @@ def begin(study: Study, folder: Path, preconditions: Preconditions) -> None:
         changed = recipes.differences(there.model_dump(), study.model_dump())
         if not _extends(study, there, changed):
             raise RunError(
-                f"{folder} holds another study: it differs in {', '.join(changed[:5])}. Give this"
-                " one a --name of its own, or remove that folder"
+                f"{folder} contains another study: it differs in {', '.join(changed[:5])}. Give"
+                " this one another --name, or remove that folder"
             )
         if "design.trials" in changed and store.folders(folder / "finals"):
             raise RunError(
-                f"the final runs of {folder.name} have opened the test split; trials after that"
-                " would be chosen with it in sight. Give the larger study a --name of its own"
+                f"the final runs of {folder.name} were evaluated on the test set; later trials"
+                " would be chosen with its results known. Give the larger study another --name"
             )
         facts = _check_unchanged(folder, preconditions)
         if "design.finals" in changed and store.folders(folder / "finals"):
@@ -125,14 +125,14 @@ def begin(study: Study, folder: Path, preconditions: Preconditions) -> None:
         files.write_text(path, study.to_toml())
         return
     if any(entry.name != ".lock" for entry in folder.iterdir()):
-        raise RunError(f"{folder} is there and holds no study; give this one another --name")
+        raise RunError(f"{folder} exists but is not a study; give this one another --name")
     facts = {"base": preconditions.base, "data": preconditions.data}
     files.write_text(folder / layout.PRECONDITIONS, _json(facts))
     files.write_text(path, study.to_toml())
 
 
 def _extends(study: Study, there: Study, changed: Sequence[str]) -> bool:
-    """Say whether a study differs from one that was begun by more trials or final runs alone."""
+    """Return whether a study differs from one already started only by more trials or final runs."""
     now, then = study.design, there.design
     grown = now.trials >= then.trials and now.finals >= then.finals
     return grown and set(changed) <= {"design.trials", "design.finals"}
@@ -148,18 +148,18 @@ def begun_with(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{folder / layout.PRECONDITIONS} is damaged: {error}") from None
     if not isinstance(found, dict):
-        raise RunError(f"{folder / layout.PRECONDITIONS} is damaged: it is no table")
+        raise RunError(f"{folder / layout.PRECONDITIONS} is damaged: it is not a table")
     return found
 
 
 def _check_unchanged(folder: Path, preconditions: Preconditions) -> dict[str, Any]:
-    """Return what a study was begun with, if it is what there is now."""
+    """Return what a study was started with, if that is unchanged."""
     then = begun_with(folder)
     now = {"base": preconditions.base, "data": preconditions.data}
     changed = recipes.differences({key: then.get(key) for key in now}, now)
     if changed:
         raise RunError(
-            f"{folder.name} was begun with another {', '.join(changed[:5])}: its trials would not"
-            " be comparable. Undo that, or give this study a --name of its own"
+            f"{folder.name} was started with another {', '.join(changed[:5])}: its trials would"
+            " not be comparable. Undo that, or give this study another --name"
         )
     return then

@@ -1,4 +1,4 @@
-"""A study run from the beginning, or from where it was stopped, to its end."""
+"""Running a study to its end, from the beginning or from where it was stopped."""
 
 import warnings
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ class StudyProgress(Protocol):
     """What a study reports while it runs."""
 
     def on_total(self, phase: str, totals: dict[str, int], done: dict[str, int]) -> None:
-        """The trials, or the final runs, are known by variant."""
+        """The numbers of trials, or of final runs, are known by variant."""
 
     def on_begin(self, variant: str) -> None:
-        """One was given to a worker."""
+        """One was started by a worker."""
 
     def on_end(self, variant: str, outcome: str, value: float | None) -> None:
         """One has ended."""
@@ -36,17 +36,17 @@ def conduct(
 ) -> dict[str, Any]:
     """Run what is left of a study, and return its facts.
 
-    Trials see training and validation images alone. When all have ended, the best of each variant
+    Trials see only training and validation images. When all have ended, the best of each variant
     is run on fresh seeds and evaluated on the test set.
 
     Args:
-        study: that :func:`begin` made a folder for.
+        study: the study, whose folder :func:`begin` has created.
         settings: where, and with what data.
-        executor: that carries the runs out.
-        progress: what the study reports to.
+        executor: executes the runs.
+        progress: receives the study's reports.
 
     Raises:
-        UserError: for what the user can mend.
+        UserError: for what the user can fix.
         StorageError: if the disk is full or the folder cannot be written.
     """
     with lock.writing(settings.folder):
@@ -104,7 +104,7 @@ def _job(
 
 @dataclass
 class _Round(Listener):
-    """Enters what becomes of trials, and ends those that the pruner gives up."""
+    """Records the outcomes of trials, and ends those that the pruner rejects."""
 
     study: Study
     settings: Settings
@@ -129,7 +129,7 @@ class _Round(Listener):
         if not job.asks or value is None:
             return True
         with warnings.catch_warnings():
-            # Taken up again, a trial tells its first epochs a second time, which Optuna ignores.
+            # A resumed trial reports its first epochs a second time, which Optuna ignores.
             warnings.simplefilter("ignore", UserWarning)
             handle.report(value, int(row["epoch"]))
         last = int(row["epoch"]) == job.recipes[0]["training"]["epochs"]
@@ -152,7 +152,7 @@ class _Round(Listener):
 
 @dataclass
 class _Finals(Listener):
-    """Notes which variants' final runs failed."""
+    """Records which variants' final runs failed."""
 
     progress: StudyProgress
     failures: dict[str, str] = field(default_factory=dict)

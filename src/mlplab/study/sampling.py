@@ -1,4 +1,4 @@
-"""Where a variant is tried: points of its spaces, all known beforehand."""
+"""The points of its search spaces at which a variant is tried, all known in advance."""
 
 import itertools
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ Point = dict[str, Any]
 def points(study: Study, variant: str) -> list[Point]:
     """Return the points of a variant's trials: the same for the same study, whatever the machine.
 
-    ``quasirandom`` are those of a scrambled Halton sequence, which leave no holes and do not
+    ``quasirandom`` points are those of a scrambled Halton sequence, which leave no holes and do not
     cluster (Bousquet et al. 2017, "Critical Hyper-Parameters: No Random, No Cry"). A ``bayesian``
-    study has none: it proposes them as it goes.
+    study has none: it proposes them while it runs.
     """
     spaces = study.spaces(variant)
     design = study.design
     if design.kind == "grid":
         return _grid(spaces)
     if not spaces:
-        return [{}]  # trained again it would give the same
+        return [{}]  # a repetition would give the same result
     # One sequence for all: variants that search the same space are tried at the same points, so
-    # that none is better for having drawn the better learning rate.
+    # that none is better because it drew the better learning rate.
     random = np.random.default_rng(design.seed)
     if design.kind == "random":
         shares = random.random((design.trials, len(spaces)))
@@ -45,10 +45,10 @@ def _grid(spaces: Mapping[str, Space]) -> list[Point]:
 
 
 def _value(space: Space, share: float) -> Any:
-    """Return what lies at a share of a space, in [0, 1)."""
+    """Return the value at a position of a space, in [0, 1)."""
     if not isinstance(space, Range):
         return space.choices[int(share * len(space.choices))]
-    # Whole numbers have a bin each, of the same width.
+    # Each whole number has a bin of the same width.
     low, high = (space.low - 0.5, space.high + 0.5) if space.whole else (space.low, space.high)
     if space.log:
         low = max(low, 0.5) if space.whole else low
@@ -57,4 +57,4 @@ def _value(space: Space, share: float) -> Any:
         value = float(low + share * (high - low))
     if space.whole:
         return int(min(max(round(value), space.low), space.high))
-    return float(f"{value:.4g}")  # as one would write it, and as exact as anybody needs
+    return float(f"{value:.4g}")  # readable, and precise enough

@@ -1,4 +1,4 @@
-"""What a study searches: ranges and choices, at the leaves of a recipe's tables."""
+"""The search spaces of a study: ranges and choices, at the leaves of a recipe's tables."""
 
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ class _Table(BaseModel):
 
 
 class Range(_Table):
-    """Numbers from ``low`` to ``high``, evenly, or evenly in their logarithm."""
+    """Numbers from ``low`` to ``high``, uniform, or uniform in their logarithm."""
 
     low: Annotated[float, Field(allow_inf_nan=False)] | int
     high: Annotated[float, Field(allow_inf_nan=False)] | int
@@ -25,12 +25,12 @@ class Range(_Table):
         if not self.low < self.high:
             raise ValueError(f"low = {self.low} is not below high = {self.high}")
         if self.log and self.low <= 0:
-            raise ValueError("a range with log = true begins above 0")
+            raise ValueError("a range with log = true must start above 0")
         return self
 
     @property
     def whole(self) -> bool:
-        """Whether it is of whole numbers: where both ends are written so."""
+        """Whether it has whole numbers: if both ends are written as such."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
 
@@ -49,7 +49,7 @@ def ends(space: Space) -> list[Any]:
 
 
 def space_of(value: Any) -> Space | None:
-    """Return what a leaf searches, or ``None`` where it is a value or a table of the recipe's."""
+    """Return what a leaf searches, or ``None`` if it is a value or a table of the recipe."""
     if not isinstance(value, dict):
         return None
     if "choices" in value:

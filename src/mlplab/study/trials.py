@@ -1,4 +1,4 @@
-"""The trials of a study in an Optuna storage: what was asked, what is known, what is left."""
+"""The trials of a study in an Optuna storage: those asked for, their results, and what is left."""
 
 import json
 import zlib
@@ -28,7 +28,7 @@ PRUNERS = {
 
 @contextmanager
 def _storage(path: Path) -> Iterator[None]:
-    """Turn what the database raises into a :class:`StorageError`."""
+    """Turn the database's errors into a :class:`StorageError`."""
     try:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
@@ -40,7 +40,7 @@ def _storage(path: Path) -> Iterator[None]:
 
 @dataclass
 class Trial:
-    """A trial that is to be run.
+    """A trial to run.
 
     Attributes:
         variant: that it belongs to.
@@ -56,19 +56,19 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """What its runs are called, but for the seed."""
+        """The name of its runs without the seed."""
         return f"{self.variant}-t{self.number:02d}"
 
 
 class Trials:
     """All trials of a study.
 
-    The storage is the list of what was asked, and of what came of it; run folders hold the results
-    themselves. A trial that was asked and not told, because somebody pulled the plug, is run again.
+    The storage lists the trials that were asked for and their outcomes; run folders contain the
+    results themselves. A trial without an outcome, because the study was killed, is run again.
 
     Args:
-        study: whose.
-        path: of the SQLite file, which other programs for Optuna open as well.
+        study: the study.
+        path: of the SQLite file, which other programs for Optuna can open as well.
     """
 
     def __init__(self, study: Study, path: Path) -> None:
@@ -91,14 +91,14 @@ class Trials:
         )
 
     def total(self, variant: str) -> int:
-        """Return how many trials a variant has when the study has ended."""
+        """Return how many trials a variant will have when the study has ended."""
         design = self.study.design
         if design.kind == "bayesian" and self.study.spaces(variant):
             return design.trials
         return len(self._points[variant])
 
     def rounds(self) -> list[range]:
-        """Return the trials' numbers by round: those of one may be run at the same time."""
+        """Return the trials' numbers by round; those of one round may run at the same time."""
         most = max(map(self.total, self._variants))
         step = self.study.design.batch if self.study.design.kind == "bayesian" else most
         return [range(start, min(start + step, most)) for start in range(0, most, step)]
@@ -112,7 +112,7 @@ class Trials:
                 trial = self._ask(variant, number, known)
                 if trial is not None:
                     found.append(trial)
-        # One of each variant after another, so that variants get along together.
+        # One of each variant in turn, so that all variants progress together.
         return sorted(found, key=lambda trial: trial.number)
 
     def _ask(self, variant: str, number: int, known: Sequence[FrozenTrial]) -> Trial | None:
@@ -125,28 +125,28 @@ class Trials:
             if number >= len(known) and self.study.design.kind != "bayesian":
                 fixed = self._points[variant][number]
                 study.enqueue_trial({key: _encoded(spaces[key], fixed[key]) for key in fixed})
-            # From the search and the number alone: the same at every call, and for all variants, so
+            # Only from the search and the number: the same at every call, and for all variants, so
             # that those that search the same space start at the same points.
             seed = [self.study.design.seed, number]
             study.sampler = optuna.samplers.TPESampler(
                 seed=zlib.crc32(json.dumps(seed).encode()), constant_liar=True
             )
             handle = study.ask()
-        # One by one, each entered by itself: a kill may have left some out.
+        # One by one, each stored separately: a kill may have left some out.
         params = {key: _suggested(handle, key, space) for key, space in spaces.items()}
         return Trial(variant, number, decoded(spaces, params), handle)
 
     def tell(
         self, trial: Trial, value: float | None, outcome: str, reason: str | None, attempts: int
     ) -> None:
-        """Enter a result.
+        """Store a result.
 
         Args:
-            trial: whose.
-            value: of the metric, ``None`` where there is none.
+            trial: the trial.
+            value: of the metric, ``None`` if there is none.
             outcome: ``finished``, ``pruned``, ``diverged`` or ``failed``.
             reason: why it has not finished.
-            attempts: how often it was begun.
+            attempts: how often it was started.
         """
         facts = {"outcome": outcome, "reason": reason, "attempts": attempts}
         with _storage(self.path):
@@ -164,14 +164,14 @@ class Trials:
         self._variants[trial.variant].tell(trial.handle, values, state=state, skip_if_finished=True)
 
     def all(self, variant: str) -> list[FrozenTrial]:
-        """Return what was asked of a variant, in the order of the numbers."""
+        """Return the trials of a variant that were asked for, in the order of their numbers."""
         study_id = self.storage.get_study_id_from_name(variant)
         return self.storage.get_all_trials(study_id, deepcopy=False)
 
     def importances(self, variant: str) -> dict[str, float]:
         """Return the share of the metric's variance that each key explains (Hutter et al. 2014).
 
-        Empty where fewer than 8 trials have finished, of which a forest says nothing.
+        Empty if fewer than 8 trials have finished, which are too few for a forest.
         """
         done = [t for t in self.all(variant) if t.state == TrialState.COMPLETE]
         different = len({trial.value for trial in done}) > 1
@@ -182,7 +182,7 @@ class Trials:
             found = optuna.importance.get_param_importances(
                 self._variants[variant], evaluator=evaluator
             )
-        except (RuntimeError, ValueError):  # trees that saw no difference
+        except (RuntimeError, ValueError):  # trees that found no difference
             return {}
         return {key: float(value) for key, value in found.items()}
 
@@ -196,7 +196,7 @@ def _suggested(handle: optuna.Trial, key: str, space: Space) -> Any:
 
 
 def _encoded(space: Space, value: Any) -> Any:
-    """Return a value as Optuna holds it: lists, which it does not take, as JSON."""
+    """Return a value in a form that Optuna can store: lists become JSON."""
     if isinstance(space, Range) or value is None or isinstance(value, bool | int | float | str):
         return value
     return json.dumps(value)

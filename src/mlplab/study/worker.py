@@ -1,6 +1,6 @@
-"""A process that trains one job after another: jobs come as lines of JSON, answers go as such.
+"""A process that trains one job after another: jobs and answers are lines of JSON.
 
-Told ``{"job": …}``, it answers ``{"row": …}`` for each epoch and ``{"done": …, "stops": …}``: why
+After ``{"job": …}`` it answers ``{"row": …}`` for each epoch and ``{"done": …, "stops": …}``: why
 the job failed, or null, and whether others would fail too. A job that ``asks`` waits after each row
 for ``{"go": true}`` or ``{"go": false}``. It ends with its input: when the study is killed, so are
 its workers.
@@ -14,12 +14,12 @@ import sys
 import threading
 from typing import Any
 
-# Before JAX is imported: where it may run, and with how many threads.
+# Set before JAX is imported: the cores it may use, and the number of threads.
 CPUS = "MLPLAB_CPUS"
 
 
 def main() -> None:
-    """Carry out jobs until the input ends."""
+    """Execute jobs until the input ends."""
     if cpus := os.environ.get(CPUS):
         numbers = [int(number) for number in cpus.split(",")]
         os.environ["NPROC"] = str(len(numbers))
@@ -27,7 +27,7 @@ def main() -> None:
             os.sched_setaffinity(0, numbers)
     os.environ["KERAS_BACKEND"] = "jax"
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever code of others prints must not stand among the answers
+    os.dup2(2, 1)  # output of other code must not get between the answers
     messages: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_listen, args=(messages,), daemon=True).start()
 

@@ -1,1 +1,1 @@
-"""What TensorBoard is given of runs and studies, and its server."""
+"""What runs and studies write for TensorBoard, and its server."""

@@ -1,7 +1,7 @@
 """The callback that writes a run for TensorBoard while it trains.
 
 ``<run>/tensorboard`` holds ``train`` and ``validation``, as Keras's own callback lays them out, and
-``results`` (:mod:`mlplab.tensorboard.hparams`), what is known when training has ended.
+``results`` (:mod:`mlplab.tensorboard.hparams`), written when training has ended.
 """
 
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ SAMPLES = (4, 4)  # rows and columns of the sample picture
 
 
 class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
-    """Writes what ``keras.callbacks.TensorBoard`` writes at epochs, and what explains a training.
+    """Writes what ``keras.callbacks.TensorBoard`` writes at epochs, and diagnostics of a training.
 
     Under Keras's names: ``epoch_<metric>`` for train and validation, ``epoch_learning_rate``, and
-    ``<weight's path>/histogram``. Besides: ``<weight's path>/gradient`` (histogram),
+    ``<weight's path>/histogram``. In addition: ``<weight's path>/gradient`` (histogram),
     ``gradient_norm/<layer>``, ``update_ratio/<layer>`` and ``relu_dead_share/<layer>``, as
     :class:`~mlplab.evaluation.diagnostics.Statistics` defines them; ``zero_share/<layer>``, of
     weights that are exactly 0; a picture of sample images; the recipe. The step is the epoch,
@@ -34,8 +34,8 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
     Args:
         folder: ``<run>/tensorboard``.
         probe_images: uint8 [n, height, width, channels], training images to measure gradients on.
-        probe_labels: [n, ...], as the compiled loss wants them.
-        class_names: one name a class.
+        probe_labels: [n, ...], as the compiled loss expects them.
+        class_names: one name per class.
         histogram_freq: epochs from one measurement of the layers to the next; 0 for none.
         images: whether to write the sample picture.
         recipe_text: the recipe as TOML.
@@ -73,7 +73,7 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
         return self._statistics
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Open the files when training begins or, at a later epoch, is taken up again."""
+        """Open the files when training starts or, at a later epoch, resumes."""
         if self._files is not None:
             return
         train = Events(self.folder / "train", epoch)
@@ -85,8 +85,8 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
             train.flush()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write the epoch, and see it on the disk."""
-        assert self._files is not None, "an epoch ends that has not begun"
+        """Write the epoch, and flush it to disk."""
+        assert self._files is not None, "an epoch ended that had not started"
         train, validation = self._files
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         for name, value in ({"learning_rate": rate} | (logs or {})).items():
@@ -115,7 +115,7 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
         file.add_scalars(_layer_scalars(self._statistics), epoch)
 
     def _tag(self, path: str) -> str:
-        # A Sequential model puts its own name first, which would gather all layers into one group.
+        # A Sequential model puts its own name first, which would put all layers into one group.
         return path.removeprefix(f"{self.model.name}/")
 
     def _sample_picture(self) -> Figure:

@@ -1,4 +1,4 @@
-"""TensorBoard's event files, written without TensorFlow and without another thread."""
+"""TensorBoard's event files, written without TensorFlow and in the calling thread."""
 
 import math
 import time
@@ -21,10 +21,10 @@ BINS = 64  # the dashboard draws 30
 
 
 class Events:
-    """An event file of its own in a folder, written in the calling thread.
+    """A separate event file in a folder, written in the calling thread.
 
-    tensorboardX's ``SummaryWriter`` writes in another thread, and when that thread meets a full
-    disk, the next one to add an event waits for ever.
+    tensorboardX's ``SummaryWriter`` writes in another thread, and if the disk is full there, the
+    next call that adds an event blocks forever.
 
     Args:
         folder: made if it is missing.
@@ -38,7 +38,7 @@ class Events:
         self.folder = folder
         with storage(str(folder)):
             folder.mkdir(parents=True, exist_ok=True)
-            # The file's name has a time in seconds: too coarse to be unique.
+            # The time in the file's name is in seconds, too coarse to be unique.
             self._writer = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
         if first_step:
             self._write(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
@@ -50,13 +50,13 @@ class Events:
         self._write(Event(step=step, summary=event))
 
     def add_scalars(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Add numbers by their tags; a chart has no place for what is not finite."""
+        """Add numbers by their tags; those that are not finite cannot be charted."""
         for tag, value in values.items():
             if math.isfinite(value):
                 self.add(summary.scalar(tag, float(value)), step)
 
     def add_histogram(self, tag: str, values: ArrayLike, step: int) -> None:
-        """Add a histogram of the finite values; none at all if there are none."""
+        """Add a histogram of the finite values; nothing if there are none."""
         flat = np.asarray(values, np.float32).ravel()
         if not np.isfinite(flat).all():
             flat = flat[np.isfinite(flat)]
@@ -78,7 +78,7 @@ class Events:
         self.add(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
     def flush(self) -> None:
-        """Bring everything to the disk."""
+        """Write everything to disk."""
         with storage(str(self.folder)):
             self._writer.flush()
 
@@ -95,7 +95,7 @@ class Events:
 
 def binned(values: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Count finite values, float32 [n], in equal bins; return ``BINS`` counts and the edges."""
-    # In float32 the edges of values that nearly agree, such as a scale that begins at 1, coincide.
+    # In float32, edges of nearly equal values, such as a scale that starts at 1, would coincide.
     low, high = np.float64(values.min()), np.float64(values.max())
     margin = max(0.5, 1e-6 * abs(low)) if low == high else 0.0
     counts, edges = np.histogram(values, bins=BINS, range=(low - margin, high + margin))

@@ -27,8 +27,8 @@ from mlplab.tensorboard.events import Events
 
 RESULTS = [metric.name for metric in METRICS]  # columns of the HParams page
 
-# The HParams page hides a run whose value is not of the type that it found first. Settings that may
-# be a word or a number are therefore always text, and those that are absent are left out.
+# The HParams page hides a run whose value has another type than the first one found. Settings that
+# may be a word or a number are therefore always text, and absent ones are left out.
 WORDS = ("data.validation", "model.normalisation")
 
 
@@ -44,24 +44,24 @@ def write_results(
     selected_on: str = "validation",
     succeeded: bool = True,
 ) -> None:
-    """Write what is known when training has ended into ``results``.
+    """Write the results into ``results`` when training has ended.
 
-    The HParams page gets every setting but the seed, and the validation metrics alone: runs are
+    The HParams page gets every setting except the seed, and only the validation metrics: runs are
     ranked by validation. It puts runs with the same ``config_id`` in one row and averages them.
-    No description of the experiment is written: the page would take that of one run, and hide
+    No description of the experiment is written: the page would use that of one run, and hide
     settings that only others have; without it, it collects them from all.
 
     Args:
         folder: ``<run>/tensorboard``.
         recipe: nested tables.
-        config_id: identity of the recipe less its seed.
+        config_id: identity of the recipe without its seed.
         metrics: by split; only ``validation`` is read.
         confusion: int [classes, classes], indexed [true, predicted].
-        class_names: one name a class.
+        class_names: one name per class.
         mistakes: the picture of the worst mistakes.
-        selected_on: ``test`` for a run whose validation was the test split: its figures get a
-            column of their own, so that they are not ranked among honest ones.
-        succeeded: whether the training came to its end.
+        selected_on: ``test`` for a run whose validation was the test split: its metrics get a
+            separate column, so that they are not ranked among honest ones.
+        succeeded: whether training completed.
 
     Raises:
         StorageError: if the disk is full or the folder cannot be written.
@@ -86,10 +86,10 @@ def session(
     """Yield an event file that is a row of the HParams page.
 
     Args:
-        folder: that the file is made in.
+        folder: in which the file is created.
         settings: the row's columns.
-        group: rows of one group are put together, and their metrics averaged.
-        succeeded: whether the training came to its end.
+        group: rows of one group are merged, and their metrics averaged.
+        succeeded: whether training completed.
 
     Raises:
         StorageError: if the disk is full or the folder cannot be written.
@@ -104,7 +104,7 @@ def session(
 def hyperparameters(
     tables: Mapping[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, bool | float | str]]:
-    """Yield the settings of a recipe as ``table.key`` and a value of a type that never varies."""
+    """Yield the settings of a recipe as ``table.key`` and a value whose type never varies."""
     for key, value in tables.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
@@ -130,7 +130,7 @@ def _session_end(status: int) -> summary_pb2.Summary:
 
 
 def write_study(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write the events of all runs of a study anew.
+    """Write the events of all runs of a study again.
 
     Args:
         folder: of the study.

@@ -27,25 +27,25 @@ def serve(
     """Serve the dashboard until Ctrl-C.
 
     Args:
-        runs_dir: the folder of the runs; those that come later appear as well.
+        runs_dir: the folder of the runs; later ones appear as well.
         host: the address to listen on; only this machine can reach the default.
-        port: a port that is taken is replaced by a free one, and 0 is a free one.
-        ready: called with the dashboard's address once it answers.
-        warn: called with each thing that the user should know, a line.
+        port: if it is taken, or 0, a free one is used.
+        ready: called with the dashboard's address once it responds.
+        warn: called with each warning, one line each.
 
     Raises:
         RunError: if there is nothing to show.
-        UserError: if the address cannot be listened on.
+        UserError: if it is not possible to listen on the address.
     """
     if not any(runs_dir.glob("*/tensorboard/*/*tfevents*")):
         raise RunError(
             f"no run in {runs_dir} has written anything for TensorBoard: train one with the"
-            " TensorBoard callback, or name another folder with --runs-dir"
+            " TensorBoard callback, or pass another folder with --runs-dir"
         )
     if not _is_loopback(host):
         warn(f"everyone who can reach {host} can see these runs; TensorBoard asks for no password")
     if not _is_free(host, port):
-        warn(f"port {port} is taken: another one is used")
+        warn(f"port {port} is taken; using another one")
         port = 0
     ready(_launch(runs_dir, host, port))
     with suppress(KeyboardInterrupt):
@@ -78,7 +78,7 @@ def _is_free(host: str, port: int) -> bool:
             host, port, type=socket.SOCK_STREAM
         )[0]
         with socket.socket(family, kind, protocol) as probe:
-            # As the server will: a port that only waits for its last connections to fade is free.
+            # As the server will: a port whose last connections are only timing out is free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:

@@ -1,1 +1,1 @@
-"""Training: the engine, callbacks, TensorBoard and evaluation."""
+"""Training: the engine, its losses, teachers, callbacks and checkpoints."""

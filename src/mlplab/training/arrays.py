@@ -12,9 +12,9 @@ class Arrays:
 
     Attributes:
         x: uint8 [n, height, width, channels].
-        y: int32 [n], or float32 [n, classes] for the losses that want one-hot labels.
-        rows: int32 [m], where the split's images lie in ``x`` and ``y``, which several splits
-            share; ``None`` for all of them in order.
+        y: int32 [n], or float32 [n, classes] for losses that expect one-hot labels.
+        rows: int32 [m], the positions of the split's images in ``x`` and ``y``, which several
+            splits share; ``None`` for all of them in order.
     """
 
     x: jax.Array

@@ -1,4 +1,4 @@
-"""The weights that a network is judged at, where they are not the ones that are trained."""
+"""The weights at which a network is evaluated, if they are not the ones that are trained."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from mlplab.optim.optimizers import averaged_weights
 class AverageSwap:
     """Puts the optimizer's average into a model for validation, and the trained weights back.
 
-    Without an average nothing is ever swapped.
+    Without an average nothing is swapped.
 
     Args:
         model: compiled and built.
@@ -21,16 +21,16 @@ class AverageSwap:
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
-        # Variable, its trained value, the average that was put in its place.
+        # Variable, its trained value, the average that replaced it.
         self._swapped: list[tuple[Any, jax.Array, jax.Array]] = []
 
     def put_average_in(self) -> None:
-        """Put the average, where the optimizer keeps one, into the weights."""
+        """Put the average, if the optimizer keeps one, into the weights."""
         optimizer, weights = self.model.optimizer, self.model.trainable_variables
         values = [variable.value for variable in weights]
         averages = averaged_weights(optimizer, values, [v.value for v in optimizer.variables])
         for variable, value, average in zip(weights, values, averages or [], strict=False):
-            # A copy: Keras's predict and evaluate donate the weights, and the average is another's.
+            # A copy: Keras's predict and evaluate donate the weights, but the optimizer owns these.
             variable.assign(jnp.copy(average))
             self._swapped.append((variable, value, jnp.copy(average)))
 
@@ -42,11 +42,11 @@ class AverageSwap:
         self._swapped.clear()
 
     def forget(self) -> None:
-        """Forget the trained weights: others are put into the model."""
+        """Forget the trained weights, because others are put into the model."""
         self._swapped.clear()
 
     def trained(self) -> list[jax.Array | None]:
-        """Return, by trainable variable, the trained value that an average is in the place of."""
+        """Return, by trainable variable, the trained value that an average has replaced."""
         values = {
             id(variable): value
             for variable, value, average in self._swapped
@@ -55,7 +55,7 @@ class AverageSwap:
         return [values.get(id(variable)) for variable in self.model.trainable_variables]
 
     def restore(self, trained: Sequence[Any]) -> None:
-        """Take up what :meth:`trained` returned; the averages are in the model."""
+        """Restore what :meth:`trained` returned; the averages are in the model."""
         self._swapped = [
             (variable, jnp.asarray(value), jnp.copy(variable.value))
             for variable, value in zip(self.model.trainable_variables, trained, strict=True)

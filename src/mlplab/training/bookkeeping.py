@@ -27,7 +27,7 @@ from mlplab.training.plan import Fit, Plan, Row
 from mlplab.training.steps import CompiledSteps, State, evaluate, variables
 
 VALIDATION_BATCH = 1000  # large enough for the matrix rate, small enough for a wide network
-REWINDS = 3  # a fourth divergence has another cause than the learning rate
+REWINDS = 3  # the learning rate is not the cause of a fourth divergence
 
 
 class Bookkeeping:
@@ -40,8 +40,8 @@ class Bookkeeping:
 
     Attributes:
         result: what was done so far.
-        next_epoch: to be trained, from 0.
-        over: whether no further epoch is to be trained.
+        next_epoch: the next to train, from 0.
+        over: whether training has ended.
     """
 
     def __init__(self, model: keras.Model, plan: Plan, tester: CompiledSteps) -> None:
@@ -74,12 +74,12 @@ class Bookkeeping:
                 )
 
     def begin(self) -> None:
-        """Start the callbacks, and return to where a checkpoint was written."""
+        """Start the callbacks, and restore the state of a checkpoint, if any."""
         resumed = self.control.resumed
         self.model.stop_training = False
         for callback in self.callbacks.callbacks if resumed else ():
             if isinstance(callback, keras.callbacks.CSVLogger):
-                callback.append = True  # or it would empty its file
+                callback.append = True  # otherwise it would empty its file
         self.callbacks.on_train_begin()
         if resumed:
             self.next_epoch = resumed.epoch
@@ -90,15 +90,15 @@ class Bookkeeping:
             self._restore(resumed)
 
     def begin_epoch(self, epoch: int) -> int:
-        """Make the model ready for the steps of an epoch, counted from 0.
+        """Prepare the model for the steps of an epoch, counted from 0.
 
         Returns:
-            How many of its steps were taken before a checkpoint within it.
+            How many of its steps were taken before a checkpoint within the epoch.
         """
         self.epoch = epoch
         self.average.put_trained_back()
         self.model.reset_metrics()
-        # Beside the model, whose own arrays the steps will take.
+        # Separate from the model, whose own arrays are donated to the steps.
         self.good = [[jnp.copy(array) for array in group] for group in self._state()]
         self.callbacks.on_epoch_begin(epoch)
         self.rate = self.learning_rate.now()
@@ -106,12 +106,12 @@ class Bookkeeping:
         if not self._within_epoch or resumed is None:
             return 0
         self._within_epoch = False
-        self._restore(resumed)  # undoes what the callbacks have now done a second time
+        self._restore(resumed)  # undoes what the callbacks have just done a second time
         self.rate, self.good = resumed.rate, resumed.good
         return resumed.done
 
     def after_steps(self, logs: Row) -> bool:
-        """Take up the means after a range of steps; return whether the epoch ends there."""
+        """Record the means after a range of steps; return whether the epoch ends there."""
         self.logs = logs
         if not math.isfinite(logs["loss"]):
             self.result.ending = "diverged"
@@ -123,10 +123,10 @@ class Bookkeeping:
         return self.result.ending != "epochs" or bool(self.model.stop_training)
 
     def end_epoch(self, seconds: float) -> None:
-        """Validate, write the row and call the callbacks, the trained weights being in the model.
+        """Validate, write the row and call the callbacks; the model has the trained weights.
 
         Args:
-            seconds: that the epoch's steps took.
+            seconds: duration of the epoch's steps.
         """
         self.average.put_average_in()
         if self.result.ending == "interrupted":
@@ -155,7 +155,7 @@ class Bookkeeping:
         self._keep_after()
 
     def end(self) -> None:
-        """Leave in the model the weights that are the result."""
+        """Leave the resulting weights in the model."""
         # As in fit: an average goes into the weights before a callback restores its own.
         self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
         self.callbacks.on_train_end(self.logs)
@@ -170,7 +170,7 @@ class Bookkeeping:
         return {f"val_{key}": value for key, value in logs.items()}
 
     def _rewind(self) -> bool:
-        """Repeat a diverged epoch with half the learning rate, where that is asked for."""
+        """Repeat a diverged epoch with half the learning rate, if the recipe says so."""
         rewinds = self.result.rewinds
         if self.plan.schedule.on_divergence != "rewind" or len(rewinds) == REWINDS:
             return False
@@ -179,8 +179,8 @@ class Bookkeeping:
         self.result.ending = "epochs"
         rewinds.append({"epoch": self.epoch + 1, "learning_rate": self.learning_rate.now()})
         self.control.progress.on_note(
-            f"the loss was no longer finite in epoch {self.epoch + 1}: back to its start with half"
-            f" the learning rate, {rewinds[-1]['learning_rate']:.3g}"
+            f"the loss was no longer finite in epoch {self.epoch + 1}: repeating it with half the"
+            f" learning rate, {rewinds[-1]['learning_rate']:.3g}"
         )
         return True
 
@@ -189,7 +189,7 @@ class Bookkeeping:
         self._put(self.good)
 
     def keep_within(self, state: State, done: int) -> None:
-        """Write a checkpoint after so many steps of an epoch, if it is time or training stops."""
+        """Write a checkpoint after ``done`` steps of an epoch, if it is time or training stops."""
         keeper, ending = self.control.keeper, self.result.ending
         if keeper and (ending == "interrupted" or (ending == "epochs" and keeper.due(True))):
             keeper.keep(self._saved(self.epoch, done, state))
@@ -224,9 +224,9 @@ class Bookkeeping:
                 saved.epoch > self.plan.schedule.epochs
                 or saved.done * batch_size >= len(self.plan.data.train) + batch_size
             ):
-                raise ValueError("it is further than the training goes")
+                raise ValueError("it is beyond the end of the training")
             if len(saved.callbacks) != len(self.callbacks.callbacks):
-                raise ValueError("it is of other callbacks")
+                raise ValueError("it has other callbacks")
             self._put(saved.state)
             self.average.restore(saved.trained)
             restore_random(saved.random)

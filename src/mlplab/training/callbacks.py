@@ -32,7 +32,7 @@ CALLBACKS: dict[str, type[keras.callbacks.Callback]] = {
 
 MONITORS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
-# Set by mlplab, not by a recipe: what would print into the results, or is filled in at building.
+# Set by mlplab, not by a recipe: what would print into the results, or is set when building.
 HIDDEN = {
     "EarlyStopping": ("verbose",),
     "ReduceLROnPlateau": ("verbose", "kwargs"),
@@ -49,24 +49,24 @@ HIDDEN = {
     ),
 }
 
-# Where Keras wants a path, the file that a recipe gets without naming one.
+# Default files for parameters where Keras requires a path.
 PATHS = {"ModelCheckpoint": ("filepath", "checkpoints/{epoch:03d}.keras"),
          "CSVLogger": ("filename", "log.csv")}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What callbacks need to know of the run.
+    """What callbacks need to know about the run.
 
     Attributes:
-        folder: the run's; every path that a callback writes lies inside.
+        folder: the run's; every path that a callback writes is inside it.
         images: uint8 [n, height, width, channels], a few hundred of the training split.
-        inputs: what the trained network is given of them: the images, or features [n, features].
-        labels: of these images, as the loss wants them.
-        weights: float32 [n], of these images in the loss, where classes are weighted.
+        inputs: inputs of the trained network for them: the images, or features [n, features].
+        labels: of these images, as the loss expects them.
+        weights: float32 [n], of these images in the loss, if classes are weighted.
         class_names: by label.
         recipe_text: the complete recipe.
-        trust: whether code of the user's own may be loaded.
+        trust: whether the user's own code may be loaded.
     """
 
     folder: Path
@@ -85,11 +85,11 @@ def complete(key: str, settings: Named, trust: bool = False) -> Named:
     Args:
         key: the callback's table, ``callbacks.<key>``.
         settings: its name and parameters.
-        trust: whether code of the user's own may be loaded.
+        trust: whether the user's own code may be loaded.
 
     Raises:
         RecipeError: for an unknown callback or parameter, a value of the wrong type or one that
-            the callback refuses, or code that is not trusted or not there.
+            the callback refuses, or code that is not trusted or not found.
     """
     where = f"callbacks.{key}"
     if settings.is_custom:
@@ -123,8 +123,8 @@ def check_together(recipe: Recipe) -> None:
     rewinds = recipe.training.on_divergence == "rewind"
     if rewinds and recipe.schedule and not set(RATES) & set(recipe.schedule.params):
         raise RecipeError(
-            f"training.on_divergence = 'rewind' halves the learning rate, of which"
-            f" {recipe.schedule.name} has a table of its own: use 'stop', or another schedule"
+            f"training.on_divergence = 'rewind' halves the learning rate, but"
+            f" {recipe.schedule.name} has its own table of rates: use 'stop', or another schedule"
         )
     for key, settings in recipe.callbacks.items():
         if rewinds and settings.name == "LearningRateScheduler":
@@ -180,10 +180,10 @@ def _build(where: str, settings: Named, context: Context) -> keras.callbacks.Cal
 
 
 def custom(where: str, settings: Named, trust: bool) -> keras.callbacks.Callback:
-    """Return a callback of the user's own.
+    """Return one of the user's own callbacks.
 
     Raises:
-        RecipeError: if it is not trusted, not there or not a callback, naming ``where``.
+        RecipeError: if it is not trusted, not found or not a callback, naming ``where``.
     """
     make: Callable[..., Any] = load_object(settings.name, trust)
     try:
@@ -191,7 +191,7 @@ def custom(where: str, settings: Named, trust: bool) -> keras.callbacks.Callback
     except TypeError as error:
         raise RecipeError(f"{where}: {error}") from None
     if not isinstance(callback, keras.callbacks.Callback):
-        raise RecipeError(f"{where}: {settings.name} does not make a keras.callbacks.Callback")
+        raise RecipeError(f"{where}: {settings.name} does not return a keras.callbacks.Callback")
     return callback
 
 
@@ -200,11 +200,11 @@ def _plain(name: str) -> str:
 
 
 def _inside(folder: Path, path: str, where: str) -> Path:
-    """Return the path inside the folder; one that climbs out, or is the run's own, is refused."""
+    """Return the path inside the folder; one outside it, or one of the run's own, is refused."""
     root = folder.resolve()
     target = (root / path).resolve()
     if not target.is_relative_to(root) or target == root:
-        raise RecipeError(f"{where} = '{path}' lies outside the run folder; give a relative path")
+        raise RecipeError(f"{where} = '{path}' is outside the run folder; give a relative path")
     first = target.relative_to(root).parts[0]
     if first in layout.RESERVED or first.startswith((".", layout.PREDICTIONS)):
         raise RecipeError(f"{where} = '{path}': {first} is written by mlplab; choose another name")
@@ -212,7 +212,7 @@ def _inside(folder: Path, path: str, where: str) -> Path:
         path.format(epoch=1, batch=1, **dict.fromkeys(MONITORS, 0.5))
     except (KeyError, IndexError, ValueError) as error:
         known = ", ".join(["epoch", *MONITORS])
-        raise RecipeError(f"{where} = '{path}' can name {known}; not {error}") from None
+        raise RecipeError(f"{where} = '{path}' can contain {known}, but not {error}") from None
     return target
 
 
@@ -224,7 +224,7 @@ def _rates(params: Mapping[str, Any], where: str) -> None:
     valid = isinstance(rows, list) and rows and all(map(_is_rate_row, rows))
     if not valid or [row[0] for row in rows] != sorted({row[0] for row in rows}):
         raise RecipeError(
-            f"{where}.table must list [epoch, rate] with ascending epochs from 1 on and rates"
+            f"{where}.table must list [epoch, rate] with ascending epochs, from 1, and rates"
             " above 0, such as [[1, 1e-3], [10, 1e-4]]"
         )
 
@@ -241,7 +241,7 @@ def _is_rate_row(row: Any) -> bool:
 
 
 def _table_schedule(rows: list[list[float]]) -> Callable[[int, float], float]:
-    """Return Keras's function of (epoch from 0, rate): each rate holds from its epoch on."""
+    """Return Keras's function of (epoch from 0, rate); each rate applies from its epoch on."""
 
     def rate(epoch: int, current: float) -> float:
         reached = [value for first, value in rows if first <= epoch + 1]

@@ -1,4 +1,4 @@
-"""When checkpoints are written, and what of a training besides its arrays goes into them."""
+"""When checkpoints are written, and what they contain besides a training's arrays."""
 
 import random
 import time
@@ -12,7 +12,7 @@ import numpy as np
 from mlplab.runs import checkpoint
 from mlplab.runs.checkpoint import Checkpoint, RunState, TrainingState
 
-WITHIN = 10  # times as far apart within an epoch as at the ends of epochs
+WITHIN = 10  # times the interval at the ends of epochs
 
 # Keras sets these again.
 NOT_OWN = {"params", "_model"}
@@ -30,10 +30,10 @@ class Keeper:
     """Writes checkpoints of one training, not too often.
 
     Args:
-        path: of the checkpoint; each replaces the one before once it is complete.
-        run_state: called for the state of the run beside its training.
-        seconds: least time from one to the next at the ends of epochs; within an epoch ten times
-            as much.
+        path: of the checkpoint; each replaces the previous one once it is complete.
+        run_state: called for the state of the run apart from its training.
+        seconds: minimum time between two checkpoints at the ends of epochs; within an epoch, ten
+            times that.
     """
 
     def __init__(self, path: Path, run_state: Callable[[], RunState], seconds: float) -> None:
@@ -51,18 +51,18 @@ class Keeper:
         """Write a checkpoint.
 
         Raises:
-            StorageError: if the disk is full or the folder cannot be written; the checkpoint
-                before is then still there.
+            StorageError: if the disk is full or the folder cannot be written; the previous
+                checkpoint is then still there.
         """
         checkpoint.write(self.path, Checkpoint(run=self.run_state(), training=training))
         self.last = time.monotonic()
 
 
 def callback_state(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    """Return what a callback has gathered: each attribute that a checkpoint can hold.
+    """Return a callback's state: each attribute that a checkpoint can hold.
 
     Files, functions and other objects are left out: a callback creates them again when training
-    starts. One that knows better has methods ``get_state()``, which returns a table, and
+    starts. A callback can instead define ``get_state()``, which returns a table, and
     ``set_state(table)``.
     """
     if hasattr(callback, "get_state"):
@@ -76,7 +76,7 @@ def callback_state(callback: keras.callbacks.Callback) -> dict[str, Any]:
 
 
 def restore_callback(callback: keras.callbacks.Callback, state: dict[str, Any]) -> None:
-    """Give a callback, whose training has started again, what :func:`callback_state` returned."""
+    """Restore what :func:`callback_state` returned to a callback whose training has restarted."""
     if hasattr(callback, "set_state"):
         callback.set_state(state["own"])
         return
@@ -89,9 +89,9 @@ def restore_callback(callback: keras.callbacks.Callback, state: dict[str, Any]) 
 
 
 def _is_setting(callback: keras.callbacks.Callback, value: Any) -> bool:
-    """Return whether a value is a string in a callback of Keras's or ours: these gather numbers.
+    """Return whether a value is a string in a callback of Keras's or ours, whose state is numbers.
 
-    Their strings, paths among them, are the recipe's, whatever somebody else's checkpoint says.
+    Their strings, such as paths, come from the recipe, whatever a foreign checkpoint says.
     """
     return _is_known(callback) and isinstance(value, str)
 
@@ -108,7 +108,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random(state: dict[str, Any]) -> None:
-    """Set both generators to what :func:`random_state` returned."""
+    """Restore both generators to what :func:`random_state` returned."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     np.random.set_state(tuple(state["numpy"]))

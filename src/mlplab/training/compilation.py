@@ -1,4 +1,4 @@
-"""How programs are compiled, and kept on disk so that the next process need not do it again."""
+"""Compilation of programs, and their cache on disk for later processes."""
 
 import os
 import stat
@@ -9,15 +9,15 @@ from jax.stages import Compiled, Lowered
 
 from mlplab.cache import cache_dir, make_private
 
-LARGEST = 2**29  # bytes in all; the programs used longest ago go first
+LARGEST = 2**29  # bytes in total; the least recently used programs are removed first
 
-# On a processor XLA copies whole matrices before a step overwrites them, unless it looks closely at
-# where their old values are last read.
+# On a CPU, XLA copies whole matrices before a step overwrites them, unless it analyses where their
+# old values are last read.
 CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_copy_insertion_use_region_analysis": True}
 
 
 def compiled(program: Lowered) -> Compiled:
-    """Return a program compiled for the devices at hand."""
+    """Return a program compiled for this machine's devices."""
     cpu = jax.default_backend() == "cpu"
     return program.compile(compiler_options=CPU_OPTIONS if cpu else None)
 
@@ -25,11 +25,11 @@ def compiled(program: Lowered) -> Compiled:
 def keep_compiled(warn: Callable[[str], None]) -> None:
     """Let JAX keep its programs in mlplab's cache folder.
 
-    What lies there is run as it is: a folder that belongs to somebody else, or that others can
+    Its content is run without checks, so a folder that belongs to another user, or that others can
     write, is not used.
 
     Args:
-        warn: told why programs are not kept; training goes on without.
+        warn: called with the reason if programs are not kept; training continues without.
     """
     folder = cache_dir() / "compiled"
     try:

@@ -1,8 +1,8 @@
-"""Numbers that Keras would write into a compiled step as constants, made its arguments.
+"""Numbers that Keras would write into a compiled step as constants, turned into its arguments.
 
 They depend on a run's seed (the pixels' statistics are those of its training split) or learning
-rate (a schedule starts from it). As arguments one program serves every seed and every rate; as
-constants XLA would also compute with them beforehand, and round otherwise.
+rate (a schedule starts from it). As arguments, one program serves every seed and every rate; as
+constants, XLA would also compute with them in advance, and round differently.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,18 +13,18 @@ import jax
 import jax.numpy as jnp
 import keras
 
-# What schedules start from, by the names that Keras's and ours give it.
+# The initial rate of schedules, by the names in Keras's and ours.
 RATES = ("initial_learning_rate", "peak_learning_rate")
 
 
 def values(model: keras.Model) -> list[jax.Array]:
-    """Return the constants of a compiled model, float32, in an order that its form decides."""
+    """Return the constants of a compiled model, float32, in an order that its form determines."""
     return [jnp.asarray(getattr(*place), jnp.float32) for place in _places(model)]
 
 
 @contextmanager
 def replaced(model: keras.Model, given: Sequence[jax.Array]) -> Iterator[None]:
-    """Let the model compute with these values (traced, as a rule) until the block ends."""
+    """Let the model compute with these values (usually traced) until the block ends."""
     places = _places(model)
     before = [getattr(*place) for place in places]
     try:

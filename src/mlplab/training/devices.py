@@ -1,8 +1,8 @@
 """One training on several devices: each computes a part of every batch.
 
-Weights, optimizer and images lie on every device; the compiler sums the gradients over the devices.
-What is computed is what one device would compute, batch normalisation over the whole batch and
-dropout's bits included, but for the order of sums.
+Weights, optimizer and images are on every device; the compiler sums the gradients over the devices.
+The result is that of one device, including batch normalisation over the whole batch and dropout's
+bits, except for the order of sums.
 """
 
 from collections.abc import Sequence
@@ -20,26 +20,26 @@ def choose(wanted: str) -> list[jax.Device]:
     """Return the devices of ``--devices``: ``"all"``, or a number of them.
 
     Raises:
-        RecipeError: if it is neither, or if there are not so many.
+        RecipeError: if it is neither, or if there are fewer devices.
     """
     there = jax.devices()
     if wanted == "all":
         return there
     if not wanted.isdecimal() or not int(wanted):
-        raise RecipeError(f"--devices {wanted}: write all, or a number such as 2")
+        raise RecipeError(f"--devices {wanted}: give all, or a number such as 2")
     if int(wanted) > len(there):
         raise RecipeError(
             f"--devices {wanted}: here {'are' if len(there) > 1 else 'is'} {len(there)}"
-            f" ({there[0].device_kind}); write --devices all for all that there are"
+            f" ({there[0].device_kind}); use --devices all for all of them"
         )
     return there[: int(wanted)]
 
 
 class Sharding:
-    """Where arrays lie when several devices share the batches.
+    """The placement of arrays when several devices share the batches.
 
     Keras's ``DataParallel`` decides the layouts; it is not set as Keras's global distribution, so
-    that nothing but the training is affected by it.
+    that it affects only the training.
 
     Args:
         devices: at least two.
@@ -58,7 +58,7 @@ class Sharding:
         return batch_size % self.count == 0
 
     def replicate(self, arrays: Any) -> Any:
-        """Return a tree of arrays, each copied to every device that has it not."""
+        """Return a tree of arrays, each copied to every device that does not have it."""
         return jax.device_put(arrays, self.everywhere)
 
     def share(self, batch: Sequence[jax.Array]) -> list[jax.Array]:

@@ -1,4 +1,4 @@
-"""The loss of a network that learns from teachers: their answers beside the labels."""
+"""The loss of a network that learns from teachers' predictions in addition to the labels."""
 
 from typing import Any
 
@@ -6,24 +6,24 @@ import jax
 import jax.numpy as jnp
 import keras
 
-EPSILON = 1e-7  # least probability whose logarithm is taken, as in Keras's own losses
+EPSILON = 1e-7  # smallest probability whose logarithm is taken, as in Keras's own losses
 
 
 @keras.saving.register_keras_serializable(package="mlplab")
 class Distillation(keras.losses.Loss):  # type: ignore[misc]
-    """The mean of what labels and teachers ask for (Hinton, Vinyals & Dean 2015).
+    """The weighted mean of the losses for labels and teachers (Hinton, Vinyals & Dean 2015).
 
     ``(1 - weight) · crossentropy(labels, p) + weight · T² · KL(softmax(a/T) ‖ softmax(log(p)/T))``
-    for probabilities p, teachers' answers a (logarithms of probabilities) and a temperature T. T²
-    keeps the gradient's size the same for every temperature.
+    for probabilities p, teachers' predictions a (log-probabilities) and a temperature T. T² keeps
+    the gradient's size the same for every temperature.
 
-    Labels without answers, as validation has them, give the cross-entropy alone.
+    Labels without predictions, as in validation, give only the cross-entropy.
 
     Args:
         temperature: T.
         weight: of the teachers.
         label_smoothing: of the labels.
-        **options: those that every loss of Keras has.
+        **options: those of every Keras loss.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Distillation(keras.losses.Loss):  # type: ignore[misc]
         self.label_smoothing = label_smoothing
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that would make the same loss."""
+        """Return the arguments that create the same loss."""
         own = {
             "temperature": self.temperature,
             "weight": self.weight,
@@ -46,7 +46,7 @@ class Distillation(keras.losses.Loss):  # type: ignore[misc]
         """Return the loss of each image, float32 [n].
 
         Args:
-            y_true: one-hot labels [n, classes], or these and the answers, [n, 2 · classes].
+            y_true: one-hot labels [n, classes], or these and the predictions, [n, 2 · classes].
             y_pred: probabilities [n, classes].
         """
         classes = y_pred.shape[-1]
@@ -64,13 +64,13 @@ class Distillation(keras.losses.Loss):  # type: ignore[misc]
 
 
 def logarithms(probabilities: jax.Array) -> jax.Array:
-    """Return logarithms that are finite."""
+    """Return the logarithms of probabilities, all finite."""
     return jnp.log(jnp.clip(probabilities, EPSILON, 1.0))
 
 
 @keras.saving.register_keras_serializable(package="mlplab")  # type: ignore[untyped-decorator]
 def right(y_true: jax.Array, y_pred: jax.Array) -> Any:
-    """Return 1 where the label is the likeliest class, whatever teachers say; float32 [n]."""
+    """Return 1 where the label is the most probable class, whatever teachers say; float32 [n]."""
     labels = y_true[:, : y_pred.shape[-1]]
     return (labels.argmax(axis=-1) == y_pred.argmax(axis=-1)).astype(jnp.float32)
 

@@ -1,7 +1,7 @@
 """The training loop: what Keras's ``fit`` computes, with Python called a few times a second.
 
 Callbacks see what they see under ``fit``: before each of their epoch-level hooks the state is in
-the model's variables, and what they changed there is taken up again.
+the model's variables, and their changes to it are used afterwards.
 """
 
 import math
@@ -28,7 +28,7 @@ from mlplab.training.steps import (
     take_state,
 )
 
-CHUNK_SECONDS = 0.2  # Ctrl-C is heard, and the bar moves, this often
+CHUNK_SECONDS = 0.2  # how often Ctrl-C is checked and the progress bar is updated
 
 OnSteps = Callable[[int, int, int, Row], None]
 
@@ -44,7 +44,7 @@ def fit(model: keras.Model, plan: Plan) -> Fit:
         plan: the data and how to train on it.
 
     Returns:
-        What was done. The trained weights are in the model, at the optimizer's average where it
+        What was done. The trained weights are in the model, or the optimizer's average if it
         keeps one.
 
     Raises:
@@ -83,7 +83,7 @@ def _note_undivided(plan: Plan, sharding: Sharding) -> None:
     batch_size = plan.schedule.batch_size
     if not sharding.divides(batch_size):
         plan.control.progress.on_note(
-            f"batches of {batch_size} cannot be divided among {sharding.count} devices: each"
+            f"batches of {batch_size} cannot be divided among {sharding.count} devices, so each"
             " computes all of them; choose a multiple for training.batch_size"
         )
 
@@ -112,16 +112,16 @@ class EpochRunner:
         self.batch_by_batch = bool(listening)
         for callback in listening:
             plan.control.progress.on_note(
-                f"{type(callback).__name__} has hooks on batches: training runs batch by batch,"
+                f"{type(callback).__name__} has hooks on batches, so training runs batch by batch,"
                 " which is slower"
             )
 
     def run(self, epoch: int, books: Bookkeeping, on_steps: OnSteps, done: int = 0) -> float:
-        """Run an epoch's steps, counted from 0; return their seconds, compiling left out.
+        """Run an epoch's steps; return their seconds, without compiling.
 
         Args:
-            epoch: which.
-            books: given the means after each range of steps, and asked to keep checkpoints.
+            epoch: from 0.
+            books: called with the means after each range of steps, and to keep checkpoints.
             on_steps: called with the progress.
             done: steps of the epoch that were taken before.
         """
@@ -154,7 +154,7 @@ class EpochRunner:
     def _ranges(
         self, parts: list[NDArray[np.int32]], done: int
     ) -> Iterator[tuple[NDArray[np.int32], int, int]]:
-        """Yield (rows of batches, start, stop), leaving out what is done."""
+        """Yield (rows of batches, start, stop), without the steps already done."""
         size = 1 if self.batch_by_batch else None
         for part in parts:
             for start, stop in self.pace.ranges(len(part), size, min(done, len(part))):
@@ -179,7 +179,7 @@ class Pace:
     """Cuts the steps of an epoch into ranges of about ``CHUNK_SECONDS``.
 
     Attributes:
-        seconds: a step, in the last range; to be set by who runs it.
+        seconds: per step in the last range; set by the caller.
     """
 
     def __init__(self) -> None:
@@ -188,7 +188,7 @@ class Pace:
     def ranges(
         self, steps: int, size: int | None = None, start: int = 0
     ) -> Iterator[tuple[int, int]]:
-        """Yield the ranges [start, stop) of all steps, of the size that fits or a given one."""
+        """Yield the ranges [start, stop) of all steps, of a suitable size or a given one."""
         while start < steps:
             stop = min(steps, start + (size or max(1, int(CHUNK_SECONDS / self.seconds))))
             yield start, stop
@@ -196,7 +196,7 @@ class Pace:
 
 
 def order(plan: Plan, epoch: int) -> NDArray[np.int32]:
-    """Return the order that an epoch, counted from 0, shows the images in: int32 [n]."""
+    """Return the order of the images in an epoch, counted from 0: int32 [n]."""
     rows = np.arange(len(plan.data.train), dtype=np.int32)
     if not plan.schedule.shuffle:
         return rows

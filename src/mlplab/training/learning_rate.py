@@ -35,7 +35,7 @@ class LearningRate:
         return float(self._schedule(self.optimizer.iterations.value))
 
     def halve(self) -> None:
-        """Halve the rate from now on: of a schedule, all its rates."""
+        """Halve the rate from now on; for a schedule, all its rates."""
         if self.scheduled:
             self.halve_schedule()
         else:

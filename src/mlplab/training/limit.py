@@ -1,9 +1,9 @@
-"""How fast a training step could be on this machine: what no program of its arithmetic can beat.
+"""How fast a training step could be on this machine: a bound for programs with its arithmetic.
 
 A step of a multilayer perceptron multiplies matrices and updates weights. The limit is the time of
 the products, each at the best rate that this machine reaches for its shape and precision in any
 layout, plus the bytes that the optimizer must read and write over the memory's best rate. Both are
-measured, here and now: they say nothing of another machine.
+measured on this machine, at this moment, and do not apply to others.
 """
 
 import time
@@ -20,18 +20,18 @@ from mlplab.models.layers.dense import Dense, Precision
 
 Role = Literal["forward", "weights", "inputs"]
 
-BURSTS = 5  # the best of so many: a burst that something else disturbed does not count
+BURSTS = 5  # the best one counts, so that a disturbed burst does not
 BURST_SECONDS = 0.03
 BYTES = 4  # weights, gradients and the optimizer's moments are float32
-STREAM = 2**25  # float32 numbers an array of the triad: far more than a cache holds
+STREAM = 2**25  # float32 numbers per array of the triad: far more than a cache holds
 
-# Which axis of the two factors is summed over. In memory a factor is as it is written.
+# The axes of the two factors that are summed over. The factors are in row-major order.
 LAYOUTS = {"NN": (1, 0), "NT": (1, 1), "TN": (0, 0), "TT": (0, 1)}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A dense layer: how many inputs and units, the precision of its products' factors, and
+    """A dense layer: numbers of inputs and units, the precision of its products' factors, and
     whether it is trained."""
 
     inputs: int
@@ -48,9 +48,9 @@ class Product:
         role: ``forward``, or the gradient of the layer's ``weights`` or ``inputs``.
         layer: from 1.
         precision: of the factors; sums are float32.
-        seconds: the least time of any layout.
-        layout: the one that took it, ``N`` for a factor as mathematics writes it, ``T`` for one
-            that lies transposed in memory; ``swapped`` where the transposed result is computed.
+        seconds: the shortest time of any layout.
+        layout: the fastest one: ``N`` for a factor as mathematics writes it, ``T`` for one that is
+            transposed in memory; ``swapped`` if the transposed result is computed.
     """
 
     role: Role
@@ -70,12 +70,12 @@ class Product:
 
 @dataclass(frozen=True)
 class Limit:
-    """The least time of a training step, as measured.
+    """The shortest possible time of a training step, as measured.
 
     Attributes:
         products: of one step.
         optimizer_bytes: read and written by the update of all weights.
-        bandwidth: bytes a second.
+        bandwidth: bytes per second.
     """
 
     products: tuple[Product, ...]
@@ -117,14 +117,14 @@ def measure(layers: Sequence[Layer], batch: int, weights: int, slots: int) -> Li
 
     Args:
         layers: the dense layers, from the first.
-        batch: images a step.
-        weights: numbers that are trained.
-        slots: numbers that the optimizer keeps beside them; two for each weight under Adam.
+        batch: images per step.
+        weights: number of trained weights.
+        slots: numbers that the optimizer keeps in addition; two for each weight with Adam.
 
     Returns:
-        The limit: products of the forward pass, of the gradients of all weights that are trained,
-        and of the inputs of each layer that such a layer lies before; and
-        :func:`optimizer_bytes` over :func:`bandwidth`.
+        The limit: products of the forward pass, of the gradients of all trained weights, and of
+        the gradients of the inputs of each layer after such a layer; and :func:`optimizer_bytes`
+        over :func:`bandwidth`.
     """
     best: dict[tuple[Any, ...], tuple[float, str]] = {}
     timed = []
@@ -141,7 +141,7 @@ def measure(layers: Sequence[Layer], batch: int, weights: int, slots: int) -> Li
 def products(layers: Sequence[Layer], batch: int) -> list[Product]:
     """Return the matrix products of one training step, without their times."""
     result = []
-    trained_before = False  # only then is the gradient of a layer's inputs of use
+    trained_before = False  # only then is the gradient of a layer's inputs needed
     for number, layer in enumerate(layers, start=1):
         shapes: list[tuple[Role, int, int, int]] = [
             ("forward", batch, layer.inputs, layer.units),
@@ -162,10 +162,10 @@ def optimizer_bytes(weights: int, slots: int) -> int:
 
 
 def of_model(model: keras.Model, batch: int) -> Limit:
-    """Measure the limit of a built and compiled model, as far as its dense layers go.
+    """Measure the limit of a built and compiled model, for its dense layers.
 
     The products of other layers, and of optimizers that multiply matrices themselves, are left out:
-    for such a model the limit is lower than it need be.
+    for such a model the limit is lower than necessary.
     """
     weights = sum(variable.value.size for variable in model.trainable_variables)
     slots = sum(variable.value.size for variable in model.optimizer.variables)
@@ -184,9 +184,9 @@ def layers_of(model: keras.Model) -> list[Layer]:
 
 
 def bandwidth(weights: int) -> float:
-    """Return the most bytes a second that this machine moves to and from memory.
+    """Return the most bytes per second that this machine moves to and from memory.
 
-    The best of three: Adam's update of so many weights in place, as it stands and by one loop (as
+    The best of three: Adam's update of that many weights in place, as it is and in one loop (as
     :mod:`mlplab.training.update` does it), and a triad a = b + c · s over arrays that no cache
     holds (McCalpin's STREAM counts as here: two reads, one write).
     """
@@ -230,7 +230,7 @@ def _triad_rate() -> float:
 
 
 def _best_layout(rows: int, depth: int, columns: int, precision: Precision) -> tuple[float, str]:
-    """Return the least seconds of a product in any layout, and which."""
+    """Return the fewest seconds of a product in any layout, and that layout."""
     times = {}
     for swapped in (False, True):
         m, n = (columns, rows) if swapped else (rows, columns)
@@ -252,7 +252,7 @@ def _product_seconds(
     def repeated(a: jax.Array, b: jax.Array, times: jax.Array) -> jax.Array:
         def once(_: jax.Array, last: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             a, c = last
-            # One number of the last result, or the compiler would multiply once, before the loop.
+            # Uses the last result, or the compiler would multiply only once, before the loop.
             a = a.at[0, 0].set((c[0, 0] * 1e-6).astype(a.dtype))
             dimensions = (((axes[0],), (axes[1],)), ((), ()))
             return a, lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32)

@@ -1,4 +1,4 @@
-"""The losses of a recipe, and labels in the form that each wants."""
+"""The losses of a recipe, and labels in the form that each expects."""
 
 from typing import Any
 
@@ -44,22 +44,21 @@ def build(settings: Loss, mixed: bool = False, teacher: Teacher | None = None) -
         teacher: of the recipe.
 
     Raises:
-        RecipeError: for an unknown loss, label smoothing where the loss has none, mixed labels
-            where the loss knows of one class only, or a teacher beside another loss than
-            cross-entropy.
+        RecipeError: for an unknown loss, label smoothing if the loss has none, mixed labels if the
+            loss supports only one class, or a teacher with a loss other than cross-entropy.
     """
     settings = complete(settings)
     loss = LOSSES[settings.name]
     if teacher is not None:
         if settings.name not in CROSSENTROPY:
             raise RecipeError(
-                f"[teacher]: answers are learnt by cross-entropy, not by {settings.name}; leave"
-                " loss.name out"
+                f"[teacher]: distillation uses cross-entropy, not {settings.name}; leave loss.name"
+                " out"
             )
         return Distillation(teacher.temperature, teacher.weight, settings.label_smoothing)
     if mixed and settings.name in UNMIXED:
         raise RecipeError(
-            f"augment.mixup and augment.cutmix mix labels, which {settings.name} cannot compare;"
+            f"augment.mixup and augment.cutmix mix labels, which {settings.name} does not support;"
             " set both to 0, or use loss.name=categorical_crossentropy"
         )
     if not (settings.label_smoothing or mixed):
@@ -75,7 +74,7 @@ def build(settings: Loss, mixed: bool = False, teacher: Teacher | None = None) -
 
 
 def encode(loss: keras.losses.Loss, labels: NDArray[np.int32], classes: int) -> NDArray[Any]:
-    """Return labels as the loss wants them: int32 [n], or one-hot float32 [n, classes]."""
+    """Return labels as the loss expects them: int32 [n], or one-hot float32 [n, classes]."""
     if isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
         return labels
     return np.eye(classes, dtype=np.float32)[labels]

@@ -1,4 +1,4 @@
-"""What a training is asked to do, what it reports on the way, and what it did."""
+"""What a training has to do, what it reports on the way, and what it did."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ class Progress(Protocol):
 
 
 class NoProgress:
-    """Progress that nobody looks at."""
+    """Progress that is ignored."""
 
     def on_steps(self, epoch: int, done: int, total: int, logs: Row) -> None: ...
 
@@ -44,7 +44,7 @@ class NoProgress:
 
 
 class NotesOnce(NoProgress):
-    """Passes on what members of a population note, once for all of them, and nothing else."""
+    """Passes on the notes of a population's members, each only once, and nothing else."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -62,7 +62,7 @@ class Fit:
 
     Attributes:
         rows: one for each epoch: ``epoch`` (from 1), ``loss``, ``accuracy``, their ``val_`` forms,
-            ``learning_rate`` (at its start), ``seconds`` (its steps alone).
+            ``learning_rate`` (at its start), ``seconds`` (only its steps).
         ending: why it ended.
         rewinds: one for each time that a diverged epoch was repeated: ``epoch`` (from 1) and the
             ``learning_rate`` from then on.
@@ -82,14 +82,14 @@ class Fit:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TrainingData:
-    """What is trained on.
+    """The data of a training.
 
     Attributes:
         train: the training split.
         validation: measured after each epoch, or ``None``.
         class_weights: float32 [classes], the weight of an example in the loss by its class.
         augment: changes the batches of training, inside the compiled step.
-        teacher: labels what is shown; the model's loss uses these answers.
+        teacher: adds its predictions to the labels; the model's loss uses them.
     """
 
     train: Arrays
@@ -104,9 +104,9 @@ class TrainingSchedule:
     """How long, in what batches, in what order.
 
     Attributes:
-        epochs: at most.
-        batch_size: images a step; the last step of an epoch takes the rest.
-        seed: with the epoch, decides the order of the images.
+        epochs: maximum number.
+        batch_size: images per step; the last step of an epoch takes the rest.
+        seed: with the epoch, determines the order of the images.
         shuffle: ``False`` keeps the split's own order in every epoch.
         resizing: stages of the first epochs at a lower resolution: how many, and the side of the
             squares of pixels that are averaged.
@@ -124,13 +124,13 @@ class TrainingSchedule:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Control:
-    """What watches and steers a training from outside.
+    """What observes and controls a training from outside.
 
     Attributes:
         callbacks: Keras callbacks.
-        progress: what the training reports to.
-        devices: two or more share each batch; otherwise JAX's default device has it.
-        should_stop: asked several times a second; ``True`` ends training after that chunk.
+        progress: receives the training's reports.
+        devices: two or more share each batch; otherwise JAX's default device computes it.
+        should_stop: called several times a second; ``True`` ends training after that chunk.
         epoch_metrics: measures the model after each epoch's validation, for more keys of its row.
         keeper: writes checkpoints.
         resumed: the training of a checkpoint, to continue from.
@@ -147,7 +147,7 @@ class Control:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
-    """How to train: on what data, by what schedule, under what control."""
+    """How to train: the data, the schedule, and the control."""
 
     data: TrainingData
     schedule: TrainingSchedule = field(default_factory=TrainingSchedule)

@@ -1,4 +1,4 @@
-"""Many runs of one form trained by one compiled program.
+"""Many runs of the same form trained by one compiled program.
 
 The runs may differ in everything that is in a state (weights, the optimizer's variables, random
 generators), in the order of their images, and in :class:`mlplab.training.steps.RunInputs`.
@@ -34,11 +34,11 @@ from mlplab.training.steps import (
 )
 
 Mode = Literal["map", "vmap"]
-NARROW = 128  # mean width up to which a CPU gains more by batched products than it loses in cache
+NARROW = 128  # mean width up to which a CPU gains more from batched products than caches cost it
 
 
 def choose_mode(widths: Sequence[int]) -> Mode:
-    """Return how members are best trained here: one after another, or all in each operation.
+    """Return how members train fastest here: one after another, or all in each operation.
 
     Args:
         widths: of the hidden layers.
@@ -53,24 +53,24 @@ def fit(
     mode: Mode,
     progress: Progress | None = None,
 ) -> list[Fit]:
-    """Train models of the same form as :func:`mlplab.training.engine.fit` would each of them.
+    """Train models of the same form as :func:`mlplab.training.engine.fit` would train each.
 
     A member that ends early (its callbacks, or a loss that is not finite) keeps the weights of that
-    moment; the others go on.
+    moment; the others continue.
 
     Args:
-        models: compiled. The first one's step is what is compiled for all.
-        plans: one a model; their training splits are ``rows`` of the same arrays, equally many, or
-            the same arrays in full. What they may differ in beside data: seed, class weights,
-            callbacks and progress, which gets rows alone.
-        mode: ``map`` trains an epoch of one member after another, to the bits of a run alone;
+        models: compiled. The first one's step is compiled for all.
+        plans: one per model; their training splits are ``rows`` of the same arrays, equally many,
+            or the same arrays in full. Besides data they may differ in seed, class weights,
+            callbacks and progress, which receives only rows.
+        mode: ``map`` trains an epoch of one member after another, bit for bit like a single run;
             ``vmap`` takes each step for all members, over their stacked states, and rounds
-            otherwise.
+            differently.
         progress: of steps, and of rows as means over the members that are being trained.
 
     Returns:
-        What was done, by member. The seconds of a row are of that member with ``map``, of all
-        together with ``vmap``; those of compiling are of all.
+        What was done, by member. With ``map``, a row's seconds are that member's; with ``vmap``,
+        those of all members together. Compile seconds are always those of all.
 
     Raises:
         TrainingError: for a callback with hooks on batches; and as ``engine.fit``.
@@ -99,7 +99,7 @@ def fit(
     for epoch in range(plans[0].schedule.epochs):
         going = [m for m, book in enumerate(books) if not book.over]
         if isinstance(steps, _Together) and 0 < 2 * len(going) <= len(steps.members):
-            # Whoever has ended is computed along: worth another compilation where they are many.
+            # Members that have ended are still computed; if they are many, compile again without.
             compiling += steps.compile_seconds
             steps = _Together(models, plans, trainer, going)
         if going:
@@ -112,7 +112,7 @@ def fit(
 def _epoch(
     epoch: int, going: dict[int, Bookkeeping], steps: "_Turns | _Together", progress: Progress
 ) -> None:
-    """Train the members that are going on for an epoch, counted from 0."""
+    """Train the members that have not ended for an epoch, counted from 0."""
     for book in going.values():
         book.begin_epoch(epoch)
     seconds = steps.run(epoch, going, progress)
@@ -126,9 +126,9 @@ def _epoch(
 
 
 class _Turns:
-    """Trains one member after another by the same program.
+    """Trains one member after another with the same program.
 
-    Their states are not stacked: to cut a wide network's out of the stack and to write it back
+    Their states are not stacked: taking a wide network's out of the stack and writing it back
     takes longer than many of its steps.
     """
 
@@ -145,7 +145,7 @@ class _Turns:
     def run(
         self, epoch: int, going: dict[int, Bookkeeping], progress: Progress
     ) -> dict[int, float]:
-        """Run an epoch's steps; return their seconds by member, compiling left out."""
+        """Run an epoch's steps; return their seconds by member, without compiling."""
         seconds = {}
         for before, (m, book) in enumerate(going.items()):
 
@@ -165,7 +165,7 @@ class _Together:
         models: of all members.
         plans: of all members.
         trainer: compiled steps of the mode ``train``.
-        members: the positions of those who are trained, in the order of the stack.
+        members: the positions of those being trained, in the order of the stack.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class _Together:
     def run(
         self, epoch: int, going: dict[int, Bookkeeping], progress: Progress
     ) -> dict[int, float]:
-        """Run an epoch's steps; return the seconds of all for each, compiling left out."""
+        """Run an epoch's steps; return for each member the seconds of all, without compiling."""
         orders = [batches(order(plan, epoch), plan.schedule.batch_size) for plan in self.plans]
         parts = [np.stack(part) for part in zip(*orders, strict=True)]
         total, done = sum(part.shape[1] for part in parts), 0
@@ -213,7 +213,7 @@ class _Together:
             logs = dict(zip(self.members, self._chunk(part, start, stop, epoch), strict=True))
             done += stop - start
             progress.on_steps(epoch + 1, done, total, _mean([logs[m] for m in left]))
-            # Whoever ends here keeps this state; what the stack holds of it no longer counts.
+            # A member that ends here keeps this state; the stack's copy is no longer used.
             for m in [m for m in left if going[m].after_steps(logs[m])]:
                 self._give_back(m)
                 left.remove(m)

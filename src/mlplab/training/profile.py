@@ -1,6 +1,6 @@
-"""How fast the training steps of a model are, beside what this machine allows; and a trace of some.
+"""How fast a model's training steps are, compared with this machine's limit; and a trace of some.
 
-It works on a copy of the training's state after the training: nothing of the result changes.
+It works on a copy of the state after training, so the result does not change.
 """
 
 import json
@@ -24,27 +24,27 @@ from mlplab.training.plan import Plan
 from mlplab.training.steps import CompiledSteps, State, batches, take_state
 
 CHUNKS = 7  # timed, each about as long as those of training
-TRACED = 10  # steps: some hundred kilobytes
+TRACED = 10  # steps: a few hundred kilobytes
 TRACE = "perfetto_trace.json.gz"
 
 
 def profile(model: keras.Model, plan: Plan, folder: Path) -> dict[str, Any]:
-    """Time and trace warm training steps, and write what was measured.
+    """Time and trace warm training steps, and write the results.
 
     ``folder`` gets ``table.json``; ``perfetto_trace.json.gz``, which ui.perfetto.dev and
-    chrome://tracing open; and ``plugins/profile/``, which TensorBoard opens where its plugin
+    chrome://tracing open; and ``plugins/profile/``, which TensorBoard opens if its plugin
     ``xprof`` is installed.
 
     Args:
         model: as :func:`~mlplab.training.engine.fit` left it.
         plan: of that training.
-        folder: made here.
+        folder: created here.
 
     Returns:
         The content of ``table.json``: ``batch_size`` [images], ``step_seconds``, its median, lowest
-        and highest over chunks of steps; ``limit``, of :class:`~mlplab.training.limit.Limit`;
+        and highest over chunks of steps; ``limit``, a :class:`~mlplab.training.limit.Limit`;
         ``ratio``, the median over the limit's; ``left_out``, layers with products that the limit
-        does not count; ``traced_steps``; ``seconds`` that profiling took.
+        does not count; ``traced_steps``; ``seconds`` taken by profiling.
 
     Raises:
         StorageError: if the folder cannot be written.
@@ -97,7 +97,7 @@ class _Steps:
         return time.perf_counter() - begun
 
     def timed(self) -> list[float]:
-        """Return the seconds of a step in each of several chunks, all warm."""
+        """Return the seconds per step in each of several chunks, all warm."""
         self.run(1)  # compiles
         pace = self.run(1)
         steps = min(len(self.order), math.ceil(CHUNK_SECONDS / pace))
@@ -120,7 +120,7 @@ class _Steps:
 
 
 def _left_out(model: keras.Model) -> list[str]:
-    """Return the names of layers with matrices that are not dense layers'."""
+    """Return the names of layers with matrices that are not dense layers."""
     layers = model._flatten_layers(include_self=False, recursive=True)
     return [
         layer.name

@@ -17,20 +17,20 @@ from mlplab.errors import TrainingError
 from mlplab.training.arrays import Arrays
 from mlplab.training.steps import CompiledSteps, batches, put_state, take_state
 
-SMOOTHING = 0.9  # of the loss, over some ten steps
-EXPLODED = 2.0  # times the lowest loss: beyond, nothing is to be learnt
-BACK = 2.0  # the suggestion lies so many times below the rate of the lowest loss
+SMOOTHING = 0.9  # of the loss, over about ten steps
+EXPLODED = 2.0  # times the lowest loss; the test ends there
+BACK = 2.0  # factor from the suggestion to the rate of the lowest loss
 FEWEST = 20  # steps that a suggestion needs
 
 
 class RangeTest(NamedTuple):
-    """What a range test saw.
+    """The result of a range test.
 
     Attributes:
         rates: float64 [steps], learning rate of each step.
         losses: float64 [steps], loss of each batch before its step.
         smoothed: float64 [steps], their exponential average.
-        suggestion: a rate to begin with, or ``None`` where the loss did not fall.
+        suggestion: a rate to start with, or ``None`` if the loss did not fall.
     """
 
     rates: NDArray[np.float64]
@@ -55,16 +55,16 @@ def range_test(
     augment: Augmentation | None = None,
     class_weights: NDArray[np.float32] | None = None,
 ) -> RangeTest:
-    """Train for some steps, each at a higher rate; the model's weights are spent afterwards.
+    """Train for some steps, each at a higher rate; the model's weights are useless afterwards.
 
     Args:
         model: compiled, its optimizer at a constant rate.
         train: the training split.
-        batch_size: images a step.
+        batch_size: images per step.
         seed: of the order.
         low: rate of the first step.
         high: rate of the last.
-        steps: at most; fewer where the loss explodes.
+        steps: maximum number; fewer if the loss explodes.
         augment: as in training.
         class_weights: float32 [classes], as in training.
     """
@@ -72,7 +72,7 @@ def range_test(
     rate = optimizer._learning_rate
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         raise TrainingError(
-            "a range test raises a constant rate, and this optimizer has a schedule"
+            "a range test raises a constant rate, but this optimizer has a schedule"
         )
     model._symbolic_build(data_batch=(train.x[:batch_size], train.y[:batch_size]))
     optimizer.build(model.trainable_variables)
@@ -114,15 +114,15 @@ def smoothed(losses: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float6
 
 
 def suggested(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> float | None:
-    """Return half of the rate at which the smoothed loss was lowest, its delay taken off.
+    """Return half of the rate at which the smoothed loss was lowest, corrected for its delay.
 
-    ``None`` where that was at the begin: every rate was too high, or the loss did not fall.
+    ``None`` if that was at the start: every rate was too high, or the loss did not fall.
     """
     smooth = smoothed(losses)
     if len(losses) < FEWEST:
         return None
     lowest = int(np.nanargmin(smooth))
-    # The mean age of what the average is made of.
+    # The mean age of the losses in the average.
     lowest = max(0, lowest - round(SMOOTHING / (1 - SMOOTHING)))
     if lowest < len(losses) // 10:
         return None

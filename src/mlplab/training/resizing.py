@@ -1,8 +1,8 @@
 """Progressive resizing: the first epochs at a lower resolution, for less work.
 
-A dense layer that is shown an image whose squares of pixels are averaged needs only the sums of its
-weights over these squares: a fourth of the work for squares of two pixels, with the weights of the
-whole resolution, which go on from there.
+For an image whose squares of pixels are averaged, a dense layer needs only the sums of its weights
+over these squares: a quarter of the work for squares of two pixels, with the weights of the full
+resolution, whose training then continues.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ def check(recipe: Recipe, image_shape: tuple[int, ...]) -> None:
     if sum(epochs for epochs, _ in stages) >= recipe.training.epochs:
         raise RecipeError(
             f"training.resizing takes all of the {recipe.training.epochs} epochs: leave some for"
-            " the whole resolution"
+            " the full resolution"
         )
     sides = recipe.model.resizable_to(image_shape)
     if sides is None:
@@ -44,7 +44,7 @@ def check(recipe: Recipe, image_shape: tuple[int, ...]) -> None:
 
 
 def square_of(stages: Sequence[Sequence[int]], epoch: int) -> int:
-    """Return the side of the squares that an epoch, from 0, averages; 1 for the whole resolution.
+    """Return the side of the squares that are averaged in an epoch; 1 for the full resolution.
 
     Args:
         stages: of the recipe: how many epochs, at which side.

@@ -1,8 +1,8 @@
-"""Many of Keras's stateless steps in one compiled function, over data that lies on the device.
+"""Many of Keras's stateless steps in one compiled function, over data on the device.
 
-``fit`` hands the device one batch at a time and returns to Python after each. Here the whole split
-is an argument of the compiled function, which gathers its batches itself, so that Python is left
-out for hundreds of steps. The state is donated: the optimizer writes in place.
+``fit`` passes one batch at a time to the device and returns to Python after each. Here the whole
+split is an argument of the compiled function, which gathers its batches itself, so that hundreds of
+steps run without Python. The state is donated: the optimizer writes in place.
 """
 
 import time
@@ -32,7 +32,7 @@ Program = Callable[..., tuple[State, Logs]]
 
 
 class RunInputs(NamedTuple):
-    """What one compiled program is given of the run that it trains; see :func:`run_inputs`.
+    """The inputs of a compiled program that belong to a run; see :func:`run_inputs`.
 
     Attributes:
         constants: of the model, in the order of :mod:`mlplab.training.constants`.
@@ -53,7 +53,7 @@ def run_inputs(
     class_weights: NDArray[np.float32] | None = None,
     teacher: Teacher | None = None,
 ) -> RunInputs:
-    """Return what a run's program is given beside its state and its data."""
+    """Return the inputs of a run's program other than its state and its data."""
     seed = jnp.asarray(0 if augment is None else augment.seed, jnp.uint32)
     weights = None if class_weights is None else jnp.asarray(class_weights, jnp.float32)
     values = None if teacher is None else teacher.values
@@ -71,8 +71,8 @@ def variables(model: keras.Model, mode: Mode) -> list[list[Any]]:
 def take_state(model: keras.Model, mode: Mode) -> State:
     """Return the arrays that the model's variables hold.
 
-    An array that two variables share (a weight and its average, say) is copied: donated once, it
-    would be gone for the other.
+    An array that two variables share (a weight and its average, say) is copied: once donated for
+    one, it would be gone for the other.
     """
     seen: set[int] = set()
 
@@ -104,7 +104,7 @@ class CompiledSteps:
         class_weights: float32 [classes], the weight of an example in the loss by its class.
         augment: changes each batch before the model sees it.
         sharding: of several devices, which then share each batch.
-        teacher: labels what the model is shown.
+        teacher: adds its predictions to the labels.
     """
 
     model: keras.Model
@@ -130,14 +130,14 @@ class CompiledSteps:
         """Run steps ``start`` to ``stop`` and return the new state and the last step's logs.
 
         Args:
-            state: donated where the mode is ``train``: its arrays are gone afterwards.
+            state: donated if the mode is ``train``: its arrays are gone afterwards.
             data: the split to draw from.
             order: int32 [steps, batch], positions in the split.
             start: first row of the order.
             stop: the row after the last.
             epoch: from 0, for the augmentation.
             inputs: of another model of the same form, whose state this is.
-            square: side of the squares of pixels that the first dense layer sees the mean of.
+            square: side of the squares of pixels whose mean the first dense layer sees.
         """
         if inputs is None:
             inputs = run_inputs(self.model, self.augment, self.class_weights, self.teacher)
@@ -145,7 +145,7 @@ class CompiledSteps:
         arguments: tuple[Any, ...] = (state, data, inputs, jnp.asarray(order), *numbers)
         if self.sharding is not None:
             arguments = self.sharding.replicate(arguments)
-        # The shapes decide the program; numbers are traced, so that any steps and epoch fit it.
+        # Shapes determine the program; numbers are traced, so that it runs any steps and epoch.
         key = (*data.x.shape, len(data), *order.shape, square)
         if key not in self._compiled:
             with resized(self.model, square):
@@ -154,9 +154,9 @@ class CompiledSteps:
 
     def _compile(self, arguments: tuple[Any, ...]) -> Program:
         begun = time.perf_counter()
-        # A test step leaves the weights as they are, and the model goes on using them.
+        # A test step does not change the weights, and the model still uses them.
         donated = (0,) if self.mode == "train" else ()
-        # Without this the compiler may choose to leave the new state divided over the devices.
+        # Without this, the compiler may leave the new state divided over the devices.
         places = None if self.sharding is None else self.sharding.everywhere
         program = jax.jit(self.steps, donate_argnums=donated, out_shardings=places)
         result = compiled(program.lower(*arguments))
@@ -173,7 +173,7 @@ class CompiledSteps:
         stop: jax.Array,
         epoch: jax.Array,
     ) -> tuple[State, Logs]:
-        """Compute what :meth:`run` runs; to be traced."""
+        """Compute the steps of :meth:`run`; to be traced."""
         step = self.model.train_step if self.mode == "train" else self.model.test_step
         batch_at = self._batches(data, inputs, epoch)
 
@@ -194,10 +194,10 @@ class CompiledSteps:
     def _batches(
         self, data: Arrays, inputs: RunInputs, epoch: jax.Array
     ) -> Callable[[jax.Array], list[jax.Array]]:
-        """Return the function from positions in the split to a batch as the model is shown it."""
+        """Return the function from positions in the split to a batch for the model."""
         augment = self.augment and replace(self.augment, seed=inputs.seed)
         shown = epoch if self.teacher is None else self.teacher.epoch_shown(epoch)
-        # Made before the loop, so that it is made once.
+        # Computed before the loop, so that it is computed once.
         table = None if augment is None else augment.table(shown, len(data))
 
         def batch_at(rows: jax.Array) -> list[jax.Array]:
@@ -217,7 +217,7 @@ class CompiledSteps:
 
 
 def batches(order: NDArray[np.int32], batch_size: int) -> list[NDArray[np.int32]]:
-    """Cut an order into rows of whole batches, and one row for what is left over.
+    """Cut an order into rows of whole batches, and one row for the remainder.
 
     Returns:
         One or two arrays, int32 [steps, batch size] and int32 [1, rest]; no example is dropped.
@@ -237,8 +237,8 @@ def evaluate(
     Args:
         steps: in the mode ``test``.
         data: the split.
-        batch_size: images a step.
-        model: to evaluate in place of the steps' own, of the same form.
+        batch_size: images per step.
+        model: to evaluate instead of the steps' own, of the same form.
     """
     model = steps.model if model is None else model
     inputs = run_inputs(model)

@@ -1,4 +1,4 @@
-"""Teachers: trained networks whose answers a network learns from."""
+"""Teachers: trained networks whose predictions a network learns from."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,21 +12,22 @@ from mlplab.augment.pipeline import Augmentation
 from mlplab.training.arrays import Arrays
 from mlplab.training.distillation import logarithms
 
-BATCH = 1000  # images that are answered at once, when answers are computed beforehand
+BATCH = 1000  # images per batch when predictions are computed in advance
 
 Values = Any
-"""What a compiled step is told of the teachers: their weights, or their answers."""
+"""A compiled step's input from the teachers: their weights, or their predictions."""
 
 
 class Teacher:
-    """Gives the mean of its networks' logits, to which logarithms of probabilities are equal.
+    """Returns the mean of its networks' log-probabilities.
 
-    (But for a number that is the same for all classes of an image, which no softmax sees.)
+    They equal logits up to a number that is the same for all classes of an image, which a softmax
+    cancels.
 
     Args:
-        networks: that take raw uint8 images and give probabilities.
-        views: so many epochs of augmentation are answered once, before training, and shown again
-            and again in turns; 0 answers each view when it is shown.
+        networks: networks from raw uint8 images to probabilities.
+        views: number of epochs of augmentation that are predicted once, before training, and then
+            repeated in turn; 0 predicts each view when it is shown.
     """
 
     def __init__(self, networks: Sequence[keras.Model], views: int) -> None:
@@ -35,7 +36,7 @@ class Teacher:
         self.values: Values = [_weights(network) for network in self.networks]
 
     def epoch_shown(self, epoch: Any) -> Any:
-        """Return the epoch whose augmentation an epoch shows."""
+        """Return the epoch whose augmentation is used in an epoch."""
         return epoch % self.views if self.views else epoch
 
     def answers(self, values: Values, images: jax.Array, rows: jax.Array, epoch: Any) -> jax.Array:
@@ -66,21 +67,21 @@ class Teacher:
         should_stop: Callable[[], bool],
         note: Callable[[str], None],
     ) -> None:
-        """Answer the views, where that is to be done beforehand.
+        """Predict on the views, if that is to be done in advance.
 
         Args:
             data: the training split.
             augment: of the training.
-            should_stop: asked between batches.
-            note: told what takes the time.
+            should_stop: called between batches.
+            note: called with what takes the time.
 
         Raises:
-            KeyboardInterrupt: if it was asked to stop.
+            KeyboardInterrupt: if ``should_stop`` returns ``True``.
         """
         if not self.views:
             return
         count = len(data)
-        note(f"the teacher answers {self.views} views of {count:,} images")
+        note(f"the teacher predicts on {self.views} views of {count:,} images")
         rows = np.arange(count, dtype=np.int32)
         answer = jax.jit(self._view, static_argnames=("augment",))
         found = []

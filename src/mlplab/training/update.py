@@ -1,10 +1,10 @@
-"""The optimizer's update in one pass over memory, where a processor runs it.
+"""The optimizer's update in one pass over memory, on a CPU.
 
-An update reads a weight, its gradient and the optimizer's numbers for it, and writes all but the
+An update reads a weight, its gradient and the optimizer's numbers for it, and writes all except the
 gradient. XLA's CPU backend computes the optimizer's new numbers in one loop over memory and the
-weights, which depend on them, in another: once more through memory, which is what the time goes
-to. If the weights are computed from the old numbers, XLA sees several results of the same
-arguments and writes them all in one loop. The arithmetic is the same.
+weights, which depend on them, in another. That second pass over memory costs the time. If the
+weights are computed from the old numbers, XLA sees several results of the same arguments and writes
+them all in one loop. The arithmetic is the same.
 """
 
 import functools
@@ -20,14 +20,14 @@ from jax import lax
 from mlplab.optim.optimizers import is_elementwise
 from mlplab.training.compilation import compiled
 
-# Settings that bring sums over elements, or a choice between two updates.
+# Settings that add sums over elements, or a choice between two updates.
 HINDRANCES = ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps")
-SMALL = 2**20  # weights that a cache holds, with all that belongs to them
+SMALL = 2**20  # weights that a cache holds, with their gradients and the optimizer's numbers
 
 
 @contextmanager
 def in_one_pass(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """Let steps that are traced inside the block update all weights in one pass, where that helps.
+    """Let steps that are traced inside the block update all weights in one pass, if that helps.
 
     Args:
         optimizer: built. Those whose update is not elementwise stay as they are.
@@ -39,7 +39,7 @@ def in_one_pass(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
 
     def apply(state: list[Any], gradients: list[Any], weights: list[Any]) -> tuple[Any, Any]:
         _, new_state = plain(state, gradients, weights)
-        # The same once more. Behind the barrier XLA does not recognise it, and so does not make
+        # The same update again. Behind the barrier XLA does not recognise it, and so does not make
         # the weights wait for the optimizer's new numbers. (A barrier before the state or the
         # weights would make it copy them.)
         hidden = lax.optimization_barrier(gradients)  # type: ignore[no-untyped-call]
@@ -61,7 +61,7 @@ def _gains(optimizer: keras.optimizers.Optimizer) -> bool:
 
 @functools.cache
 def _one_loop_for_several_results() -> bool:
-    """Return whether XLA does so here; where it does not, computing twice would cost time."""
+    """Return whether XLA does so here; if it does not, computing twice would cost time."""
     if jax.default_backend() != "cpu":
         return False  # a GPU's compiler needs no help
     numbers = jax.ShapeDtypeStruct((SMALL,), jnp.float32)  # type: ignore[no-untyped-call]

@@ -1,1 +1,1 @@
-"""Keras's layers in the forms that processors are fast at."""
+"""Faster implementations of Keras's layers."""

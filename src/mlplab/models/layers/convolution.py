@@ -1,10 +1,10 @@
-"""A convolution as matrix products, which processors are faster at.
+"""A convolution as matrix products, which CPUs compute faster.
 
-XLA's CPU backend multiplies matrices faster than it convolves, and within a loop, as a training is
-one, slower still (``python -m benchmarks.convolution`` measures both). Here the columns
-under the kernel are laid side by side, for so few images at a time that they stay in the
-processor's cache, and one product is taken for each of the kernel's rows. Backward, they are laid
-out once more: that is faster than to keep them.
+XLA's CPU backend multiplies matrices faster than it convolves, and it convolves even more slowly
+within a loop such as a training (``python -m benchmarks.convolution`` measures both). Here the
+columns under the kernel are laid side by side, for few enough images at a time to stay in the
+processor's cache, with one product for each of the kernel's rows. The backward pass lays them out
+again, which is faster than keeping them.
 """
 
 from functools import partial
@@ -22,21 +22,21 @@ Margin = tuple[tuple[int, ...], tuple[int, ...]]
 """Zeros above and below, left and right."""
 
 FEW = 16
-"""Channels below which rows make products too thin, and the whole kernel is laid out."""
+"""With fewer channels, products by rows would be too thin, so the whole kernel is laid out."""
 
 LAID = 2**20
-"""Bytes of images laid out at a time. Of 0.5 to 16 MB the fastest, on two cores of an AMD EPYC."""
+"""Bytes of images laid out at a time: the fastest of 0.5 to 16 MB, on two cores of an AMD EPYC."""
 
 
 @keras.saving.register_keras_serializable(package="mlplab")
 class Conv2D(keras.layers.Conv2D):  # type: ignore[misc]
-    """``keras.layers.Conv2D`` without dilation or groups; and one parameter more.
+    """``keras.layers.Conv2D`` without dilation or groups, and with one more parameter.
 
     Args:
-        filters: as Keras's.
-        kernel_size: as Keras's.
+        filters: as in Keras.
+        kernel_size: as in Keras.
         precision: of the products' factors.
-        **options: as Keras's; padding is "same" unless said.
+        **options: as in Keras; but the default padding is "same".
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class Conv2D(keras.layers.Conv2D):  # type: ignore[misc]
 
     @staticmethod
     def can_replace(layer: keras.layers.Conv2D) -> bool:
-        """Say whether this class computes what a layer of Keras's does."""
+        """Return whether this class computes the same as a Keras layer."""
         plain = layer.groups == 1 and set(layer.dilation_rate) == {1}
         last = layer.data_format == "channels_last"
         return plain and last and len(set(layer.strides)) == 1 and len(set(layer.kernel_size)) == 1
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that would make the same layer."""
+        """Return the arguments that create the same layer."""
         return {**super().get_config(), "precision": self.precision}
 
     def call(self, inputs: jax.Array) -> jax.Array:
@@ -76,11 +76,11 @@ def convolved(
         kernel: float32 [side, side, channels, out].
         stride: in both directions.
         precision: of the products' factors.
-        padding: as Keras's.
+        padding: as in Keras.
     """
     if jax.default_backend() == "cpu":
         if kernel.shape[:2] == (1, 1) and stride == 1:
-            # A dense layer across channels, which XLA takes far longer for in pieces.
+            # A dense layer across channels, for which XLA takes far longer in pieces.
             found = product(x.reshape(-1, x.shape[-1]), kernel[0, 0], precision)
             return found.reshape(*x.shape[:-1], -1)
         return _convolved(x, kernel, stride, precision, padding)
@@ -137,12 +137,12 @@ def _backward(
 
     def to_kernel(total: jax.Array, piece: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         images, g = piece
-        # Of the two factors the gradient is the narrower, and the cheaper to turn.
+        # The gradient is the narrower of the two factors, and the cheaper to transpose.
         turned = transposed(g.astype(precision).reshape(-1, out))
         found = [dot(turned, matrix.astype(precision), 1, 0) for matrix in laid(images)]
         return total + jnp.stack(found), None
 
-    # Two loops: the first one falls away where nobody asks for the gradient to the images.
+    # Two loops, so that the first is removed if the gradient to the images is not needed.
     of_images = _joined(lax.map(to_images, gradients), len(x))
     start = jnp.zeros((parts, out, kernel.size // out // parts))
     of_kernel, _ = lax.scan(to_kernel, start, (_pieces(x, size), gradients))
@@ -166,9 +166,9 @@ def _product(x: jax.Array, kernel: jax.Array, stride: int, around: Margin) -> ja
 
 
 def _laid(x: jax.Array, side: int, stride: int, around: Margin) -> list[jax.Array]:
-    """Return what the kernel sees at each place: a matrix for each of its rows, or one for all.
+    """Return what the kernel sees at each position: a matrix for each of its rows, or one for all.
 
-    In float32, rounded afterwards: XLA moves those faster.
+    In float32 and rounded afterwards, because XLA moves float32 faster.
     """
     high, wide = reach(x, side, stride, around)
     last_row, last_column = (high - 1) * stride + 1, (wide - 1) * stride + 1
@@ -214,7 +214,7 @@ def _size(x: jax.Array, kernel: jax.Array, stride: int) -> int:
 
 
 def _pieces(x: jax.Array, size: int) -> jax.Array:
-    """Return [pieces, size, ...] of [n, ...], filled up with zeros."""
+    """Return [pieces, size, ...] of [n, ...], padded with zeros."""
     filled = jnp.pad(x, ((0, -len(x) % size), *((0, 0),) * (x.ndim - 1)))
     return filled.reshape(-1, size, *x.shape[1:])
 

@@ -1,8 +1,8 @@
-"""A dense layer that gives each of its three products in the form that the hardware likes.
+"""A dense layer that computes each of its three products in the form that suits the hardware.
 
-In bfloat16, weights, activations and gradients stay float32: only what enters a product is rounded,
-so that the optimizer loses nothing. Keras's ``mixed_bfloat16`` rounds the products' results as
-well, for which CPUs have no fast path.
+In bfloat16, weights, activations and gradients stay float32: only the factors of products are
+rounded, so the optimizer loses no precision. Keras's ``mixed_bfloat16`` rounds the products'
+results as well, for which CPUs have no fast path.
 """
 
 from functools import partial
@@ -21,13 +21,13 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]
     """``keras.layers.Dense``: the same variables, the same parameters, and one more.
 
     Args:
-        units: as Keras's.
+        units: as in Keras.
         precision: of the products' factors.
-        **options: as Keras's.
+        **options: as in Keras.
 
     Attributes:
         coarse: height, width and channels of the flattened image that the layer sees, and the side
-            of squares that it is to see the mean of; ``None`` to see it as it is.
+            of the squares that are replaced by their mean; ``None`` to see it as it is.
     """
 
     def __init__(self, units: int, precision: Precision = "float32", **options: Any) -> None:
@@ -36,7 +36,7 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]
         self.coarse: tuple[int, int, int, int] | None = None
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that would make the same layer."""
+        """Return the arguments that create the same layer."""
         return {**super().get_config(), "precision": self.precision}
 
     def call(self, inputs: jax.Array, training: bool | None = None) -> jax.Array:

@@ -1,4 +1,4 @@
-"""A depthwise convolution that a CPU is fast at."""
+"""A depthwise convolution that is fast on a CPU."""
 
 from functools import partial, reduce
 from typing import Any
@@ -15,8 +15,8 @@ from mlplab.models.layers.convolution import Margin, Padding, margin, reach
 class DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
     """``keras.layers.DepthwiseConv2D`` with one filter for each channel and no dilation.
 
-    XLA's CPU backend takes each channel for itself. Here the shifted images are multiplied and
-    added up, all channels at once, which becomes one loop.
+    XLA's CPU backend processes each channel separately. Here the shifted images are multiplied and
+    summed for all channels at once, which becomes one loop.
     """
 
     def __init__(self, kernel_size: Any, **options: Any) -> None:
@@ -24,7 +24,7 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
 
     @staticmethod
     def can_replace(layer: keras.layers.DepthwiseConv2D) -> bool:
-        """Say whether this class computes what a layer of Keras's does."""
+        """Return whether this class computes the same as a Keras layer."""
         plain = layer.depth_multiplier == 1 and set(layer.dilation_rate) == {1}
         square = len(set(layer.strides)) == 1 and len(set(layer.kernel_size)) == 1
         return plain and square and layer.data_format == "channels_last"
@@ -46,7 +46,7 @@ def depthwise(
         x: float32 [n, height, width, channels].
         kernel: float32 [side, side, channels, 1].
         stride: in both directions.
-        padding: as Keras's.
+        padding: as in Keras.
     """
     side, _, channels, _ = kernel.shape
     if jax.default_backend() != "cpu":
@@ -98,8 +98,8 @@ def _backward(
     padded = jnp.pad(x, ((0, 0), *around, (0, 0)))
     high, wide = gradient.shape[1:3]
 
-    # A column at a time, all of the kernel's places and channels at once: a sum over the images
-    # for each place by itself is what takes XLA the most time of a step.
+    # A column at a time, for all positions of the kernel and all channels at once: with a separate
+    # sum over the images for each position, these would take most of a step's time in XLA.
     def step(total: jax.Array, column: jax.Array) -> tuple[jax.Array, None]:
         below = lax.dynamic_slice_in_dim(padded, column, side, 2)
         given = lax.dynamic_slice_in_dim(gradient, column, 1, 2)

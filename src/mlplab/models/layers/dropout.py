@@ -1,4 +1,4 @@
-"""Dropout whose random bits cost next to nothing.
+"""Dropout whose random bits cost almost nothing.
 
 Keras draws them with JAX's Threefry, which on a CPU takes longer than a small layer's product. Here
 each bit is a hash of its position and of the step's key: a few integer operations that the compiler
@@ -14,10 +14,10 @@ import keras
 
 @keras.saving.register_keras_serializable(package="mlplab")
 class Dropout(keras.layers.Dropout):  # type: ignore[misc]
-    """``keras.layers.Dropout`` with hashed bits: the same distribution, for each element its own.
+    """``keras.layers.Dropout`` with hashed bits: the same distribution, separate for each element.
 
     There is no ``noise_shape``.
-    The stream of keys is Keras's own seed generator, so that a training is replayed by its state.
+    The keys are from Keras's own seed generator, so that its state replays a training.
     """
 
     def call(self, inputs: jax.Array, training: bool = False) -> jax.Array:

@@ -1,4 +1,4 @@
-"""The first layer of every network: raw pixels to numbers that it can learn from."""
+"""The first layer of every network, which scales raw pixels."""
 
 from typing import Any, Literal
 
@@ -31,7 +31,7 @@ def scaling_layer(
         return keras.layers.Rescaling(1 / 255, name="scaling")
     if mean is None or variance is None:
         raise ValueError("the scaling 'standard' needs the mean and variance of each channel")
-    # A channel that is constant in training would be divided by nearly nothing, so that the
+    # A channel that is constant in training would be divided by almost zero, so that the
     # slightest change in a new image would drown every other channel.
     variance = np.where(variance > 0, variance, 1.0)
     return keras.layers.Normalization(

@@ -1,7 +1,6 @@
-"""Pooling that a processor is fast at.
+"""Pooling that is fast on a CPU.
 
-XLA's CPU backend takes a window at a time; whole strided slices take a third of the
-time.
+XLA's CPU backend processes one window at a time; whole strided slices take a third of the time.
 """
 
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import keras
 
 @keras.saving.register_keras_serializable(package="mlplab")
 class AveragePooling2D(keras.layers.AveragePooling2D):  # type: ignore[misc]
-    """``keras.layers.AveragePooling2D`` over squares that touch: no strides, no padding."""
+    """``keras.layers.AveragePooling2D`` over adjacent squares: no strides, no padding."""
 
     def call(self, inputs: jax.Array) -> jax.Array:
         """Return the mean of each square, float32 [n, height // side, width // side, channels]."""
@@ -24,15 +23,15 @@ class AveragePooling2D(keras.layers.AveragePooling2D):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="mlplab")
 class MaxPooling2D(keras.layers.MaxPooling2D):  # type: ignore[misc]
-    """``keras.layers.MaxPooling2D`` over squares that touch: no strides, no padding."""
+    """``keras.layers.MaxPooling2D`` over adjacent squares: no strides, no padding."""
 
     def call(self, inputs: jax.Array) -> jax.Array:
-        """Return the largest of each square [n, height // side, width // side, channels]."""
+        """Return the maximum of each square [n, height // side, width // side, channels]."""
         return _over_squares(jnp.maximum, inputs, self.pool_size[0])
 
 
 def can_replace(layer: keras.layers.AveragePooling2D | keras.layers.MaxPooling2D) -> bool:
-    """Say whether a class of this file computes what a layer of Keras's does."""
+    """Return whether a class of this file computes the same as a Keras layer."""
     touching = layer.pool_size == layer.strides and len(set(layer.pool_size)) == 1
     return touching and layer.padding == "valid" and layer.data_format == "channels_last"
 

@@ -19,9 +19,9 @@ def build(settings: AirNet, task: parts.Task) -> keras.Model:
     ``whitening``, a convolution of 2×2 pixels that is not trained:
     :func:`mlplab.models.whitening.fit_patches` sets it to give each principal component of the
     patches with both signs. Then blocks of convolutions, in which the resolution is halved after
-    the first; the maximum over what is left of the image; the output without bias. Normalisation
-    has no scale of its own. Where filters pass on their channels at first, there is a path
-    without mixing to the first block.
+    the first; the maximum over the remaining positions; the output without bias. Normalisation
+    has no scale. Where filters initially pass on their channels, there is a path without mixing
+    to the first block.
 
     Args and errors are those of :func:`mlplab.models.networks.mlp.build`.
     """
@@ -64,10 +64,10 @@ def fit(model: keras.Model, settings: AirNet, images: NDArray[np.uint8]) -> None
 
 
 def pass_on(layer: Conv2D) -> None:
-    """Make the first filters of a convolution give the channels that it is given, unchanged.
+    """Make the first filters of a convolution return its input channels unchanged.
 
-    So many as there are channels; the others stay as drawn (in airbench by PyTorch's ``dirac_``;
-    Zagoruyko & Komodakis 2017, "DiracNets").
+    There is one such filter for each channel; the others keep their random weights (in airbench by
+    PyTorch's ``dirac_``; Zagoruyko & Komodakis 2017, "DiracNets").
     """
     kernel = layer.kernel.value
     side, _, channels, filters = kernel.shape

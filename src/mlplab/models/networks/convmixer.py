@@ -7,8 +7,8 @@ from mlplab.models.layers.depthwise import DepthwiseConv2D
 from mlplab.recipes.networks.convmixer import ConvMixer
 
 MOMENTUM = 0.9
-"""Of the statistics of normalisation, as its authors have it. Keras's 0.99 needs more steps than an
-epoch has: until then the network is judged by statistics of its first steps."""
+"""Of the normalisation's statistics, as in the authors' code. Keras's 0.99 needs more steps than an
+epoch has; until then the network would be evaluated with statistics of its first steps."""
 
 
 def build(settings: ConvMixer, task: parts.Task) -> keras.Model:

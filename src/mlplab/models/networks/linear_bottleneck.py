@@ -14,7 +14,7 @@ def build(settings: LinearBottleneck, task: parts.Task) -> keras.Model:
 
     Wide layer k is ``dense_k``; ``bottleneck_k``, linear, comes between it and the next. Two wide
     layers of 4,000 units with a bottleneck of 1,000 have 8 million weights between them; without,
-    they would have 16 million, and more of them than can be learnt.
+    they would have 16 million, more than can be learnt.
 
     Args and errors are those of :func:`mlplab.models.networks.mlp.build`.
     """

@@ -1,4 +1,4 @@
-"""MLP-Mixer: dense layers across patches in turns with dense layers across channels."""
+"""MLP-Mixer: dense layers across patches alternating with dense layers across channels."""
 
 import keras
 
@@ -7,7 +7,7 @@ from mlplab.recipes.networks.mixer import Mixer
 
 
 def build(settings: Mixer, task: parts.Task) -> keras.Model:
-    """Return an MLP-Mixer (Tolstikhin et al. 2021), whose weights patches share: no plain MLP.
+    """Return an MLP-Mixer (Tolstikhin et al. 2021), which shares weights among patches.
 
     Args and errors are those of :func:`mlplab.models.networks.mlp.build`.
 

@@ -10,11 +10,11 @@ __all__ = ["build", "fit"]
 
 
 def build(settings: MLP, task: parts.Task) -> keras.Model:
-    """Return a multilayer perceptron with initial weights that depend on the task's seed alone.
+    """Return a multilayer perceptron with initial weights that depend only on the task's seed.
 
     Layers are named ``scaling``, ``pool``, ``flatten``, ``whitening``, then for hidden layer k
-    ``dense_k``, ``normalisation_k``, ``activation_k`` and ``dropout_k`` as far as there are such,
-    and ``output``. Without normalisation the activation is part of the dense layer. A ``whitening``
+    ``dense_k``, ``normalisation_k``, ``activation_k`` and ``dropout_k`` where they exist, and
+    ``output``. Without normalisation the activation is part of the dense layer. A ``whitening``
     is not trained: :func:`mlplab.models.whitening.fit` sets it.
 
     Args:
@@ -27,7 +27,7 @@ def build(settings: MLP, task: parts.Task) -> keras.Model:
     images = parts.images(task)
     penalty = parts.penalty(settings.l1, settings.l2)
     x = parts.flattened(images, settings, task)
-    # Batch normalisation takes any bias away again and has an offset of its own.
+    # Batch normalisation cancels any bias and has its own offset.
     options = {"use_bias": settings.normalisation != "batch", **penalty}
     for number, units in enumerate(settings.hidden, start=1):
         layer = parts.dense(settings, task, number, units, name=f"dense_{number}", **options)

@@ -31,10 +31,10 @@ IMAGENET_DEVIATIONS = (0.229, 0.224, 0.225)  # of the channels; Keras takes thei
 def build(settings: Pretrained, task: parts.Task) -> keras.Model:
     """Return a network of ``keras.applications`` and a new head, with initial weights.
 
-    Images are enlarged to ``image_size`` and scaled as the network is used to; its own top layers
+    Images are enlarged to ``image_size`` and scaled as the network expects; its own top layers
     are left out. After the mean over the image, ``features``, comes ``output``. The layers before
     are trained as ``trainable`` says; :func:`load` gives them their weights. Batch normalisation
-    stays as it was, but for a network that is trained whole and from nothing.
+    stays frozen, unless the whole network is trained from random weights.
 
     Args and errors are those of :func:`mlplab.models.networks.mlp.build`.
 
@@ -49,31 +49,31 @@ def build(settings: Pretrained, task: parts.Task) -> keras.Model:
     fixed = 0 if settings.trainable == "all" else max(0, len(free) - settings.trainable)
     from_nothing = settings.weights == "random" and settings.init_from is None
     if from_nothing and settings.trainable == "all":
-        return model  # a deep network does not begin to learn at statistics that are nobody's
+        return model  # with arbitrary statistics a deep network does not start to learn
     for layer in [*normalising, *free[:fixed]]:
         layer.trainable = False
     return model
 
 
 def load(model: keras.Model, settings: Pretrained, task: parts.Task) -> LoadedWeights | None:
-    """Give the layers of :func:`build`'s network their weights, and return what is known of them.
+    """Load the weights of :func:`build`'s network, and return what is known about them.
 
-    Nothing is done, and ``None`` returned, where they stay random or come from another run.
+    If they stay random or come from another run, do nothing and return ``None``.
 
     Args:
-        model: of :func:`build`.
-        settings: of it.
-        task: of it.
+        model: from :func:`build`.
+        settings: of the model.
+        task: of the model.
 
     Raises:
-        RecipeError: if the weights cannot be had or do not fit.
+        RecipeError: if the weights cannot be obtained or do not fit.
     """
     if settings.weights == "random" or settings.init_from is not None:
         return None
     plain, backbone = _plain(settings, task)
     if settings.weights == "imagenet":
         try:
-            with warnings.catch_warnings():  # of sizes that it was not trained at
+            with warnings.catch_warnings():  # about sizes that it was not trained at
                 warnings.simplefilter("ignore", UserWarning)
                 source = _network(settings)(
                     include_top=False,
@@ -83,8 +83,8 @@ def load(model: keras.Model, settings: Pretrained, task: parts.Task) -> LoadedWe
         except Exception as error:  # whatever the network or Keras's cache raise
             raise RecipeError(
                 f"model.weights = 'imagenet': the weights of {settings.network} could not be"
-                f" downloaded ({first_line(error)}). Name a file that you have,"
-                " model.weights=PATH; or begin with nothing learnt, model.weights=random"
+                f" downloaded ({first_line(error)}). Use a file that you have,"
+                " model.weights=PATH; or start from random weights, model.weights=random"
             ) from None
         backbone.set_weights(source.get_weights())
     else:
@@ -92,28 +92,28 @@ def load(model: keras.Model, settings: Pretrained, task: parts.Task) -> LoadedWe
         if not path.is_file():
             raise RecipeError(f"model.weights: there is no file {path}")
         try:
-            with warnings.catch_warnings():  # Keras warns of layers that the file lacks
+            with warnings.catch_warnings():  # Keras warns about layers that the file lacks
                 warnings.simplefilter("error", UserWarning)
                 backbone.load_weights(path)
         except Exception as error:  # a file that does not fit, or is damaged, raises anything
             raise RecipeError(
-                f"model.weights: {path} does not hold the weights of {settings.network} without its"
+                f"model.weights: {path} does not have the weights of {settings.network} without its"
                 f" top layers: {first_line(error)}"
             ) from None
     model.set_weights(plain.get_weights())
     digest = hashlib.sha256()
     for weight in backbone.get_weights():
         digest.update(np.ascontiguousarray(weight).data)
-    # ImageNet has none of the images of the data sets here; of a file nobody knows.
+    # ImageNet has none of the images of the data sets here; for a file that is not known.
     known = settings.weights == "imagenet"
     return LoadedWeights(settings.weights, settings.network, digest.hexdigest(), known)
 
 
 def _own(model: keras.Model, settings: Pretrained, precision: Precision) -> keras.Model:
-    """Return the network in our layers, with names that are the same in every process, and whole.
+    """Return the complete network in our layers, with names that are the same in every process.
 
-    Keras numbers the layers that have no name of their own on and on while a process lives. And it
-    gives EfficientNet the scaling of its ImageNet weights only where it loads them itself.
+    Keras numbers unnamed layers consecutively while a process lives. It also gives EfficientNet
+    the scaling of its ImageNet weights only if it loads them itself.
     """
     counts: Counter[str] = Counter()
     scales = settings.weights != "random" and settings.network.startswith("EfficientNetB")
@@ -147,7 +147,7 @@ def _network(settings: Pretrained) -> Callable[..., keras.Model]:
 
 
 def _plain(settings: Pretrained, task: parts.Task) -> tuple[keras.Model, keras.Model]:
-    """Return the whole network in Keras's layers, and the part that is trained before."""
+    """Return the whole network in Keras's layers, and its pretrained part."""
     function = _network(settings)
     images = parts.images(task)
     x = _prepared(images, settings, function)
@@ -171,8 +171,8 @@ def _prepared(
 ) -> keras.KerasTensor:
     """Append enlarging, colours and the network's own scaling.
 
-    What a network wants of pixels is found by trying its ``preprocess_input``: each channel is
-    multiplied and moved, and they may come in the opposite order.
+    The scaling that a network expects is found by trying its ``preprocess_input``: each channel is
+    multiplied and shifted, and their order may be reversed.
     """
     side, channels = settings.image_size, images.shape[-1]
     x = keras.layers.Rescaling(1.0, name="scaling")(images)  # to float32
@@ -180,13 +180,13 @@ def _prepared(
     if channels == 1:
         x = keras.layers.Concatenate(name="colours")([x, x, x])
     elif channels != 3:
-        raise RecipeError(f"model.network takes coloured or grey images, not {channels} channels")
+        raise RecipeError(f"model.network takes colour or grey images, not {channels} channels")
     prepare = sys.modules[function.__module__].preprocess_input
     low, high, red = (np.zeros((1, 1, 1, 3), np.float32) for _ in range(3))
     high[...] = WHITE
     red[..., 0] = WHITE
     at_low, at_high, at_red = (np.ravel(prepare(probe.copy())) for probe in (low, high, red))
-    if at_red[0] == at_low[0]:  # red has gone elsewhere: to the end
+    if at_red[0] == at_low[0]:  # red has moved to the end
         x = keras.ops.flip(x, axis=-1)
     scale = (at_high - at_low) / WHITE
     if np.allclose(scale, 1) and np.allclose(at_low, 0):

@@ -1,4 +1,4 @@
-"""Residual MLPs: blocks of two dense layers that are added to what they are given."""
+"""Residual MLPs: blocks of two dense layers that are added to their input."""
 
 import keras
 

@@ -14,7 +14,7 @@ def build(settings: ResNet, task: parts.Task) -> keras.Model:
 
     A convolution, then three stages of blocks of two convolutions each, the second and third stage
     at half the resolution of the one before; the mean over the image; the output. Where a block
-    changes the shape its input is brought to it by a convolution of one pixel.
+    changes the shape, a 1×1 convolution projects its input.
 
     Args and errors are those of :func:`mlplab.models.networks.mlp.build`.
 
@@ -24,7 +24,7 @@ def build(settings: ResNet, task: parts.Task) -> keras.Model:
     if (settings.depth - 2) % (2 * STAGES):
         below = settings.depth - (settings.depth - 2) % (2 * STAGES)
         raise RecipeError(
-            f"model.depth = {settings.depth}: it is 6 n + 2 for n blocks in each of the three"
+            f"model.depth = {settings.depth}: expected 6 n + 2 for n blocks in each of the three"
             f" stages; the nearest are {max(below, 8)} and {below + 2 * STAGES}"
         )
     images = parts.images(task)

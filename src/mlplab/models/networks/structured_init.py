@@ -1,6 +1,6 @@
-"""A convolutional network written out as dense layers, from where it is free to change.
+"""A convolutional network written out as dense layers, which training may then change freely.
 
-The dense network begins as the same function, to rounding; nothing then keeps its weights shared
+The dense network starts as the same function, up to rounding; nothing then keeps its weights shared
 or local (d'Ascoli, Sagun, Biroli & Bruna 2019, "Finding the Needle in the Haystack with
 Convolutions: on the benefits of architectural bias").
 """
@@ -23,11 +23,11 @@ from mlplab.recipes.networks.cnn import CNN
 from mlplab.recipes.networks.structured_init import StructuredInit
 
 Weights = list[NDArray[Any]]
-ROWS = 512  # of a dense kernel, made at once
+ROWS = 512  # of a dense kernel, computed at a time
 
 
 def build(settings: StructuredInit, task: parts.Task) -> keras.Model:
-    """Return the dense network, with weights yet to be written out by :func:`initialise`.
+    """Return the dense network, whose weights :func:`initialise` sets later.
 
     Layers are named as those of an ``mlp``.
 
@@ -35,7 +35,7 @@ def build(settings: StructuredInit, task: parts.Task) -> keras.Model:
     """
     images = parts.images(task)
     x = keras.layers.Flatten(name="flatten")(task.scaling(images))
-    # All set afterwards: drawing millions of weights would only take time.
+    # All are set later: drawing millions of weights would only take time.
     options: dict[str, Any] = {"use_bias": False, "kernel_initializer": "zeros"}
     for number, units in enumerate(widths(settings, task.input_shape), start=1):
         layer = Dense(units, task.precision, name=f"dense_{number}", **options)
@@ -45,7 +45,7 @@ def build(settings: StructuredInit, task: parts.Task) -> keras.Model:
 
 
 def widths(settings: CNN, input_shape: parts.Shape) -> list[int]:
-    """Return the units of the dense layers, one for each number that the cnn's layers give."""
+    """Return the units of the dense layers, one for each output value of the cnn's layers."""
     height, width, _ = input_shape
     units = []
     for channels in settings.channels:
@@ -61,7 +61,7 @@ def twin(settings: StructuredInit) -> CNN:
 
 
 def check_parent(settings: StructuredInit, name: str, theirs: Network | CustomModel) -> None:
-    """Refuse a network that the dense one would not compute the same as.
+    """Refuse a network that the dense one would not reproduce.
 
     Raises:
         RecipeError: saying where the two differ.
@@ -69,7 +69,7 @@ def check_parent(settings: StructuredInit, name: str, theirs: Network | CustomMo
     ours = twin(settings)
     if not isinstance(theirs, CNN) or theirs.name != ours.name:
         raise RecipeError(
-            f"model.init_from: {name} is a network {theirs.name}; only a cnn can be written out"
+            f"model.init_from: {name} is of the family {theirs.name}; only a cnn can be written out"
         )
     # These belong to training, not to what is computed.
     ignored = {"dropout": 0.0, "initialiser": "", "init_from": None}
@@ -135,15 +135,15 @@ def initialise(
 def as_matrix(
     kernel: NDArray[np.float32], input_shape: tuple[int, ...], stride: int
 ) -> NDArray[np.float32]:
-    """Return the matrix of a convolution with padding "same": what it makes of each input alone.
+    """Return the matrix of a convolution with padding "same": its response to each input value.
 
     Args:
         kernel: float32 [side, side, channels, filters].
-        input_shape: height, width and channels of what it is given.
+        input_shape: height, width and channels of its input.
         stride: in both directions.
 
     Returns:
-        float32 [height · width · channels, numbers of the result], mostly zeros.
+        float32 [height · width · channels, values of the result], mostly zeros.
     """
     size = int(np.prod(input_shape))
     rows = []

@@ -10,9 +10,9 @@ from mlplab.recipes.networks.vit import ViT
 def build(settings: ViT, task: parts.Task) -> keras.Model:
     """Return a vision transformer (Dosovitskiy et al. 2021; Beyer, Zhai & Kolesnikov 2022).
 
-    ``patches`` gives each patch its numbers, with a bias for each position: the embedding of the
-    positions. Then blocks of attention and of two dense layers, normalised before and added to
-    their input; a normalisation; the mean over the patches; the output.
+    ``patches`` embeds each patch, with a bias for each position: the positional embedding. Then
+    blocks of attention and of two dense layers, normalised before and added to their input; a
+    normalisation; the mean over the patches; the output.
 
     Args and errors are those of :func:`mlplab.models.networks.mlp.build`.
 
@@ -57,7 +57,7 @@ def build(settings: ViT, task: parts.Task) -> keras.Model:
 
 
 def between_layers(settings: ViT, model: keras.Model) -> int:
-    """Return how many numbers attention computes of an image between its patches."""
+    """Return how many values attention computes between the patches of an image."""
     count: int = model.get_layer("patches").output.shape[1]
     return 2 * settings.blocks * settings.heads * count**2
 
@@ -65,10 +65,10 @@ def between_layers(settings: ViT, model: keras.Model) -> int:
 def attended(
     x: keras.KerasTensor, settings: ViT, task: parts.Task, block: int, number: int
 ) -> keras.KerasTensor:
-    """Append attention of several heads; its layers are ``number`` and the three after it.
+    """Append multi-head attention; its layers are ``number`` and the three after it.
 
     Not Keras's ``MultiHeadAttention``: given a seed, it starts queries and keys with the same
-    weights, and its products know no precision.
+    weights, and the precision of its products cannot be set.
     """
     apart = (x.shape[1], settings.heads, settings.width // settings.heads)
     seen = []
@@ -82,7 +82,7 @@ def attended(
 
 
 def patches(x: keras.KerasTensor, side: int) -> keras.KerasTensor:
-    """Append what cuts images into patches, [n, patches, numbers of one]."""
+    """Append the layers that cut images into patches, [n, patches, values of one]."""
     height, width, channels = x.shape[1:]
     rows, columns = height // side, width // side
     x = keras.layers.Reshape((rows, side, columns, side, channels), name="squares")(x)

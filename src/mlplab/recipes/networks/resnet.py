@@ -19,6 +19,4 @@ class ResNet(Deep):
     depth: Annotated[int, Field(ge=8, le=302)] = Field(
         20, description="layers with weights: 6 n + 2 for n blocks in a stage"
     )
-    width: Width = Field(
-        16, description="channels of the first stage; each later one doubles them"
-    )
+    width: Width = Field(16, description="channels of the first stage; each later one doubles them")
