@@ -216,7 +216,7 @@ def test_a_run_is_written_out_from_another(tmp_path: Path) -> None:
         train(tmp_path, written | {"init_from": "nobody"})
     with pytest.raises(RecipeError, match=r"no run cc .*did you mean 'c'"):
         train(tmp_path, written | {"init_from": "cc"})
-    with pytest.raises(RecipeError, match="d is a network structured-init; only a cnn"):
+    with pytest.raises(RecipeError, match="d is of the family structured-init; only a cnn"):
         train(tmp_path, written | {"init_from": "d"})
 
 
