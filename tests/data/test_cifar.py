@@ -127,7 +127,7 @@ def test_a_missing_file_of_several_is_named(make, nowhere):
 def test_another_data_set_s_columns_are_refused(make, nowhere):
     make.layout("hub", nowhere / "made", "cifar10")
     (nowhere / "made/cifar10").rename(nowhere / "cifar100")
-    assert "columns img and fine_label, and has img, label" in refused(nowhere, "cifar100")
+    assert "columns img and fine_label, but has img, label" in refused(nowhere, "cifar100")
 
 
 @pytest.mark.parametrize("label", [-1, 10])

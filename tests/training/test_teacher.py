@@ -147,7 +147,7 @@ def test_answers_known_beforehand_are_those_that_would_be_given(taught: Path) ->
         ),
         (
             {"teacher": {"runs": ["teacher"]}, "loss": {"name": "mean_squared_error"}},
-            "not by mean_squared_error",
+            "not mean_squared_error",
         ),
     ],
 )

@@ -109,7 +109,7 @@ def outline(
         settings: the recipe's ``[model]``.
         input_shape: of its images.
         classes: number of classes.
-        visit: called with the network while variables can still be added, without values too.
+        visit: called with the network while variables can still be added, also without values.
     """
     made: list[keras.Model] = []
     task = Task(input_shape, classes, scaling_layer("symmetric"), 0)

@@ -38,7 +38,7 @@ def tables(folder: Path, record: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def read_profile(folder: Path) -> dict[str, Any] | None:
     """Return ``profile/table.json`` of a run's folder, or ``None`` if it has no readable one."""
     try:
-        table = json.loads((folder / layout.PROFILE_TABLE).read_text("utf-8"))
+        table = json.loads((folder / layout.PROFILE / layout.PROFILE_TABLE).read_text("utf-8"))
     except (OSError, ValueError):
         return None
     return table if isinstance(table, dict) else None

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import files
+from mlplab.runs import layout
 from mlplab.training import limit
 from mlplab.training.devices import Sharding
 from mlplab.training.engine import CHUNK_SECONDS, placed
@@ -65,7 +66,7 @@ def profile(model: keras.Model, plan: Plan, folder: Path) -> dict[str, Any]:
         "traced_steps": steps.traced,
         "seconds": time.perf_counter() - begun,
     }
-    files.write_text(folder / "table.json", json.dumps(table, indent=1) + "\n")
+    files.write_text(folder / layout.PROFILE_TABLE, json.dumps(table, indent=1) + "\n")
     return table
 
 
