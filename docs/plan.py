@@ -46,12 +46,12 @@ PURPOSE = {
     "data": "images",
     "models": "networks",
     "optim": "optimizers, schedules",
-    "augment": "what a batch becomes",
-    "evaluation": "what a network is worth",
+    "augment": "random changes of a batch",
+    "evaluation": "predictions, diagnostics",
     "tensorboard": "events, HParams, server",
     "training": "the engine",
-    "experiment": "where all of these meet",
-    "study": "many experiments by design",
+    "experiment": "where data, network and engine meet",
+    "study": "many experiments by a design",
     "api": "from Python",
     "cli": "from the shell",
 }
@@ -134,10 +134,11 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 .what { font-size: 11px; fill: #5b6570 }
 rect { fill: #ffffff; stroke: #b6bec7 }
 .cold rect { fill: #e8f1fb; stroke: #7aa7d9 }
+rect.page { fill: #ffffff; stroke: none }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6e9ec } .what { fill: #a8b2bc }
   rect { fill: #1f2429; stroke: #59636e }
-  .cold rect { fill: #1c2d40; stroke: #4b7bb0 }
+  .cold rect { fill: #1c2d40; stroke: #4b7bb0 } rect.page { fill: #14181b }
 }
 """
 
@@ -150,10 +151,11 @@ def picture() -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
         "<title>The rooms of mlplab: each imports from rooms below it</title>",
         f"<style>{STYLE}</style>",
+        f'<rect class="page" width="{WIDTH}" height="{height}"/>',
     ]
     for row, names in enumerate(reversed(FLOORS)):
         lines += list(_row(names, row * (BOX + GAP) + GAP / 2, graph))
-    note = "Blue: loads neither Keras nor JAX. Small: what a room imports from, ground aside."
+    note = "Blue rooms load neither Keras nor JAX. Small: what a room imports, bottom row aside."
     lines += [f'<text class="what" x="8" y="{height - 8}">{note}</text>', "</svg>"]
     return "\n".join(lines) + "\n"
 

@@ -101,7 +101,9 @@ def test_mistakes_are_the_wrong_ones_the_most_confident_first(probabilities):
     figure = figures.confident_mistakes(IMAGES, LABELS, probabilities, NAMES, count=4)
     first = order[0]
     assert f"is {LABELS[first]}" in texts(figure)
-    assert any(text.startswith(f"predicted {probabilities[first].argmax()} ") for text in texts(figure))
+    assert any(
+        text.startswith(f"predicted {probabilities[first].argmax()} ") for text in texts(figure)
+    )
 
 
 def test_a_faultless_classifier_gets_a_sentence_instead_of_mistakes():

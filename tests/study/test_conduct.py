@@ -270,7 +270,7 @@ def test_what_is_no_fault_of_a_trial_stops_the_study_and_counts_for_nothing(
     settings = preconditions.Settings(folder=here / "runs" / "s")
     preconditions.begin(short, settings.folder, preconditions.prepare(short, settings))
     photos.rename(here / "away")
-    with pool.pool(1, here / "log") as workers, pytest.raises(StorageError, match="repeat the command"):
+    with pool.pool(1, here / "log") as workers, pytest.raises(StorageError, match="to continue"):
         conduct.conduct(short, settings, workers, NoStudyProgress())
     (here / "away").rename(photos)
     conduct.conduct(short, settings, InProcess(), NoStudyProgress())
