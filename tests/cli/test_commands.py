@@ -305,7 +305,7 @@ def test_an_error_in_code_of_the_users_own_is_told_as_such(
     monkeypatch.chdir(tmp_path)
     done = mlplab("train", "quickstart", *QUICK, "callbacks.b.name=exploding:Boom", "--trust")
     assert done.exit_code == 1
-    assert "code of your own, exploding.py, line 5" in " ".join(done.stderr.split())
+    assert "your own code, exploding.py, line 5" in " ".join(done.stderr.split())
 
 
 def test_a_key_that_the_population_varies_is_not_overridden_as_well() -> None:

@@ -118,7 +118,7 @@ def show(console: Console, records: Sequence[Record]) -> None:
             "[yellow]selected on the test split, as published: its accuracy is optimistic[/yellow]"
         )
     if last.ledger and any("test" in record.metrics for record in records):
-        console.print(f"test split opened {openings(last.ledger)} in this runs folder")
+        console.print(f"test set evaluated {openings(last.ledger)} in this runs folder")
     members = f"{len(records)} member{'s' if len(records) > 1 else ''}"
     console.print(
         f"{members} trained in {last.seconds.train:.1f} s; one in full: mlplab runs show MEMBER"

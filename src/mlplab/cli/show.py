@@ -66,7 +66,9 @@ def run(console: Console, run: Run) -> None:
             "[yellow]selected on the test split, as published: its accuracy is optimistic[/yellow]"
         )
     if "test" in record.metrics and record.ledger:
-        console.print(f"test split opened {formatting.openings(record.ledger)} in this runs folder")
+        console.print(
+            f"test set evaluated {formatting.openings(record.ledger)} in this runs folder"
+        )
     console.print(f"parameters  {record.parameters:,}")
     console.print(f"report      {escape(str(run.folder / 'report.html'))}")
 
@@ -139,4 +141,4 @@ def comparison(console: Console, found: "Comparison", runs_dir: Path, data_id: s
         console.print(escape(text))
     if any("test" in entry.accuracy for entry in found.entries):
         opened = formatting.openings(ledger.count(runs_dir, data_id))
-        console.print(f"[dim]test split opened {opened} in this runs folder[/dim]")
+        console.print(f"[dim]test set evaluated {opened} in this runs folder[/dim]")

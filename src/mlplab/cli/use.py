@@ -59,7 +59,7 @@ def evaluate(
         _print(over_views, metrics["top_k"])
     if split == "test":
         out.print(
-            f"test split opened {formatting.openings(found.record.ledger)} in this runs folder"
+            f"test set evaluated {formatting.openings(found.record.ledger)} in this runs folder"
         )
 
 

@@ -120,7 +120,7 @@ def _md5(path: Path) -> str:
 
 
 def _receive(url: str, part: Path, progress: Progress) -> None:
-    """Append to ``part`` what it lacks, or fill it anew from a server that knows no ranges."""
+    """Append the missing bytes to ``part``, or all if the server does not support ranges."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise DataError(f"{url} is not an address that begins with http:// or https://")
     there = part.stat().st_size if part.is_file() else 0

@@ -128,13 +128,13 @@ def find(
 
     Args:
         name: of the data set.
-        folders: of each place that are looked into, in order.
-        look: says what lies in such a folder.
-        data_dir: a place that goes before all others.
-        warn: told if it is in another one.
+        folders: names of folders to look for in each place, in order.
+        look: returns what is in such a folder.
+        data_dir: the place to look in first.
+        warn: called if it is in another one.
 
     Raises:
-        DataError: it is nowhere, or damaged.
+        DataError: it cannot be found, or is damaged.
     """
     for place in places(data_dir):
         for candidate in (place / folder for folder in folders):

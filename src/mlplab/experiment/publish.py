@@ -68,5 +68,5 @@ def _hashes(folder: Path, record: Record, written: Collection[str] | None) -> di
     found = store.hashes(folder)
     if written is None or not record.files:  # a run that was killed has no recorded hashes
         return found
-    anew = {name: found[name] for name in (layout.REPORT, *written) if name in found}
-    return record.files | anew
+    updated = {name: found[name] for name in (layout.REPORT, *written) if name in found}
+    return record.files | updated

@@ -51,7 +51,7 @@ class Data(Table):
 
 
 class Augment(Table):
-    """``[augment]``: how training images are changed at random, anew in every epoch."""
+    """``[augment]``: how training images are changed at random, differently in every epoch."""
 
     flip: Literal["none", "random", "alternating"] = Field(
         "none",
@@ -140,8 +140,8 @@ class Training(Table):
     )
     on_divergence: Literal["stop", "rewind"] = Field(
         "stop",
-        description="when the loss is no longer finite: end with the last good weights, or begin"
-        " the epoch anew with half the learning rate, three times at most",
+        description="when the loss is no longer finite: end with the last good weights, or repeat"
+        " the epoch with half the learning rate, at most three times",
     )
 
     @field_validator("resizing")
@@ -166,7 +166,10 @@ class Evaluation(Table):
         False, description="test-time augmentation: also show each image mirrored left and right"
     )
     tta_shift: int = Field(
-        0, ge=0, le=1024, description="test-time augmentation: also show it moved by so many pixels"
+        0,
+        ge=0,
+        le=1024,
+        description="test-time augmentation: also show it shifted by this many pixels",
     )
 
     @property

@@ -56,10 +56,10 @@ class Distillation(keras.losses.Loss):  # type: ignore[misc]
         )
         if y_true.shape[-1] == classes:
             return from_labels
-        told = jax.nn.log_softmax(y_true[:, classes:] / self.temperature)
-        said = jax.nn.log_softmax(logarithms(y_pred) / self.temperature)
-        apart = (jnp.exp(told) * (told - said)).sum(axis=-1)
-        from_teachers: jax.Array = self.temperature**2 * apart
+        teacher = jax.nn.log_softmax(y_true[:, classes:] / self.temperature)
+        student = jax.nn.log_softmax(logarithms(y_pred) / self.temperature)
+        divergence = (jnp.exp(teacher) * (teacher - student)).sum(axis=-1)
+        from_teachers: jax.Array = self.temperature**2 * divergence
         return (1 - self.weight) * from_labels + self.weight * from_teachers
 
 
