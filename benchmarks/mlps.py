@@ -4,7 +4,7 @@
     python -m benchmarks.mlps train gpu          # one large GPU
     python -m benchmarks.mlps table              # docs/results/mlps.md, from the records
 
-What has ended is not trained again, and what was interrupted is gone on with, so that a command may
+Finished trainings are not repeated, and interrupted ones are continued, so a command may
 be stopped at any time: ``--seconds 560`` stops by itself, and the same command goes on. Records,
 curves and recipes are copied into docs/results/mlps/, from where ``table`` makes the page.
 """
@@ -31,7 +31,7 @@ class Entry(NamedTuple):
         name: of the group.
         recipe: of which recipe.
         seeds: that it is run on.
-        overrides: of the recipe; ``{seed}`` stands for the run's seed.
+        overrides: of the recipe; ``{seed}`` is replaced by the run's seed.
     """
 
     name: str
@@ -84,7 +84,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     training = commands.add_parser("train")
     training.add_argument("plan", choices=PLANS)
-    training.add_argument("--seconds", type=float, help="stop after so many")
+    training.add_argument("--seconds", type=float, help="stop after this many seconds")
     training.add_argument("--only", nargs="*", help="names of entries")
     for command in (training, commands.add_parser("table")):
         command.add_argument("--runs-dir", type=Path, default=Path("runs-mlps"))
@@ -99,7 +99,7 @@ def main() -> None:
 
 
 def train(entries: Sequence[Entry], runs_dir: Path, seconds: float | None) -> None:
-    """Train what has not ended, one run after another, for at most so many seconds."""
+    """Train what has not ended, one run after another, for at most this many seconds."""
     end = time.monotonic() + (seconds or float("inf"))
     for entry in entries:
         for seed in entry.seeds:

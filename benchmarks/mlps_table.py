@@ -41,7 +41,7 @@ PUBLISHED = {
         ("distilled from 16 CNNs, 31.6M parameters (Urban et al. 2017)", "74.3")
     ],
 }
-PLAIN = ("mlp", "residual-mlp", "linear-bottleneck", "s-fc")
+PLAIN_MLPS = ("mlp", "residual-mlp", "linear-bottleneck", "s-fc")
 
 
 def class_of(record: Record) -> str:
@@ -49,10 +49,10 @@ def class_of(record: Record) -> str:
     recipe = recipe_of(record)
     family = recipe.model.name
     teachers = [source for source in record.sources if source.role == "teacher"]
-    if family in PLAIN and teachers:
-        plain = all(source.network in PLAIN for source in behind(teachers))
+    if family in PLAIN_MLPS and teachers:
+        plain = all(source.network in PLAIN_MLPS for source in behind(teachers))
         return "2, MLP teacher" if plain else "2, convolutional teacher"
-    if family in PLAIN:
+    if family in PLAIN_MLPS:
         return "1"
     return "3" if family == "structured-init" else "4"
 

@@ -6,7 +6,7 @@
 
 As it stands is with TensorBoard's histograms every epoch and validation on the test split. The
 published program is Keras on TensorFlow. Whole fits end by EarlyStopping; each is a process of its
-own and is written to ``results/published-whole.json`` when it ends, so that a sitting that was cut
+own and is written to ``results/published-whole.json`` when it ends, so that a session that was cut
 off can be taken up again.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks import race, report, sittings
+from benchmarks import race, report, sessions
 from benchmarks.workers import JAX, TENSORFLOW, Contestant
 
 OURS = "mlplab train published"
@@ -58,10 +58,10 @@ def _whole(asked: argparse.Namespace) -> None:
     peers = [KERAS, KERAS_JAX] if asked.jax else [KERAS]
     jobs = []
     for seed in range(1 if asked.quick else asked.seeds):
-        jobs += [sittings.keras(peer, seed, epochs) for peer in peers]
-        jobs.append(sittings.ours("published", seed, [f"training.epochs={epochs}"]))
+        jobs += [sessions.keras(peer, seed, epochs) for peer in peers]
+        jobs.append(sessions.ours("published", seed, [f"training.epochs={epochs}"]))
     question = "the published program as it stands: whole fits"
-    result = sittings.sit(question, "published-whole", jobs, asked)
+    result = sessions.measure(question, "published-whole", jobs, asked)
     report.write(asked.out, "published-whole", result, table(result), _picture(result))
 
 
@@ -69,7 +69,7 @@ def table(result: dict[str, Any]) -> str:
     """Return whole fits as Markdown: a line a run, and a mean for each contestant."""
     lines = [
         *report.heading(result),
-        sittings.conditions(result),
+        sessions.conditions(result),
         *report.columns(
             "",
             "seed",
@@ -82,7 +82,7 @@ def table(result: dict[str, Any]) -> str:
             "peak memory, MB",
         ),
     ]
-    runs = sittings.counted(result)
+    runs = sessions.counted(result)
     for name in dict.fromkeys(run["contestant"] for run in runs):
         group = [run for run in runs if run["contestant"] == name]
         lines += [_row(run) for run in group] + [_mean(name, group)]
@@ -94,7 +94,7 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(run: sittings.Run) -> str:
+def _row(run: sessions.Run) -> str:
     return report.line(
         run["contestant"],
         run["seed"],
@@ -108,7 +108,7 @@ def _row(run: sittings.Run) -> str:
     )
 
 
-def _mean(name: str, group: list[sittings.Run]) -> str:
+def _mean(name: str, group: list[sessions.Run]) -> str:
     times = [
         f"{statistics.mean(run[key] for run in group):.1f}"
         for key in ("fit_seconds", "best_epoch_from_start_seconds", "command_seconds")
@@ -124,7 +124,7 @@ def accuracy(values: list[float]) -> str:
 
 
 def _picture(result: dict[str, Any]) -> Figure:
-    runs = sittings.counted(result)
+    runs = sessions.counted(result)
     values: dict[str, list[float]] = {}
     for run in runs:
         values.setdefault(run["contestant"], []).append(run["fit_seconds"])

@@ -19,7 +19,7 @@ OURS_COLOUR, PEER_COLOUR, LIMIT_COLOUR = "#1f6f8b", "#b9c2c9", "#d08c2b"
 
 
 def facts() -> dict[str, Any]:
-    """Return the command, the machine and the versions of a sitting."""
+    """Return the command, the machine and the versions of a session."""
     module = getattr(sys.modules["__main__"], "__spec__", None)
     words = ["python", "-m", module.name if module else "benchmarks", *sys.argv[1:]]
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30

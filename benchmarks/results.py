@@ -17,14 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import sittings
+from benchmarks import sessions
 from benchmarks.records import KEPT
 from mlplab.runs import store
 from mlplab.runs.record import Record
 
 TITLE = "The published experiment, repeated"
 MEASURED = Path(__file__).parent / "results"
-# The published program by itself: under TensorFlow, and under JAX in an earlier sitting.
+# The published program by itself: under TensorFlow, and under JAX in an earlier session.
 PUBLISHED = [MEASURED / name for name in ("published-whole.json", "published.json")]
 
 
@@ -70,7 +70,8 @@ def table(records: Sequence[Record]) -> str:
         "The interval of a run speaks of the 10,000 test images; the deviation of a recipe speaks"
         " of its seeds. `seed` (now `published`) chooses its best epoch on the test split, as the"
         " original did, so that its test accuracy flatters; `seed-honest` (now `published-honest`)"
-        " chooses on a tenth of the training images, and opens the test split once a run. The published program is measured by itself"
+        " chooses on a tenth of the training images, and opens the test split once a run. The"
+        " published program is measured by itself"
         " (`python -m benchmarks.published --whole`; under TensorFlow on an AMD EPYC), with none of"
         " mlplab's engine or networks: what the experiment gives with these versions, beside the"
         " 54.4 % that was published.",
@@ -80,7 +81,7 @@ def table(records: Sequence[Record]) -> str:
 
 def _published(result: dict[str, Any]) -> list[str]:
     """Return the rows of the published program, measured by itself."""
-    runs = [run for run in sittings.counted(result) if "published" in run["contestant"]]
+    runs = [run for run in sessions.counted(result) if "published" in run["contestant"]]
     lines = []
     for name in dict.fromkeys(run["contestant"] for run in runs):
         group = [run for run in runs if run["contestant"] == name]

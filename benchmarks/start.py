@@ -2,9 +2,10 @@
 
     python -m benchmarks.start --rounds 5
 
-Of ``mlplab train published`` and of the published program under Keras, each in a new process; images
-decoded before, which Keras's program is handed as arrays. Apart: mlplab with nothing in its cache,
-which decodes CIFAR-10 first. Each tells the time at its first step's end and ends there.
+Measured for ``mlplab train published`` and for the published program under Keras, each in a new
+process. Images are decoded beforehand; Keras's program gets them as arrays. mlplab with an empty
+cache, which decodes CIFAR-10 first, is measured separately. Each reports the time at the end of its
+first step and stops there.
 """
 
 import shutil

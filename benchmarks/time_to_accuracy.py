@@ -6,7 +6,7 @@
 
 Cold is with nothing compiled before; each seed is run again with what was compiled, apart, unless
 ``--cold`` leaves that out. The times stand beside those of the published program, of
-``results/published-whole.json``: run both in one sitting. Training is from the data in memory to
+``results/published-whole.json``: run both in one session. Training is from the data in memory to
 the trained network: making the network, compiling, steps and validation; for the published program
 its ``fit``.
 """
@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import published, race, report, sittings
+from benchmarks import published, race, report, sessions
 
 TARGET, SEEDS = 0.544, 5
 
@@ -34,12 +34,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as warm:
         jobs = []
         for seed in range(1 if asked.quick else asked.seeds):
-            jobs.append(sittings.ours(asked.recipe, seed, overrides))
+            jobs.append(sessions.ours(asked.recipe, seed, overrides))
             if not asked.cold:
-                jobs.append(sittings.ours(asked.recipe, seed, overrides, Path(warm)))
+                jobs.append(sessions.ours(asked.recipe, seed, overrides, Path(warm)))
         question = f"seconds to a trained network: {asked.recipe}"
         name = f"time-to-accuracy-{Path(asked.recipe).stem}"
-        result = sittings.sit(question, name, jobs, asked)
+        result = sessions.measure(question, name, jobs, asked)
     result["baseline"] = _baseline(asked.out)
     colours = {jobs[0].contestant: report.OURS_COLOUR}
     picture = report.bars("Time to a trained network", "seconds", _times(result), colours)
@@ -49,13 +49,13 @@ def main() -> None:
 def _baseline(out: Path) -> list[dict[str, Any]]:
     """Return the whole fits of the published program, where they have been measured."""
     path = out / "published-whole.json"
-    runs = sittings.counted(json.loads(path.read_text())) if path.exists() else []
+    runs = sessions.counted(json.loads(path.read_text())) if path.exists() else []
     return [run for run in runs if run["contestant"] == published.PROGRAM]
 
 
 def _times(result: dict[str, Any]) -> dict[str, list[float]]:
     values: dict[str, list[float]] = {}
-    for run in sittings.counted(result):
+    for run in sessions.counted(result):
         values.setdefault(run["contestant"], []).append(run["training_seconds"])
     if result["baseline"]:
         values[f"{published.PROGRAM}, end of its best epoch"] = [
@@ -68,7 +68,7 @@ def _times(result: dict[str, Any]) -> dict[str, list[float]]:
 def table(result: dict[str, Any]) -> str:
     lines = [
         *report.heading(result),
-        sittings.conditions(result),
+        sessions.conditions(result),
         *report.columns(
             "",
             "n",
@@ -79,7 +79,7 @@ def table(result: dict[str, Any]) -> str:
             "each",
         ),
     ]
-    runs = sittings.counted(result)
+    runs = sessions.counted(result)
     for name in dict.fromkeys(run["contestant"] for run in runs):
         group = [run for run in runs if run["contestant"] == name]
         values = [run["test_accuracy"] for run in group]
@@ -92,7 +92,7 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *_verdict(result, runs)]) + "\n"
 
 
-def _verdict(result: dict[str, Any], runs: list[sittings.Run]) -> list[str]:
+def _verdict(result: dict[str, Any], runs: list[sessions.Run]) -> list[str]:
     """Say whether the accuracy suffices, and how the times stand to the published program's."""
     cold = [run for run in runs if run["contestant"] == runs[0]["contestant"]]
     mean = statistics.mean(run["test_accuracy"] for run in cold)
@@ -106,7 +106,7 @@ def _verdict(result: dict[str, Any], runs: list[sittings.Run]) -> list[str]:
     return [" ".join(words)]
 
 
-def _beside(baseline: list[dict[str, Any]], cold: list[sittings.Run]) -> str:
+def _beside(baseline: list[dict[str, Any]], cold: list[sessions.Run]) -> str:
     def middle(runs: list[dict[str, Any]], key: str) -> float:
         return float(statistics.median(run[key] for run in runs))
 

@@ -60,7 +60,7 @@ class Worker:
 
     Args:
         contestant: who.
-        settings: further settings of this sitting, such as where the data lie.
+        settings: further settings of this session, such as where the data lie.
         log: takes what the process writes to its standard error.
     """
 

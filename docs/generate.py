@@ -20,6 +20,7 @@ from mlplab.models import parts
 from mlplab.optim import signatures
 from mlplab.optim.optimizers import OPTIMIZERS
 from mlplab.optim.schedules import SCHEDULES
+from mlplab.recipes.networks import FAMILIES
 from mlplab.recipes.recipe import Recipe
 from mlplab.statistics.metrics import METRICS
 from mlplab.training.callbacks import CALLBACKS, HIDDEN, PATHS
@@ -54,10 +55,15 @@ KINDS = {
     "boolean": "`true` or `false`",
     "null": '`"none"`',
 }
-WORDS = {
-    "model.activation": parts.ACTIVATIONS,
-    "model.initialiser": parts.INITIALISERS,
-    "loss.name": list(LOSSES),
+NAMES_OF_KERAS = {
+    "activations": parts.ACTIVATIONS,
+    "initialisers": parts.INITIALISERS,
+    "losses": list(LOSSES),
+}
+TYPES = {
+    "model.activation": "one of the [activations](#activations)",
+    "model.initialiser": "one of the [initialisers](#initialisers)",
+    "loss.name": "one of the [losses](#losses)",
 }
 
 
@@ -94,10 +100,9 @@ def keys(name: str, schema: Mapping[str, Any]) -> Iterator[list[str]]:
     """Yield the rows of one table of a recipe."""
     for key, value in schema["properties"].items():
         path = f"{name}.{key}" if name else key
-        words = WORDS.get(path)
-        type_ = ", ".join(toml(word) for word in words) if words else kind(value)
         default = toml(value["default"]) if "default" in value else "needed"
-        yield [f"`{path}`", type_, default, value.get("description", "")]
+        meaning = value.get("description", "")
+        yield [f"`{path}`", TYPES.get(path) or kind(value), default, meaning]
 
 
 def recipe() -> str:
@@ -108,17 +113,19 @@ def recipe() -> str:
     del top["callbacks"]
     parts = [
         "# Keys of a recipe",
-        "Every key that a recipe can have, with what it is when it is left out. The guide to them"
-        ' is [Recipes](../recipes.md). The word `"none"` stands for the absent value.',
+        "Every key that a recipe can have, with its default. The guide to them is"
+        ' [Recipes](../recipes.md). The word `"none"` means no value.',
         "## Top level",
         table(keys("", {"properties": top})),
     ]
+    families = [family.__name__ for family in FAMILIES.values()]
     for name in (
         "Data",
-        "MLP",
+        *families,
         "CustomModel",
         "Augment",
         "Loss",
+        "Teacher",
         "Average",
         "Training",
         "Evaluation",
@@ -135,6 +142,8 @@ def recipe() -> str:
         "Each has a `name` and the parameters of what it names: [optimizers](optimizers.md),"
         " [schedules](schedules.md), [callbacks](callbacks.md).",
     ]
+    for what, names in NAMES_OF_KERAS.items():
+        parts += [f"## {what.capitalize()}", ", ".join(toml(name) for name in names)]
     return "\n\n".join(parts)
 
 

@@ -1,11 +1,11 @@
-"""Sittings of whole runs, and what is written of races."""
+"""Sessions of whole runs, and what is written of races."""
 
 from pathlib import Path
 from typing import Any
 
-from benchmarks.sittings import Job
+from benchmarks.sessions import Measurement
 
-from benchmarks import race, report, sittings, time_to_accuracy
+from benchmarks import race, report, sessions, time_to_accuracy
 
 
 def whole_run(seed: int, rate: float, seconds: float = 10.0, accuracy: float = 0.55) -> Any:
@@ -20,22 +20,22 @@ def whole_run(seed: int, rate: float, seconds: float = 10.0, accuracy: float = 0
     }
 
 
-JOBS = [Job("mlplab train fast", seed, lambda folder, log: {}) for seed in range(3)]
+JOBS = [Measurement("mlplab train fast", seed, lambda folder, log: {}) for seed in range(3)]
 
 
 def test_done_jobs_are_not_wanted_and_slowed_ones_once_more() -> None:
     result = {"best_reference_gflops": 100.0, "runs": [whole_run(0, 99.0), whole_run(1, 80.0)]}
-    wanted = [[sittings.wanted(job, result, attempt) for job in JOBS] for attempt in (0, 1)]
+    wanted = [[sessions.wanted(job, result, attempt) for job in JOBS] for attempt in (0, 1)]
     assert wanted == [[False, False, True], [False, True, True]]
     result["runs"].append(whole_run(1, 80.0))
-    assert not sittings.wanted(JOBS[1], result, 1)
+    assert not sessions.wanted(JOBS[1], result, 1)
 
 
 def test_the_repetition_of_a_slowed_run_counts_in_its_place() -> None:
     runs = [whole_run(0, 80.0, seconds=20.0), whole_run(1, 99.0), whole_run(0, 99.0, seconds=9.0)]
     result = {"best_reference_gflops": 100.0, "runs": runs}
-    assert [run["trained_seconds"] for run in sittings.counted(result)] == [9.0, 10.0]
-    assert sittings.conditions(result).startswith(
+    assert [run["trained_seconds"] for run in sessions.counted(result)] == [9.0, 10.0]
+    assert sessions.conditions(result).startswith(
         "2 runs in turns, 0 of them on a slowed machine; 1"
     )
 

@@ -81,6 +81,6 @@ print(json.dumps({"done": True}))
     assert 1e8 < done.peak_memory_bytes < 1.5e8  # not that of this process
 
 
-def test_a_command_that_fails_ends_the_sitting(tmp_path: Path) -> None:
+def test_a_command_that_fails_ends_the_session(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w") as log, pytest.raises(SystemExit, match="failed; see"):
         whole.run([sys.executable, "-c", "raise SystemExit(3)"], {}, log, tmp_path)

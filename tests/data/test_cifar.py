@@ -166,7 +166,7 @@ def test_an_archive_s_links_and_other_members_are_not_unpacked(make, nowhere):
 
 
 def header(size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
-    """The head of a member that says it has so many bytes."""
+    """The head of a member that declares a size in bytes."""
     member = tarfile.TarInfo(f"{CIFAR10.folder}/data_batch_1")
     member.size, member.type = size, kind
     return member.tobuf(tarfile.GNU_FORMAT)

@@ -17,7 +17,7 @@ from mlplab.data.published import CIFAR10
 from mlplab.errors import DataError
 
 NUMBERS = hnp.integer_dtypes() | hnp.unsigned_integer_dtypes() | hnp.floating_dtypes(sizes=(32, 64))
-PLAIN = st.recursive(
+VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.binary() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
@@ -31,7 +31,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(max_examples=40, deadline=None)
 @given(
     array=hnp.arrays(NUMBERS, hnp.array_shapes(max_dims=3, min_side=0)),
-    plain=PLAIN,
+    plain=VALUES,
     is_fortran=st.booleans(),
     protocol=st.integers(2, 5),
 )

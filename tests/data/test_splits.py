@@ -11,7 +11,7 @@ from mlplab.errors import DataError
 
 
 def labelled(counts: list[int]) -> Dataset:
-    """Training images whose first pixel is their position, so many of each class."""
+    """Training images whose first pixel is their position, with a number for each class."""
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
     images = np.arange(len(labels), dtype=np.uint8)[:, None, None, None]
     everything = whole(images, labels.astype(np.int32))

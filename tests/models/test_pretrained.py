@@ -155,10 +155,10 @@ class Interrupting(NoProgress):
             signal.raise_signal(signal.SIGINT)
 
 
-def train(folder: Path, name: str, watcher: NoProgress | None = None, **tables: Any) -> Run:
+def train(folder: Path, name: str, progress: NoProgress | None = None, **tables: Any) -> Run:
     chosen = mlplab.recipe("quickstart", **(QUICK | tables))
     options = Options(runs_dir=folder, name=name, keep="model")
-    return execute.run(chosen, options, watcher or NoProgress())
+    return execute.run(chosen, options, progress or NoProgress())
 
 
 def test_a_head_is_trained_on_kept_features_and_then_more_layers(

@@ -10,7 +10,7 @@ from mlplab.errors import RecipeError
 from mlplab.optim import signatures
 
 
-class Watcher:
+class Listener:
     """As a user would write a callback: annotated in part, with a default no recipe can hold."""
 
     def __init__(
@@ -27,13 +27,13 @@ class Watcher:
 
 
 def test_fills_in_defaults_and_leaves_out_what_a_recipe_cannot_hold():
-    completed = signatures.complete(Watcher, {"every": 3, "limit": 2}, "callbacks.watch")
+    completed = signatures.complete(Listener, {"every": 3, "limit": 2}, "callbacks.watch")
     assert completed == {"every": 3, "widths": (1, 2), "limit": 2.0, "loose": None}
 
 
 def test_toml_values_fit_annotations_that_toml_has_no_word_for():
     given_ = {"every": 3, "widths": [4, 5], "folder": "there", "loose": ["any", 1]}
-    completed = signatures.complete(Watcher, given_, "callbacks.watch")
+    completed = signatures.complete(Listener, given_, "callbacks.watch")
     assert completed["widths"] == (4, 5)
     assert completed["folder"] == "there"
     assert completed["loose"] == ["any", 1]
@@ -48,18 +48,18 @@ def test_toml_values_fit_annotations_that_toml_has_no_word_for():
         ({"every": 1, "limit": "much"}, "w.limit = 'much' is wrong: .*, or \"none\""),
         ({"every": 1, "limit": float("inf")}, "w.limit = inf is wrong: input should be finite"),
         ({"every": 1, "loose": {1, 2}}, "w.loose = {1, 2} is wrong"),
-        ({"every": 1, "wdths": [1]}, "'w.wdths' is not a parameter of Watcher; .* 'widths'"),
+        ({"every": 1, "wdths": [1]}, "'w.wdths' is not a parameter of Listener; .* 'widths'"),
         ({"every": 1, "more": 1}, "'w.more' is not a parameter"),
     ],
 )
 def test_refuses_what_does_not_fit(params, message):
     with pytest.raises(RecipeError, match=message):
-        signatures.complete(Watcher, params, "w")
+        signatures.complete(Listener, params, "w")
 
 
 def test_hidden_parameters_are_unknown():
     with pytest.raises(RecipeError, match="not a parameter"):
-        signatures.complete(Watcher, {"every": 1}, "w", hidden=["every"])
+        signatures.complete(Listener, {"every": 1}, "w", hidden=["every"])
 
 
 def test_keras_callbacks_are_judged_by_their_documentation():
@@ -74,7 +74,7 @@ def test_keras_callbacks_are_judged_by_their_documentation():
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_numbers_come_through_exactly(number):
-    completed = signatures.complete(Watcher, {"every": 1, "limit": number}, "w")
+    completed = signatures.complete(Listener, {"every": 1, "limit": number}, "w")
     assert completed["limit"] == number
 
 

@@ -46,7 +46,7 @@ def test_a_callback_is_added_changed_and_removed() -> None:
     assert list(added.callbacks) == ["early_stopping", "tensorboard", "log"]
 
 
-def test_none_stands_for_absent() -> None:
+def test_none_means_absent() -> None:
     recipe = recipes.load("published", ["optimizer.clipnorm=none", "schedule.name=CosineDecay"])
     assert recipe.optimizer.params["clipnorm"] is None
     assert recipes.load("published", ["schedule=none"]).schedule is None

@@ -18,8 +18,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from mlplab.errors import RunError, StorageError
 from mlplab.figures import sample_grid
 from mlplab.tensorboard import server as board
-from mlplab.tensorboard.callback import TensorBoard, hyperparameters, write_results
+from mlplab.tensorboard.callback import TensorBoard
 from mlplab.tensorboard.events import Events, binned
+from mlplab.tensorboard.hparams import hyperparameters, write_results
 
 DIGITS = load_digits()
 IMAGES = (DIGITS.images[:300, ..., None] * 15).astype(np.uint8)

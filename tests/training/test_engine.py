@@ -190,17 +190,17 @@ class Notes(NoProgress):
 
 
 def test_a_callback_on_batches_hears_every_batch_and_the_user_is_told() -> None:
-    counter, watcher = CountBatches(), Notes()
+    counter, progress = CountBatches(), Notes()
     fit(
         make(keras.optimizers.Adam()),
         Plan(
             data=TrainingData(train=DATA),
             schedule=TrainingSchedule(batch_size=50),
-            control=Control(callbacks=[counter], progress=watcher),
+            control=Control(callbacks=[counter], progress=progress),
         ),
     )
     assert counter.seen == [0, 1, 2, 3, 4]
-    assert "CountBatches" in watcher.notes[0]
+    assert "CountBatches" in progress.notes[0]
 
 
 def test_going_batch_by_batch_computes_the_same() -> None:

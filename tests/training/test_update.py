@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 
+from mlplab.optim.optimizers import OFFERED
 from mlplab.training.compilation import compiled
-from mlplab.training.update import ELEMENTWISE, SMALL, in_one_pass
+from mlplab.training.update import SMALL, in_one_pass
 
 SIDE = 1024
 OPTIONS = {
@@ -36,7 +37,7 @@ def program(optimizer, state):
     return compiled(jax.jit(step, donate_argnums=0).lower(state, gradient))
 
 
-@pytest.mark.parametrize("cls", ELEMENTWISE)
+@pytest.mark.parametrize("cls", [offered.cls for offered in OFFERED if offered.elementwise])
 def test_one_pass_computes_the_same(cls) -> None:
     results = []
     for one_pass in (False, True):

@@ -56,7 +56,7 @@ def listing(
         out.print(_table(records))
         for data_id, name in {r.data_id: r.data for r in records if "test" in r.metrics}.items():
             count = formatting.openings(ledger.count(runs_dir, data_id))
-            out.print(f"[dim]test split of {name} opened {count}[/dim]")
+            out.print(f"[dim]test set of {name} evaluated {count}[/dim]")
 
 
 def _key(record: Record, sort: Order) -> Any:

@@ -1,4 +1,4 @@
-"""Long sittings of whole runs: written after each, taken up again, repeated where slowed."""
+"""Sessions that measure whole runs: saved after each run, resumable, repeated where slowed."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ AGAIN = 1  # times that a slowed run is repeated
 
 
 @dataclass(frozen=True)
-class Job:
+class Measurement:
     """A whole run to be measured.
 
     Attributes:
@@ -35,8 +35,10 @@ class Job:
     work: Callable[[Path, IO[str]], Run]
 
 
-def sit(question: str, name: str, jobs: Sequence[Job], asked: argparse.Namespace) -> dict[str, Any]:
-    """Do the jobs in turn and return the runs; ``<name>.json`` is written after each.
+def measure(
+    question: str, name: str, jobs: Sequence[Measurement], asked: argparse.Namespace
+) -> dict[str, Any]:
+    """Perform the runs in turn and return them; ``<name>.json`` is written after each.
 
     Before and after each run a reference product is timed. A run that began or ended at under 85 %
     of the best rate is repeated once, after the others.
@@ -74,7 +76,7 @@ def sit(question: str, name: str, jobs: Sequence[Job], asked: argparse.Namespace
     return result
 
 
-def wanted(job: Job, result: dict[str, Any], attempt: int) -> bool:
+def wanted(job: Measurement, result: dict[str, Any], attempt: int) -> bool:
     """Tell whether a job has not been done, or on a slowed machine alone and that seldom enough.
 
     Args:
@@ -87,7 +89,7 @@ def wanted(job: Job, result: dict[str, Any], attempt: int) -> bool:
     return len(done) == len(slowed) <= attempt
 
 
-def _do(job: Job, result: dict[str, Any], folder: Path, log: IO[str]) -> None:
+def _do(job: Measurement, result: dict[str, Any], folder: Path, log: IO[str]) -> None:
     rates = [reference_rate()]
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         run = job.work(Path(scratch), log)
@@ -121,7 +123,7 @@ def _slowed(run: Run, result: dict[str, Any]) -> bool:
     return bool(min(run["reference_gflops"]) < LOWEST * result["best_reference_gflops"])
 
 
-def keras(contestant: Contestant, seed: int, epochs: int) -> Job:
+def keras(contestant: Contestant, seed: int, epochs: int) -> Measurement:
     """Return a run of the published program."""
 
     def work(folder: Path, log: IO[str]) -> Run:
@@ -141,10 +143,12 @@ def keras(contestant: Contestant, seed: int, epochs: int) -> Job:
             **{key: last[key] for key in ("train_accuracy", "test_accuracy")},
         }
 
-    return Job(contestant.name, seed, work)
+    return Measurement(contestant.name, seed, work)
 
 
-def ours(recipe: str, seed: int, overrides: Sequence[str] = (), warm: Path | None = None) -> Job:
+def ours(
+    recipe: str, seed: int, overrides: Sequence[str] = (), warm: Path | None = None
+) -> Measurement:
     """Return a run of ``mlplab train RECIPE``.
 
     Args:
@@ -172,7 +176,7 @@ def ours(recipe: str, seed: int, overrides: Sequence[str] = (), warm: Path | Non
         done = whole.run(command, environ, log, folder, "runs/*/metrics.jsonl")
         return _facts(done, next(runs.glob("*/record.json")))
 
-    return Job(name, seed, work)
+    return Measurement(name, seed, work)
 
 
 def _facts(done: whole.Whole, path: Path) -> Run:
