@@ -1,7 +1,7 @@
-"""Measurements that anybody can repeat; each module says how, results/ has what came out."""
+"""Measurements that anyone can repeat: each module says how, and results/ has the results."""
 
 import os
 
-FLAGS = os.environ.get("XLA_FLAGS")  # as they were: what mlplab adds is not for its peers
+FLAGS = os.environ.get("XLA_FLAGS")  # read before mlplab adds its own, which peers must not get
 
 import mlplab  # noqa: E402, F401  chooses the backend before a benchmark imports Keras

@@ -1,4 +1,4 @@
-"""Every question in turn, each a command of its own.
+"""Run all benchmarks in turn, each as a separate command.
 
 make bench                       # or: python -m benchmarks [--rounds N] [--quick]
 """
@@ -20,7 +20,7 @@ QUESTIONS = (
 
 
 def main() -> None:
-    """Run the questions; one that fails does not keep the others from being answered."""
+    """Run the benchmarks; a failure does not stop the others."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true")

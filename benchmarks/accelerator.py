@@ -1,12 +1,13 @@
-"""What an accelerator makes of mlplab: the questions that a processor cannot answer.
+"""mlplab on an accelerator: the questions that cannot be answered on a CPU.
 
     python -m benchmarks.accelerator
     python -m benchmarks.accelerator --resume
 
-Seconds of training to 54.4 % with ``mlp-fast``, compiled before; seconds an epoch of ``published``
-beside the limit of its step; populations against their members one after another. Each answer is
-written to ``results/accelerator-<device>.json`` when it is there; ``--resume`` keeps those. The
-races against peers are the other modules', with the same commands as on a processor.
+Measures the seconds of training to 54.4 % with ``mlp-fast``, compiled beforehand; the seconds per
+epoch of ``published`` and the limit of its step; and populations compared with training their
+members one after another. Each answer is written to ``results/accelerator-<device>.json`` as soon
+as it is available; ``--resume`` keeps those already there. The races against peers are run by the
+other modules, with the same commands as on a CPU.
 """
 
 import argparse
@@ -30,8 +31,8 @@ NARROW = {"hidden": [64, 64], "dropout": 0.2}  # 201,482 parameters
 def main() -> None:
     """Answer the questions in turn."""
     parser = race.options(__doc__)
-    parser.add_argument("--resume", action="store_true", help="keep the answers that are there")
-    parser.add_argument("--members", type=int, default=64, help="of a population")
+    parser.add_argument("--resume", action="store_true", help="keep the answers already there")
+    parser.add_argument("--members", type=int, default=64, help="number of members of a population")
     asked = race.parse(parser)
     asked.members = 4 if asked.quick else asked.members
     facts = report.facts()
@@ -56,7 +57,7 @@ def main() -> None:
 
 
 def _fast(folder: Path, asked: argparse.Namespace) -> Answer:
-    """Train ``mlp-fast`` over five seeds; the run before them compiles."""
+    """Train ``mlp-fast`` with five seeds, after one more run that compiles."""
     seeds = range(1 if asked.quick else 5)
     runs = [_train("mlp-fast", folder, seed) for seed in (0, *seeds)]
     seconds = [run.record.seconds.prepare + run.record.seconds.train for run in runs]
@@ -71,7 +72,7 @@ def _fast(folder: Path, asked: argparse.Namespace) -> Answer:
 
 
 def _epoch(folder: Path, asked: argparse.Namespace) -> Answer:
-    """Profile the published experiment, on its 50,000 images."""
+    """Profile the published experiment on its 50,000 images."""
     epochs = 1 if asked.quick else 5
     run = _train("published", folder, 0, training={"epochs": epochs}, profile=True)
     profile = json.loads((run.folder / "profile" / "table.json").read_text())
@@ -86,9 +87,9 @@ def _epoch(folder: Path, asked: argparse.Namespace) -> Answer:
 
 
 def _population(folder: Path, asked: argparse.Namespace, model: Mapping[str, Any]) -> Answer:
-    """Time a population's steps, and those of some of its members by themselves.
+    """Time the steps of a population, and those of some of its members trained individually.
 
-    The first epoch of each is left out: it may contain what is done once.
+    The first epoch of each is left out because it may include one-time work.
     """
     tables: dict[str, Any] = {"training": {"epochs": 3, "batch_size": 512}}
     tables |= {"callbacks": {"early_stopping": "none", "tensorboard": "none"}}
@@ -100,7 +101,7 @@ def _population(folder: Path, asked: argparse.Namespace, model: Mapping[str, Any
     record = together[0].record
     mode = record.population.mode if record.population else ""
     epochs = [[row["seconds"] for row in run.history[1:]] for run in together]
-    # An epoch's seconds are of all members under vmap, of each under map.
+    # An epoch's seconds are those of all members with vmap, and of each member with map.
     all_of_them = statistics.median(map(max if mode == "vmap" else sum, zip(*epochs, strict=True)))
     return {
         "members": len(members),
@@ -120,7 +121,7 @@ def _train(
 
 
 def table(result: dict[str, Any], names: list[str]) -> str:
-    """Return the answers as Markdown: a section a question."""
+    """Return the answers as Markdown, with a section for each question."""
     lines = report.heading(result)
     for name in names:
         if name in result:

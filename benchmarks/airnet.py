@@ -1,12 +1,12 @@
-"""How fast is a convolutional network trained to 94 % and 96 %, on one large GPU?
+"""How fast can a convolutional network be trained to 94 % and 96 % on one large GPU?
 
-    python -m benchmarks.airnet                    # five seeds of each: trains what is missing
-    python -m benchmarks.airnet --only airnet      # of one recipe alone
+    python -m benchmarks.airnet                    # five seeds of each; trains what is missing
+    python -m benchmarks.airnet --only airnet      # one recipe only
 
-The recipes were settled on validation with 45,000 images (the page has the trials); the final runs
-are trained on all but 500 of the 50,000, choose nothing, and open the test split once. Seconds are
-those of the training loop, validation included, without compiling. Records go to
-docs/results/airnet/.
+The recipes were chosen on validation, with 45,000 training images (the page lists the trials). The
+final runs are trained on all but 500 of the 50,000 images, select nothing, and open the test split
+once. Seconds are those of the training loop, including validation but not compilation. Records go
+to docs/results/airnet/.
 """
 
 import argparse
@@ -24,12 +24,12 @@ from mlplab.statistics import significance
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "airnet.md"
 RECIPES = {"airnet": (94, 5), "airnet-wide": (96, 40)}
-"""Percent on test and seconds that are asked."""
+"""Required test accuracy in percent, and the maximum number of seconds."""
 HELD_OUT = 0.01
 
 
 def main() -> None:
-    """Train what is missing, and write the page."""
+    """Train what is missing and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs-dir", type=Path, default=Path("runs-airnet"))
     parser.add_argument("--seeds", type=int, default=5)
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def train(name: str, seed: int, runs_dir: Path) -> None:
-    """Train a recipe with a seed, unless it is done, and keep its record."""
+    """Train a recipe with a seed and keep its record, unless that is already done."""
     called = f"{name}-s{seed}"
     if not (PAGE.with_suffix("") / called).exists():
         run = records.trained(
@@ -60,11 +60,13 @@ def train(name: str, seed: int, runs_dir: Path) -> None:
 
 
 def page() -> str:
-    """Return the page of the records that are there."""
+    """Return the page for the existing records."""
     kept = [store.read_record(folder) for folder in store.folders(PAGE.with_suffix(""))]
     machines = {record.device["name"] for record in kept}
     if len(machines) != 1 or any(record.test_openings != 1 for record in kept):
-        raise SystemExit(f"records of one machine and one look at the test split: {machines}")
+        raise SystemExit(
+            f"records must be from one machine and open the test split once each: {machines}"
+        )
     lines = [
         "# A convolutional network in seconds",
         "",
@@ -100,7 +102,7 @@ def page() -> str:
 
 
 def trials() -> list[str]:
-    """Return the table of what was tried before, on validation."""
+    """Return the table of the earlier trials on validation."""
     lines = [
         "",
         "## How the recipes were settled",
@@ -121,11 +123,11 @@ def trials() -> list[str]:
 
 
 def figure(found: Sequence[Record], tta: bool = False) -> str:
-    """Return mean and interval of accuracies on test, in percent."""
+    """Return the mean test accuracy and its interval, in percent."""
     known = values(found, "test", tta)
     if len(known) < significance.FEWEST:
         return ", ".join(f"{value:.2f}" for value in known)
-    mean, low, high, _ = significance.paired(known)  # from nothing: the interval of the mean itself
+    mean, low, high, _ = significance.paired(known)  # against 0: the interval of the mean itself
     return f"{mean:.2f} ({low:.2f} to {high:.2f})"
 
 

@@ -1,10 +1,10 @@
-"""Seconds an epoch of the published network at batch 512 in bfloat16.
+"""Seconds per epoch of the published network at batch 512 in bfloat16.
 
     python -m benchmarks.bfloat16 --rounds 5
 
-Weights, optimizer and loss are float32 in every program; what is bfloat16 is what each calls so:
-the factors of products in mlplab (``training.precision = "bfloat16"``), autocast in PyTorch, with
-its fused Adam, and the policy ``mixed_bfloat16`` in Keras.
+Weights, optimizer and loss are float32 in every program. Each uses bfloat16 in its own way: for the
+factors of products in mlplab (``training.precision = "bfloat16"``), autocast in PyTorch (with its
+fused Adam), and the ``mixed_bfloat16`` policy in Keras.
 """
 
 from benchmarks import race, report
@@ -29,7 +29,7 @@ CONTESTANTS = (
 
 
 def main() -> None:
-    """Race, and write ``results/bfloat16.*``."""
+    """Run the race and write ``results/bfloat16.*``."""
     asked = race.parse(race.options(__doc__))
     question = "seconds an epoch: the published network, batch 512, bfloat16"
     result = race.run(question, CONTESTANTS, "mlplab", asked)

@@ -1,12 +1,12 @@
-"""Convolutions: the project's form beside XLA's own, forward and backward, on this machine.
+"""Convolutions: ours compared with XLA's, forward and backward, on this machine.
 
     python -m benchmarks.convolution         # writes benchmarks/results/convolution.md and .json
 
 Shapes are those of the shipped recipes. XLA is measured twice: called step by step from Python,
-where it is at its best, and within a loop (``lax.scan``), as trainings here are, where its CPU
-backend takes a slow path. Each in float32 and in bfloat16, of which the faster one counts: which
-that is depends on the processor. In turns, five rounds, medians; the slow path
-once, since it takes minutes.
+where it is fastest, and inside a loop (``lax.scan``), as in training here, where its CPU backend
+takes a slow path. Each is measured in float32 and in bfloat16, and the faster one counts; which one
+that is depends on the processor. Measurements are interleaved, in five rounds, and medians are
+reported. The slow path is measured only once because it takes minutes.
 """
 
 import json
@@ -26,8 +26,8 @@ from mlplab.models.layers.convolution import convolved
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS, INSIDE, BATCH = 5, 2, 250
-PRODUCT = (4096, 1024, 1024)  # a matrix product, to measure the others by
-# Recipe, side of the image, channels in and out, side of the kernel, stride.
+PRODUCT = (4096, 1024, 1024)  # a matrix product, for comparison
+# Recipe, image side, input and output channels, kernel side, stride.
 SHAPES = [
     ("cnn-small", 32, 3, 48, 3, 2),
     ("cnn-small", 16, 48, 48, 3, 1),
@@ -62,7 +62,7 @@ FORMS: dict[str, Callable[..., jax.Array]] = {
 
 
 def programs(form: Callable[..., jax.Array], stride: int, first: bool) -> dict[str, Any]:
-    """Return compiled programs of a step, alone and in a loop; a first layer has no gradient."""
+    """Return programs of a step, alone and in a loop; a first layer needs no input gradient."""
 
     def step(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
         def loss(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -84,7 +84,7 @@ def programs(form: Callable[..., jax.Array], stride: int, first: bool) -> dict[s
 
 
 def measured(shape: tuple[str, int, int, int, int, int]) -> dict[str, Any]:
-    """Return GFLOP/s by form and setting, and the facts of the shape."""
+    """Return GFLOP/s by form and setting, and a description of the shape."""
     recipe, side, channels, filters, kernel_side, stride = shape
     x = jax.random.normal(jax.random.key(0), (BATCH, side, side, channels))
     kernel = jax.random.normal(jax.random.key(1), (kernel_side, kernel_side, channels, filters))
@@ -97,7 +97,7 @@ def measured(shape: tuple[str, int, int, int, int, int]) -> dict[str, Any]:
         for setting, program in programs(form, stride, first).items()
     }
     times: dict[tuple[str, str], list[float]] = {key: [] for key in ready}
-    for turn in range(ROUNDS + 1):  # the first one warms up
+    for turn in range(ROUNDS + 1):  # the first turn is a warm-up
         for key, program in ready.items():
             slow = key[0].startswith("XLA") and key[1] == "in a loop"
             if slow and turn != 1:
@@ -115,7 +115,7 @@ def measured(shape: tuple[str, int, int, int, int, int]) -> dict[str, Any]:
 
 
 def timed(program: Callable[..., Any], *arrays: jax.Array) -> float:
-    """Return the seconds of a call."""
+    """Return the seconds that a call takes."""
     begun = time.perf_counter()
     for array in jax.tree.leaves(program(*arrays)):
         array.block_until_ready()
@@ -132,7 +132,7 @@ def product() -> float:
 
 
 def main() -> None:
-    """Measure all shapes, and write the results."""
+    """Measure all shapes and write the results."""
     rows, products = [], []
     for shape in SHAPES:
         products.append(product())
@@ -146,7 +146,7 @@ def main() -> None:
 
 
 def table(rows: list[dict[str, Any]], limit: float) -> str:
-    """Return the page: rates, and ratios over all shapes of a recipe."""
+    """Return the page: rates per shape, and ratios over all shapes of a recipe."""
     device = environment.device()
     lines = [
         "# Convolutions: ours and XLA's",

@@ -1,4 +1,4 @@
-"""The images that every contestant is handed, as .npy files."""
+"""The images that every contestant gets, as .npy files."""
 
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,17 @@ from mlplab import data
 from mlplab.errors import DataError
 from mlplab.recipes.recipe import Data
 
-QUICK_IMAGES = 6_464  # of training; 101 batches of 64
+QUICK_IMAGES = 6_464  # training images; 101 batches of 64
 
 
 def write(folder: Path, quick: bool = False, stand_in: bool = False) -> str:
-    """Write CIFAR-10 as ``x_train.npy``, ``y_train.npy`` and those of test; return what it is.
+    """Write CIFAR-10 as ``x_train.npy``, ``y_train.npy`` and the same for test; describe the data.
 
     Args:
-        folder: exists.
-        quick: fewer training images.
-        stand_in: where CIFAR-10 is not at hand, take random images of its size: enough where only
-            the arithmetic counts.
+        folder: an existing folder.
+        quick: whether to write fewer training images.
+        stand_in: if CIFAR-10 is not available, use random images of the same size; enough if only
+            the arithmetic matters.
     """
     arrays: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
     try:

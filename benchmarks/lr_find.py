@@ -1,10 +1,11 @@
-"""The suggestion of lr-find beside a study's sensitivity curve.
+"""The suggestion of lr-find compared with a study's sensitivity curve.
 
     python -m benchmarks.lr_find runs/optimizers-quick
 
-For each variant of a finished study whose learning rate was searched: a range test of its recipe (the
-other knobs as in its best trial), then one training at the suggested rate, with the trials' seed;
-its validation accuracy beside that of the best trial. Writes benchmarks/results/lr-find.md.
+For each variant of a finished study whose learning rate was searched, runs a range test of its
+recipe (with the other knobs as in its best trial), then one training run at the suggested rate with
+the trials' seed. Compares its validation accuracy with that of the best trial. Writes
+benchmarks/results/lr-find.md.
 """
 
 import sys
@@ -24,7 +25,7 @@ KEY = "optimizer.learning_rate"
 
 
 def main(folder: Path) -> None:
-    """Test the suggestion of every variant and write the table."""
+    """Test the suggestion for every variant and write the table."""
     found = results.load(folder)
     study = design.read(files.text(folder / layout.STUDY, design.LARGEST), str(folder))
     rows = []

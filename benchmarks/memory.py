@@ -2,8 +2,8 @@
 
     python -m benchmarks.memory
 
-``mlplab train published`` against the published program under Keras/TensorFlow, both with their
-callbacks, their evaluation and all that they write: the most memory resident (VmHWM) of each.
+Compares the peak resident memory (VmHWM) of ``mlplab train published`` and of the published program
+with Keras/TensorFlow, both with their callbacks, their evaluation and everything that they write.
 """
 
 import sys
@@ -19,7 +19,7 @@ OURS = "mlplab train published"
 
 
 def main() -> None:
-    """Measure, and write ``results/memory.*``."""
+    """Measure and write ``results/memory.*``."""
     parser = race.options(__doc__)
     parser.add_argument("--epochs", type=int, default=2)
     asked = race.parse(parser)

@@ -1,12 +1,12 @@
-"""The best MLPs: train them all, and the table of their records.
+"""The best MLPs: train them all, and generate the table from their records.
 
     python -m benchmarks.mlps train cpu          # two cores: a final run takes 10 minutes at most
     python -m benchmarks.mlps train gpu          # one large GPU
     python -m benchmarks.mlps table              # docs/results/mlps.md, from the records
 
-Finished trainings are not repeated, and interrupted ones are continued, so a command may
-be stopped at any time: ``--seconds 560`` stops by itself, and the same command goes on. Records,
-curves and recipes are copied into docs/results/mlps/, from where ``table`` makes the page.
+Finished runs are not repeated and interrupted ones are resumed, so a command may be stopped at any
+time. With ``--seconds 560`` it stops on its own, and the same command continues later. Records,
+curves and recipes are copied to docs/results/mlps/, from which ``table`` generates the page.
 """
 
 import argparse
@@ -29,8 +29,8 @@ class Entry(NamedTuple):
 
     Attributes:
         name: of the group.
-        recipe: of which recipe.
-        seeds: that it is run on.
+        recipe: the recipe's name.
+        seeds: one run each.
         overrides: of the recipe; ``{seed}`` is replaced by the run's seed.
     """
 
@@ -79,13 +79,13 @@ PLANS = {
 
 
 def main() -> None:
-    """Train, or write the table."""
+    """Train if asked to, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     training = commands.add_parser("train")
     training.add_argument("plan", choices=PLANS)
     training.add_argument("--seconds", type=float, help="stop after this many seconds")
-    training.add_argument("--only", nargs="*", help="names of entries")
+    training.add_argument("--only", nargs="*", help="train only these entries")
     for command in (training, commands.add_parser("table")):
         command.add_argument("--runs-dir", type=Path, default=Path("runs-mlps"))
     arguments = parser.parse_args()
@@ -99,7 +99,7 @@ def main() -> None:
 
 
 def train(entries: Sequence[Entry], runs_dir: Path, seconds: float | None) -> None:
-    """Train what has not ended, one run after another, for at most this many seconds."""
+    """Train unfinished runs, one after another, for at most this many seconds."""
     end = time.monotonic() + (seconds or float("inf"))
     for entry in entries:
         for seed in entry.seeds:
@@ -117,7 +117,7 @@ def train(entries: Sequence[Entry], runs_dir: Path, seconds: float | None) -> No
 
 
 def run(command: Sequence[str], end: float) -> None:
-    """Run a command, and interrupt it when the time is over: it keeps a checkpoint then."""
+    """Run a command, and interrupt it when time is up; it then keeps a checkpoint."""
     process = subprocess.Popen(command)
     left = end - time.monotonic()
     try:
@@ -134,7 +134,7 @@ def run(command: Sequence[str], end: float) -> None:
 
 
 def copy(folder: Path) -> None:
-    """Keep what the table is made of, of a run that has finished."""
+    """Copy what the table needs from a run, if it has finished."""
     if store.read_record(folder).status != "finished":
         return
     target = records.keep(folder, COPIES.with_suffix(".md"))

@@ -1,4 +1,4 @@
-"""The table of the best MLPs, from the records in docs/results/mlps/; see ``benchmarks.mlps``."""
+"""The table of the best MLPs from the records in docs/results/mlps/; see ``benchmarks.mlps``."""
 
 import statistics
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from mlplab.runs.record import Record, Source
 
 COPIES = Path(__file__).parents[1] / "docs" / "results" / "mlps"
 PICTURE = "receptive_fields.png"
-# Paired differences that the page states: the first is compared with the second, on a split.
+# Paired differences on the page: the first is compared with the second on the given split.
 PAIRS = [
     ("mlp-taught", "mlp-budget", "test"),
     ("structured-init", "cnn-narrow", "test"),
@@ -45,7 +45,7 @@ PLAIN_MLPS = ("mlp", "residual-mlp", "linear-bottleneck", "s-fc")
 
 
 def class_of(record: Record) -> str:
-    """Return the class of a record's network, as the protocol of records has them."""
+    """Return the class of a record's network, as defined by the protocol for records."""
     recipe = recipe_of(record)
     family = recipe.model.name
     teachers = [source for source in record.sources if source.role == "teacher"]
@@ -58,7 +58,7 @@ def class_of(record: Record) -> str:
 
 
 def behind(sources: Sequence[Source]) -> list[Source]:
-    """Return sources, theirs, and so on."""
+    """Return the sources, their own sources, and so on."""
     return [one for source in sources for one in (source, *behind(source.sources))]
 
 
@@ -72,7 +72,9 @@ def table() -> str:
     records = [store.read_record(folder) for folder in store.folders(COPIES)]
     for record in records:
         if record.test_openings != 1 or record.selected_on != "validation":
-            raise SystemExit(f"{record.name} opened the test split more than once, or chose on it")
+            raise SystemExit(
+                f"{record.name} did not open the test split exactly once, or selected on it"
+            )
     flattered = [r.name for r in records if any(s.validation_seen != 0 for s in r.sources)]
     groups: dict[str, dict[str, list[Record]]] = {key: {} for key in CLASSES}
     for record in sorted(records, key=lambda r: r.seed):
@@ -97,7 +99,7 @@ def table() -> str:
 
 
 def rows(groups: dict[str, list[Record]], published: Sequence[tuple[str, str]]) -> list[str]:
-    """Return a class's table: ours, the best first, then the published."""
+    """Return a class's table: our results, best first, then published ones."""
     lines = [
         "| who | test % | with TTA | validation % | seeds | parameters | MFLOP an image | epochs"
         " | training | machine |",
@@ -122,7 +124,7 @@ def rows(groups: dict[str, list[Record]], published: Sequence[tuple[str, str]]) 
 
 
 def values(found: Sequence[Record], split: str, tta: bool = False) -> list[float]:
-    """Return accuracies in percent, of the runs that have them."""
+    """Return the accuracies, in percent, of the runs that have them."""
     metrics = [record.metrics.get(split, {}) for record in found]
     chosen = [each.get("tta", {}) if tta else each for each in metrics]
     return [100 * each["accuracy"] for each in chosen if "accuracy" in each]
@@ -134,7 +136,7 @@ def mean(found: Sequence[Record], split: str) -> float:
 
 
 def figure(found: Sequence[Record], split: str, tta: bool = False) -> str:
-    """Return mean ± standard deviation over seeds."""
+    """Return the mean ± standard deviation over seeds."""
     known = values(found, split, tta)
     if not known:
         return "–"
@@ -144,7 +146,7 @@ def figure(found: Sequence[Record], split: str, tta: bool = False) -> str:
 
 
 def pairs() -> list[str]:
-    """Return what was compared seed by seed."""
+    """Return the seed-by-seed comparisons."""
     folders = store.folders(COPIES)
     known = [(folder, store.read_record(folder)) for folder in folders]
     lines = []
@@ -171,7 +173,7 @@ def pairs() -> list[str]:
 
 
 def details(records: Sequence[Record]) -> list[str]:
-    """Return how each was trained: augmentation, precision, sources."""
+    """Return how each network was trained: augmentation, precision, sources."""
     lines = ["", "## How they were trained", ""]
     seen: set[str] = set()
     for record in records:

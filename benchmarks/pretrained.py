@@ -1,13 +1,13 @@
 """A network of keras.applications on real images: weights from a file, a new head, fine-tuning.
 
-    python -m benchmarks.pretrained          # trains what is missing, then the page
+    python -m benchmarks.pretrained          # trains what is missing, then writes the page
 
-The weights of ImageNet need a download. Here the file is made first, on this machine: MobileNet
-learns five classes of CIFAR-10 from nothing, and what it has learnt is saved as Keras saves it.
-From this file, as from any other, a new head learns the other five classes, and then the last
-layers with it. The head's first epoch waits for the features: a run that finds them in the cache
-prepares itself in that much less time. It shows that this works, end to end, and what it takes; how
-much another network's weights save, ``benchmarks.transfer`` measures.
+ImageNet weights would need a download, so the weights file is first created on this machine:
+MobileNet is trained from scratch on five classes of CIFAR-10, and its weights are saved in Keras's
+format. Starting from this file, as from any other, a new head is trained on the other five classes,
+and then the last layers with it. The head's first epoch waits for the features: a run that finds
+them in the cache needs that much less time to prepare. This shows that it works end to end, and
+what it costs. How much another network's weights save is measured by ``benchmarks.transfer``.
 """
 
 import argparse
@@ -33,7 +33,7 @@ NETWORK, SIDE = "MobileNet", 48
 
 
 def main() -> None:
-    """Train what is missing, and write the page."""
+    """Train what is missing and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs-dir", type=Path, default=Path("runs-pretrained"))
     runs_dir = parser.parse_args().runs_dir
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def seconds(runs_dir: Path, model: dict[str, Any]) -> dict[str, float]:
-    """Return what the features take, and an epoch of the head on them, all compiled before."""
+    """Return the seconds of the features and of a head epoch on them, with everything compiled."""
     cache = runs_dir / "cache"
     os.environ["MLPLAB_CACHE_DIR"] = str(cache)
     prepared = []
@@ -67,7 +67,7 @@ def seconds(runs_dir: Path, model: dict[str, Any]) -> dict[str, float]:
 
 
 def weights(runs_dir: Path) -> Path:
-    """Return a file with the weights of the network without its top layers, trained here."""
+    """Return a file with the network's weights, without its top layers, trained on this machine."""
     file = runs_dir / "mobilenet.weights.h5"
     if not file.exists():
         settings = {"weights": "random", "trainable": "all"}
@@ -75,7 +75,7 @@ def weights(runs_dir: Path) -> Path:
         source = keras.applications.MobileNet(
             include_top=False, weights=None, input_shape=(SIDE, SIDE, 3)
         )
-        source.set_weights(load_network(run).get_weights()[:-2])  # all but the head's
+        source.set_weights(load_network(run).get_weights()[:-2])  # all except the head's
         source.save_weights(file)
     return file
 
@@ -91,7 +91,7 @@ def trained(
     batch: int = 250,
     splits: Sequence[str] = ("train", "validation", "test"),
 ) -> Run:
-    """Return a run of some classes, trained unless it is there."""
+    """Return a run on some of the classes; train it if it does not exist."""
     recipe = mlplab.recipe(
         "pretrained",
         data={"classes": classes},
@@ -104,7 +104,7 @@ def trained(
 
 
 def write(runs: dict[str, Run], seconds: dict[str, float]) -> None:
-    """Write the page, and copy the records behind it."""
+    """Write the page and copy the records behind it."""
     device = runs["head"].record.device
     lines = [
         "# A pretrained network",
@@ -142,7 +142,7 @@ def write(runs: dict[str, Run], seconds: dict[str, float]) -> None:
 
 
 def trainable(run: Run) -> int:
-    """Return how many parameters were trained."""
+    """Return the number of trained parameters."""
     return sum(math.prod(weight.shape) for weight in load_network(run).trainable_weights)
 
 

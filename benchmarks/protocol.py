@@ -1,7 +1,7 @@
-"""How contestants are timed: side by side, in turns, on a machine that may throttle.
+"""How contestants are timed: interleaved, in turns, on a machine that may throttle.
 
-Each turn is preceded by a reference matrix product. A round in which the reference fell under 85 %
-of the best rate seen was run on a slowed machine: it is repeated, and the repetitions are counted.
+A reference matrix product is timed before each turn. If its rate falls below 85 % of the best rate
+seen, the round was run on a slowed machine: it is repeated, and the repetitions are counted.
 """
 
 import statistics
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 LOWEST = 0.85
-MOST_REPEATED = 4  # for each counted round; on a machine that others use there would be no end
+MOST_REPEATED = 4  # per counted round; on a shared machine there might be no end
 REFERENCE_SECONDS = 2.0
 SIZE = 1024
 
@@ -24,10 +24,10 @@ class Timing:
     """What a comparison measured.
 
     Attributes:
-        seconds: by contestant, one value a counted round.
-        reference: GFLOP/s of the reference product, one value a counted round.
-        repeated: rounds that were thrown away because the machine was slowed.
-        slowed: counted rounds that were slowed too, when enough had been repeated.
+        seconds: by contestant, one value per counted round.
+        reference: GFLOP/s of the reference product, one value per counted round.
+        repeated: rounds that were discarded because the machine was slowed.
+        slowed: counted rounds that were slowed too, because the limit of repetitions was reached.
     """
 
     seconds: dict[str, list[float]]
@@ -36,7 +36,7 @@ class Timing:
     slowed: int = 0
 
     def summary(self, ours: str) -> dict[str, Any]:
-        """Return medians, spreads, and the ratios of each contestant's time to ours, by round."""
+        """Return medians, ranges, and the per-round ratios of each contestant's time to ours."""
         rows: dict[str, Any] = {}
         for name, values in self.seconds.items():
             ratios = [value / own for value, own in zip(values, self.seconds[ours], strict=True)]
@@ -62,12 +62,12 @@ def interleave(
     """Time the contestants in turns: A B A B …
 
     Args:
-        contestants: by name, a function that does the work once and returns its seconds. Compiling
-            and other first-time costs are for the caller to take before.
-        rounds: how many to count.
-        repeat: whether slowed rounds are run again.
+        contestants: by name, a function that does the work once and returns the seconds it took.
+            The caller must have paid for compilation and other first-time costs already.
+        rounds: the number of rounds to count.
+        repeat: whether to repeat slowed rounds.
         reference: measures the machine's rate; by default :func:`reference_rate`.
-        report: told of each round.
+        report: called with a line of text for each round.
     """
     timing = Timing({name: [] for name in contestants})
     reference = reference or reference_rate
@@ -94,7 +94,7 @@ def interleave(
 
 
 def reference_rate() -> float:
-    """Return the rate of a float32 matrix product over two seconds, in GFLOP/s."""
+    """Return the rate of a float32 matrix product, measured for two seconds, in GFLOP/s."""
     matrix = jnp.ones((SIZE, SIZE), jnp.float32)
     product = jax.jit(lambda a: a @ a)
     product(matrix).block_until_ready()

@@ -1,13 +1,13 @@
 """The published program as it stands, against ``mlplab train published`` as it stands.
 
-    python -m benchmarks.published --rounds 5      # seconds an epoch
+    python -m benchmarks.published --rounds 5      # seconds per epoch
     python -m benchmarks.published --whole         # whole fits: times and accuracies, 3 seeds each
     python -m benchmarks.published --whole --resume
 
-As it stands is with TensorBoard's histograms every epoch and validation on the test split. The
-published program is Keras on TensorFlow. Whole fits end by EarlyStopping; each is a process of its
-own and is written to ``results/published-whole.json`` when it ends, so that a session that was cut
-off can be taken up again.
+"As it stands" means with TensorBoard histograms every epoch and validation on the test split. The
+published program is Keras on TensorFlow. Whole fits are stopped by EarlyStopping. Each runs in a
+separate process and is written to ``results/published-whole.json`` when it ends, so an interrupted
+session can be resumed.
 """
 
 import argparse
@@ -28,12 +28,12 @@ KERAS_JAX = Contestant(WITH_JAX, MODULE, "keras-jax", environ=JAX)
 
 
 def main() -> None:
-    """Race, and write ``results/published.*`` or ``results/published-whole.*``."""
+    """Run the race and write ``results/published-epochs.*`` or ``results/published-whole.*``."""
     parser = race.options(__doc__)
-    parser.add_argument("--whole", action="store_true", help="whole fits in place of epochs")
-    parser.add_argument("--seeds", type=int, default=3, help="of whole fits")
-    parser.add_argument("--resume", action="store_true", help="keep the whole fits that are done")
-    parser.add_argument("--jax", action="store_true", help="whole fits of Keras/JAX as well")
+    parser.add_argument("--whole", action="store_true", help="measure whole fits instead of epochs")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds for whole fits")
+    parser.add_argument("--resume", action="store_true", help="keep the whole fits already done")
+    parser.add_argument("--jax", action="store_true", help="also measure whole fits of Keras/JAX")
     asked = race.parse(parser)
     if asked.whole:
         _whole(asked)
@@ -66,7 +66,7 @@ def _whole(asked: argparse.Namespace) -> None:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Return whole fits as Markdown: a line a run, and a mean for each contestant."""
+    """Return whole fits as Markdown: a row per run, and a mean for each contestant."""
     lines = [
         *report.heading(result),
         sessions.conditions(result),

@@ -1,4 +1,4 @@
-"""A race: contestants that train an epoch a turn, side by side."""
+"""A race: contestants take turns, each training one epoch per turn."""
 
 import argparse
 import tempfile
@@ -26,20 +26,20 @@ from benchmarks.workers import Contestant, Worker
 
 
 def options(description: str) -> argparse.ArgumentParser:
-    """Return the options that all questions have."""
+    """Return a parser with the options that all benchmarks share."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument(
-        "--rounds", type=int, default=3, help="to be counted; whole runs are counted by seeds"
+        "--rounds", type=int, default=3, help="rounds to count; whole runs are counted by seed"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="see whether it works; writes into results/quick"
+        "--quick", action="store_true", help="only check that it works; writes to results/quick"
     )
-    parser.add_argument("--out", type=Path, help="a folder instead of benchmarks/results")
+    parser.add_argument("--out", type=Path, help="output folder, instead of benchmarks/results")
     return parser
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Return the options, with what ``--quick`` means put in."""
+    """Return the parsed options, after applying ``--quick``."""
     asked = parser.parse_args()
     asked.rounds = 1 if asked.quick else asked.rounds
     asked.out = asked.out or (RESULTS / "quick" if asked.quick else RESULTS)
@@ -54,17 +54,17 @@ def run(
     asked: argparse.Namespace,
     stand_in: bool = True,
 ) -> dict[str, Any]:
-    """Race and return what was measured, as JSON-able tables.
+    """Run a race and return the measurements as JSON-able tables.
 
-    Every contestant works once before the counted rounds, which takes its compilation and other
-    first-time costs.
+    Every contestant works once before the counted rounds, to get compilation and other first-time
+    costs out of the way.
 
     Args:
-        question: what the seconds are.
-        contestants: their programs answer each turn with its seconds.
-        ours: the contestant that ratios are over.
-        asked: of :func:`parse`.
-        stand_in: whether random images do where CIFAR-10 is not at hand.
+        question: what the seconds measure.
+        contestants: their programs report the seconds of each turn.
+        ours: the contestant that is the denominator of ratios.
+        asked: the options, from :func:`parse`.
+        stand_in: whether random images may be used if CIFAR-10 is not available.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -117,7 +117,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def rounds(result: dict[str, Any]) -> str:
-    """Return how the rounds went, in words."""
+    """Describe in words how the rounds went."""
     return (
         f"{result['rounds']} interleaved rounds, {result['slowed']} of them on a slowed machine;"
         f" {result['repeated']} more were slowed and repeated. Medians (lowest to highest)."
@@ -125,7 +125,7 @@ def rounds(result: dict[str, Any]) -> str:
 
 
 def _notes(result: dict[str, Any]) -> list[str]:
-    """Return what stands under the table: versions, what is apart, the limit."""
+    """Return the notes below the table: versions, contestants set apart, the limit."""
     ours, notes = result["ours"], []
     for name, row in result["contestants"].items():
         versions = ", ".join(f"{key} {value}" for key, value in row["versions"].items())
@@ -142,13 +142,13 @@ def _notes(result: dict[str, Any]) -> list[str]:
 
 
 def ratios(result: dict[str, Any], name: str, base: str) -> list[float]:
-    """Return, round by round, how many times as long a contestant took as another."""
+    """Return the ratio of one contestant's time to another's, round by round."""
     rows = result["contestants"]
     return [a / b for a, b in zip(rows[name]["seconds"], rows[base]["seconds"], strict=True)]
 
 
 def picture(result: dict[str, Any]) -> Figure:
-    """Return a race as bars, without those that stand apart."""
+    """Return a race as a bar chart, without the contestants set apart."""
     rows = {name: row for name, row in result["contestants"].items() if not row.get("apart")}
     colours = {name: LIMIT_COLOUR for name, row in rows.items() if "limit" in row}
     title = result["question"][0].upper() + result["question"][1:]

@@ -1,4 +1,4 @@
-"""Runs of experiments: trained unless they are there, and their records kept beside the pages."""
+"""Runs of experiments: train them if they are missing, and keep their records with the pages."""
 
 import shutil
 from pathlib import Path
@@ -16,15 +16,15 @@ KEPT = ("record.json", "metrics.jsonl", "recipe.toml")
 
 
 def trained(recipe: Recipe, runs_dir: Path, name: str, **options: Any) -> Run:
-    """Return a finished run, trained unless it is there.
+    """Return a finished run; train it if it does not exist.
 
-    What was stopped, or is of another recipe, is trained anew.
+    A run that was stopped, or that has a different recipe, is trained again from scratch.
 
     Args:
         recipe: what to train.
-        runs_dir: where the run is, or is made.
+        runs_dir: where the run is, or will be created.
         name: of the run.
-        **options: others of ``Options``; the test split stays closed unless they open it.
+        **options: other fields of ``Options``; by default the test split is not opened.
     """
     folder = runs_dir / name
     if (folder / "record.json").is_file() and _is_of(recipe, folder):
@@ -34,7 +34,7 @@ def trained(recipe: Recipe, runs_dir: Path, name: str, **options: Any) -> Run:
     options = {"open_test": False, **options}
     run = execute.run(recipe, Options(runs_dir=runs_dir, name=name, **options))
     if run.record.status != "finished":
-        raise SystemExit(f"{name} is {run.record.status}: {run.record.reason or 'stopped'}")
+        raise SystemExit(f"{name} has status {run.record.status}: {run.record.reason or 'stopped'}")
     return run
 
 
@@ -45,7 +45,7 @@ def _is_of(recipe: Recipe, folder: Path) -> bool:
 
 
 def keep(folder: Path, page: Path) -> Path:
-    """Copy a run's record, rows and recipe to beside a page, and return their place."""
+    """Copy a run's record, rows and recipe to the folder of a page, and return the copy's path."""
     target = page.with_suffix("") / folder.name
     target.mkdir(parents=True, exist_ok=True)
     for name in KEPT:

@@ -1,4 +1,4 @@
-"""What a measurement leaves behind: JSON, a Markdown table, a picture."""
+"""Output of a measurement: JSON, a Markdown table and a picture."""
 
 import json
 import os
@@ -19,7 +19,7 @@ OURS_COLOUR, PEER_COLOUR, LIMIT_COLOUR = "#1f6f8b", "#b9c2c9", "#d08c2b"
 
 
 def facts() -> dict[str, Any]:
-    """Return the command, the machine and the versions of a session."""
+    """Return the command, machine and versions of a session."""
     module = getattr(sys.modules["__main__"], "__spec__", None)
     words = ["python", "-m", module.name if module else "benchmarks", *sys.argv[1:]]
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
@@ -41,7 +41,7 @@ def write(out: Path, name: str, result: Mapping[str, Any], table: str, picture: 
 
 
 def heading(result: Mapping[str, Any]) -> list[str]:
-    """Return title and conditions of a measurement as lines of Markdown."""
+    """Return the title and conditions of a measurement as Markdown lines."""
     device = result["device"]
     return [
         f"# {result['question'][0].upper()}{result['question'][1:]}",
@@ -53,17 +53,17 @@ def heading(result: Mapping[str, Any]) -> list[str]:
 
 
 def columns(*headings: str) -> list[str]:
-    """Return a table's first lines: words to the left, numbers to the right."""
+    """Return a table's first lines: text is left-aligned, numbers are right-aligned."""
     return ["", line(*headings), line("---", *["---:"] * (len(headings) - 1))]
 
 
 def line(*cells: object) -> str:
-    """Return a line of a table."""
+    """Return a table row."""
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def spread(values: list[float], digits: int = 2) -> str:
-    """Return median (lowest to highest) as text; a single value by itself."""
+    """Return "median (lowest to highest)" as text, or just the value if there is only one."""
     middle = f"{statistics.median(values):.{digits}f}"
     if len(values) == 1:
         return middle
@@ -73,13 +73,13 @@ def spread(values: list[float], digits: int = 2) -> str:
 def bars(
     title: str, unit: str, values: Mapping[str, list[float]], colours: Mapping[str, str]
 ) -> Figure:
-    """Draw a bar for each name at its median, with a line from the lowest to the highest value.
+    """Draw a bar per name up to its median, with a line from the lowest to the highest value.
 
     Args:
-        title: above the picture.
+        title: shown above the picture.
         unit: of the values.
-        values: by name, from the top; each at least one.
-        colours: by name; others are grey.
+        values: by name, from top to bottom; at least one value each.
+        colours: by name; other bars are grey.
     """
     figure = Figure(figsize=(8, 1.2 + 0.42 * len(values)), layout="constrained")
     axes = figure.subplots()

@@ -1,11 +1,11 @@
-"""The table of the published experiment, made from the records of its runs.
+"""Generate the table of the published experiment from the records of its runs.
 
     mlplab train published --seeds 0..2 --runs-dir runs-seed
     mlplab train published-honest --seeds 0..2 --runs-dir runs-seed
     python -m benchmarks.results runs-seed docs/results/seed.md
 
-The records and their curves are copied beside the table, into the folder of its name, so that it
-can be made again from there, by ``python -m benchmarks.results docs/results/seed
+The records and their curves are copied next to the table, into a folder of the same name. The
+table can be regenerated from there with ``python -m benchmarks.results docs/results/seed
 docs/results/seed.md``.
 """
 
@@ -24,14 +24,14 @@ from mlplab.runs.record import Record
 
 TITLE = "The published experiment, repeated"
 MEASURED = Path(__file__).parent / "results"
-# The published program by itself: under TensorFlow, and under JAX in an earlier session.
+# The published program itself: with TensorFlow, and with JAX from an earlier session.
 PUBLISHED = [MEASURED / name for name in ("published-whole.json", "published.json")]
 
 
 def main() -> None:
-    """Copy the records beside the table and write it."""
+    """Copy the records next to the table, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", type=Path, help="a runs folder, or records copied before")
+    parser.add_argument("runs", type=Path, help="a runs folder, or a folder of copied records")
     parser.add_argument("table", type=Path, help="the Markdown file to write")
     arguments = parser.parse_args()
     copies: Path = arguments.table.with_suffix("")
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def table(records: Sequence[Record]) -> str:
-    """Return the records as Markdown: one line a run, and mean and deviation of each recipe."""
+    """Return the records as Markdown: a row per run, and mean and deviation per recipe."""
     device = records[0].device
     versions = records[0].versions
     lines = [
@@ -80,7 +80,7 @@ def table(records: Sequence[Record]) -> str:
 
 
 def _published(result: dict[str, Any]) -> list[str]:
-    """Return the rows of the published program, measured by itself."""
+    """Return the rows of the published program itself."""
     runs = [run for run in sessions.counted(result) if "published" in run["contestant"]]
     lines = []
     for name in dict.fromkeys(run["contestant"] for run in runs):

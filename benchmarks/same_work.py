@@ -1,10 +1,10 @@
-"""Seconds an epoch of the published network at batch 64 in float32: the same work by each program.
+"""Seconds per epoch of the published network, batch 64, float32: all programs do the same work.
 
     python -m benchmarks.same_work --rounds 5
 
-3072-1024×4-10, dropout 0.2, Adam at 1e-4, 50,000 images in memory; without validation and
-callbacks. Every peer runs as its documentation advises for data that fits in memory, and where two
-ways are plausible both race.
+3072-1024×4-10, dropout 0.2, Adam at 1e-4, 50,000 images in memory; no validation and no callbacks.
+Every peer runs as its documentation recommends for data that fits in memory. Where two ways are
+plausible, both race.
 """
 
 from benchmarks import race, report
@@ -37,7 +37,7 @@ CONTESTANTS = (
 
 
 def main() -> None:
-    """Race, and write ``results/same-work.*``."""
+    """Run the race and write ``results/same-work.*``."""
     asked = race.parse(race.options(__doc__))
     question = "seconds an epoch: the published network, batch 64, float32"
     result = race.run(question, CONTESTANTS, "mlplab", asked)

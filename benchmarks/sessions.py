@@ -1,4 +1,4 @@
-"""Sessions that measure whole runs: saved after each run, resumable, repeated where slowed."""
+"""Sessions that measure whole runs: saved after each run, resumable; slowed runs are repeated."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ from benchmarks.workers import Contestant, python
 from mlplab.cache import cache_dir
 
 Run = dict[str, Any]
-AGAIN = 1  # times that a slowed run is repeated
+AGAIN = 1  # how often a slowed run is repeated
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Measurement:
     """A whole run to be measured.
 
     Attributes:
-        contestant: as tables show it.
+        contestant: the name shown in tables.
         seed: of the run.
-        work: does it in a folder that has the images as .npy files, its errors to a log; returns
-            what was measured.
+        work: performs the run in a scratch folder inside the folder with the images (.npy files),
+            sends errors to a log, and returns the measurements.
     """
 
     contestant: str
@@ -38,16 +38,16 @@ class Measurement:
 def measure(
     question: str, name: str, jobs: Sequence[Measurement], asked: argparse.Namespace
 ) -> dict[str, Any]:
-    """Perform the runs in turn and return them; ``<name>.json`` is written after each.
+    """Perform the runs in turn and return them; ``<name>.json`` is written after each one.
 
-    Before and after each run a reference product is timed. A run that began or ended at under 85 %
-    of the best rate is repeated once, after the others.
+    A reference product is timed before and after each run. If either rate is below 85 % of the
+    best, the run is repeated once, after the others.
 
     Args:
         question: what is measured.
         name: of the file.
-        jobs: in this order.
-        asked: ``out``, the folder; ``resume``, whether runs that are in the file already count.
+        jobs: the runs, in order.
+        asked: ``out``, the folder; ``resume``, whether to keep the runs already in the file.
     """
     path = asked.out / f"{name}.json"
     result: dict[str, Any] = {
@@ -77,12 +77,12 @@ def measure(
 
 
 def wanted(job: Measurement, result: dict[str, Any], attempt: int) -> bool:
-    """Tell whether a job has not been done, or on a slowed machine alone and that seldom enough.
+    """Return whether a job still has to run: not done yet, or only on a slowed machine.
 
     Args:
-        job: to be done.
-        result: with the runs that are done.
-        attempt: how often a slowed run has been repeated, from 0.
+        job: the job.
+        result: contains the runs done so far.
+        attempt: the pass over the jobs, from 0; a job runs if it has at most this many slowed runs.
     """
     done = [r for r in result["runs"] if (r["contestant"], r["seed"]) == (job.contestant, job.seed)]
     slowed = [run for run in done if _slowed(run, result)]
@@ -105,12 +105,12 @@ def _do(job: Measurement, result: dict[str, Any], folder: Path, log: IO[str]) ->
 
 
 def counted(result: dict[str, Any]) -> list[Run]:
-    """Return the last run of each contestant and seed: one that was slowed was done again."""
+    """Return the last run of each contestant and seed: it replaces earlier, slowed ones."""
     return list({(run["contestant"], run["seed"]): run for run in result["runs"]}.values())
 
 
 def conditions(result: dict[str, Any]) -> str:
-    """Return in words how many runs were slowed."""
+    """Describe in words how many runs were slowed."""
     slowed = sum(_slowed(run, result) for run in counted(result))
     repeated = len(result["runs"]) - len(counted(result))
     return (
@@ -124,7 +124,7 @@ def _slowed(run: Run, result: dict[str, Any]) -> bool:
 
 
 def keras(contestant: Contestant, seed: int, epochs: int) -> Measurement:
-    """Return a run of the published program."""
+    """Return a measurement of the published program."""
 
     def work(folder: Path, log: IO[str]) -> Run:
         told = {"data": str(folder.parent), "scratch": str(folder), "seed": seed, "epochs": epochs}
@@ -149,13 +149,14 @@ def keras(contestant: Contestant, seed: int, epochs: int) -> Measurement:
 def ours(
     recipe: str, seed: int, overrides: Sequence[str] = (), warm: Path | None = None
 ) -> Measurement:
-    """Return a run of ``mlplab train RECIPE``.
+    """Return a measurement of ``mlplab train RECIPE``.
 
     Args:
         recipe: a name or a file.
         seed: of the run.
         overrides: of the recipe.
-        warm: a folder whose compiled programs are used, and kept; without it none are there.
+        warm: a cache folder whose compiled programs are used and kept; by default, the run starts
+            with none.
     """
     name = f"mlplab train {recipe}" + (", compiled before" if warm else "")
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.start --rounds 5
 
-Measured for ``mlplab train published`` and for the published program under Keras, each in a new
-process. Images are decoded beforehand; Keras's program gets them as arrays. mlplab with an empty
-cache, which decodes CIFAR-10 first, is measured separately. Each reports the time at the end of its
-first step and stops there.
+Compares ``mlplab train published`` with the published program in Keras, each in a new process.
+Images are decoded beforehand; the Keras program gets them as arrays. mlplab with an empty cache,
+which has to decode CIFAR-10 first, is measured separately. Each program reports the time at the end
+of its first step and then exits.
 """
 
 import shutil
@@ -28,7 +28,7 @@ OURS = "mlplab train published, again"
 
 
 def main() -> None:
-    """Race, and write ``results/start.*``."""
+    """Run the race and write ``results/start.*``."""
     asked = race.parse(race.options(__doc__))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _contestants(folder: Path, log: IO[str]) -> dict[str, Callable[[], float]]:
-    """Return by name what starts a program; the order matters, because caches fill."""
+    """Return functions that start the programs, by name; order matters, because caches fill up."""
     cache, kept = folder / "cache", {"JAX_COMPILATION_CACHE_DIR": str(folder / "jax-cache")}
     ours = {"MLPLAB_CACHE_DIR": str(cache)}
 

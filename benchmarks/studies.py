@@ -1,8 +1,8 @@
-"""What a study costs beside its trainings: python -m benchmarks.studies
+"""The overhead of a study compared with its training runs: python -m benchmarks.studies
 
-A study of 40 one-epoch trials on digits, by workers as many as there are cores, against the seconds
-that the trainings themselves took; and the memory of the parent, which must not grow with the
-trials. Writes benchmarks/results/studies.json.
+Runs a study of 40 one-epoch trials on digits, with one worker per core, and compares its time with
+the seconds spent in training. Also measures the memory of the parent process, which must not grow
+with the number of trials. Writes benchmarks/results/studies.json.
 """
 
 import json
@@ -33,7 +33,7 @@ optimizer.learning_rate = {{ low = 1e-4, high = 1e-1, log = true }}
 
 
 def main() -> None:
-    """Measure twice: 40 trials, and 10 for the memory."""
+    """Measure twice: with 40 trials, and with 10 to compare the memory."""
     found: dict[str, Any] = {
         "device": environment.device(),
         "command": "python -m benchmarks.studies",
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def measured(trials: int) -> dict[str, float]:
-    """Run a study in a process of its own, and return seconds and bytes."""
+    """Run a study in a separate process, and return its times and memory."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "s.toml"
         path.write_text(STUDY.format(trials=trials))

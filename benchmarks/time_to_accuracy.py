@@ -1,14 +1,14 @@
-"""Seconds from the command to a trained network, cold, and the test accuracy that it has.
+"""Seconds from the command to a trained network, cold, and its test accuracy.
 
     python -m benchmarks.time_to_accuracy --recipe mlp-fast --seeds 5
     python -m benchmarks.time_to_accuracy --recipe mlp-fast --seeds 5 --resume
     python -m benchmarks.time_to_accuracy --recipe mlp-budget --seeds 3 --cold
 
-Cold is with nothing compiled before; each seed is run again with what was compiled, apart, unless
-``--cold`` leaves that out. The times stand beside those of the published program, of
-``results/published-whole.json``: run both in one session. Training is from the data in memory to
-the trained network: making the network, compiling, steps and validation; for the published program
-its ``fit``.
+Cold means that nothing was compiled before. Each seed is run again with the compiled programs, and
+shown separately, unless ``--cold`` is given. The times are compared with those of the published
+program in ``results/published-whole.json``: run both in one session. Training is measured from the
+data in memory to the trained network: building the network, compiling, steps and validation; for
+the published program, its ``fit``.
 """
 
 import json
@@ -23,12 +23,12 @@ TARGET, SEEDS = 0.544, 5
 
 
 def main() -> None:
-    """Measure, and write ``results/time-to-accuracy-<recipe>.*``."""
+    """Measure and write ``results/time-to-accuracy-<recipe>.*``."""
     parser = race.options(__doc__)
-    parser.add_argument("--recipe", default="mlp-fast", help="a shipped name, or a .toml file")
+    parser.add_argument("--recipe", default="mlp-fast", help="a shipped recipe, or a .toml file")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--cold", action="store_true", help="leave out the runs compiled before")
-    parser.add_argument("--resume", action="store_true", help="keep the runs that are done")
+    parser.add_argument("--cold", action="store_true", help="skip the runs with compiled programs")
+    parser.add_argument("--resume", action="store_true", help="keep the runs already done")
     asked = race.parse(parser)
     overrides = ["training.epochs=1"] if asked.quick else []
     with tempfile.TemporaryDirectory() as warm:
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def _baseline(out: Path) -> list[dict[str, Any]]:
-    """Return the whole fits of the published program, where they have been measured."""
+    """Return the whole fits of the published program, if they have been measured."""
     path = out / "published-whole.json"
     runs = sessions.counted(json.loads(path.read_text())) if path.exists() else []
     return [run for run in runs if run["contestant"] == published.PROGRAM]
@@ -93,7 +93,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _verdict(result: dict[str, Any], runs: list[sessions.Run]) -> list[str]:
-    """Say whether the accuracy suffices, and how the times stand to the published program's."""
+    """Say whether the accuracy suffices, and compare the times with the published program's."""
     cold = [run for run in runs if run["contestant"] == runs[0]["contestant"]]
     mean = statistics.mean(run["test_accuracy"] for run in cold)
     words = [f"Mean test accuracy over {len(cold)} seeds, cold: {100 * mean:.2f} %."]

@@ -1,11 +1,12 @@
-"""What does another run's network save? Five classes of CIFAR-10 first, then the other five.
+"""How much does starting from another run save? Five classes of CIFAR-10, then the other five.
 
-    python -m benchmarks.transfer            # trains what is missing, then the page and its figure
+    python -m benchmarks.transfer            # trains what is missing, then writes the page
 
-``cnn-narrow`` is trained on five classes, and from there, by ``model.init_from``, on the other five
-with 100, 500 and 2,500 labels, against starting from nothing: the same splits, the same steps, and
-for each of both the learning rate of four that is best on validation (mean of the seeds).
-The test split is opened for what is chosen. Records go to docs/results/transfer/.
+``cnn-narrow`` is trained on five classes. Starting from there with ``model.init_from``, it is
+trained on the other five with 100, 500 and 2,500 labels, and compared with training from scratch:
+with the same splits, the same steps, and for each of the two the best of four learning rates on
+validation (mean over the seeds). The test split is opened for the chosen runs. Records go to
+docs/results/transfer/.
 """
 
 import argparse
@@ -31,13 +32,13 @@ SEEDS = (0, 1, 2)
 RATES = (0.005, 0.02, 0.08, 0.32)
 VALIDATION = 1_000
 TRAINED = 25_000 - VALIDATION
-# Labels, and epochs: 200, 500 and 1,250 steps of 50 images.
+# Epochs by number of labels: 200, 500 and 1,250 steps of 50 images.
 SIZES = {100: 100, 500: 50, 2500: 25}
 STARTS = {"from the run": True, "from nothing": False}
 
 
 def main() -> None:
-    """Train what is missing, and write the page."""
+    """Train what is missing and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs-dir", type=Path, default=Path("runs-transfer"))
     runs_dir = parser.parse_args().runs_dir
@@ -54,7 +55,7 @@ def main() -> None:
 
 
 def best(runs_dir: Path, labels: int, start: str) -> list[Run]:
-    """Return the runs of one size and start, on all seeds, at the rate best on validation."""
+    """Return the runs of one size and start, all seeds, at the best learning rate on validation."""
     found = []
     for rate in RATES:
         runs = [
@@ -96,7 +97,7 @@ def train(
     share: float = 1.0,
     first: str | None = None,
 ) -> Run:
-    """Return a run of some classes, trained unless it is there."""
+    """Return a run on some of the classes; train it if it does not exist."""
     recipe = mlplab.recipe(
         "cnn-narrow",
         seed=seed,
@@ -111,7 +112,7 @@ def train(
 
 
 def write(chosen: dict[tuple[int, str], list[Run]]) -> None:
-    """Write the page, its figures and the numbers behind them."""
+    """Write the page, its figure and the numbers behind it."""
     lines = [
         "# Beginning from another run",
         "",

@@ -1,4 +1,4 @@
-"""Whole commands: how long each takes from its start to its end, and the memory that it needs."""
+"""Whole commands: how long each one takes from start to end, and how much memory it needs."""
 
 import json
 import subprocess
@@ -13,14 +13,14 @@ POLL = 0.05  # seconds
 
 @dataclass
 class Whole:
-    """What was seen of a command.
+    """What was observed of a command.
 
     Attributes:
         begun: when it was started, by ``time.time``.
-        seconds: from there to its end.
-        peak_memory_bytes: most memory resident, as the system counts it.
-        lines: the JSON objects that it wrote to its standard output, one a line.
-        output: all that it wrote there.
+        seconds: from its start to its end.
+        peak_memory_bytes: peak resident memory, as reported by the system.
+        lines: the JSON objects that it wrote to its standard output, one per line.
+        output: its whole standard output.
         rows: when each line of the watched file appeared, by ``time.time``.
     """
 
@@ -45,11 +45,11 @@ def run(
     """Run a command to its end.
 
     Args:
-        command: and its arguments.
+        command: the command and its arguments.
         environ: environment variables.
-        log: takes its standard error.
-        folder: exists; for what it writes to its standard output.
-        watched: a pattern in that folder; of the first file that fits, lines are watched.
+        log: receives its standard error.
+        folder: an existing folder, where its standard output is saved.
+        watched: a glob pattern in that folder; the lines of the first matching file are watched.
 
     Raises:
         SystemExit: if the command fails.
@@ -76,9 +76,9 @@ def _watch(whole: Whole, folder: Path, pattern: str) -> None:
 
 
 def _peak_memory(process: int) -> int:
-    """Return a process's peak so far; 0 where the system does not say, or when it has ended.
+    """Return a process's peak memory so far; 0 if the system does not report it or it has ended.
 
-    Not what ``wait4`` gives: there the memory of the process that started it counts as well.
+    ``wait4`` is not used because its figure includes the memory of the parent process.
     """
     try:
         status = Path(f"/proc/{process}/status").read_text("ascii", errors="replace")

@@ -1,4 +1,4 @@
-"""Contestants as processes of their own, each in its own environment, that sleep between turns."""
+"""Contestants as separate processes, each in its own environment, that sleep between turns."""
 
 import json
 import os
@@ -15,23 +15,23 @@ from benchmarks import FLAGS
 HERE = Path(__file__).parent
 PEERS = HERE / "peers"
 ENVIRONMENTS = HERE / "environments"
-OURS = "mlplab"  # the environment that the harness itself runs in
+OURS = "mlplab"  # the environment in which the harness itself runs
 
-# Always said: a process inherits the backend that mlplab chose for this one.
+# Always set: otherwise a process inherits the backend that mlplab chose for this one.
 TENSORFLOW, JAX = {"KERAS_BACKEND": "tensorflow"}, {"KERAS_BACKEND": "jax"}
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """Who races.
+    """A participant in a race.
 
     Attributes:
-        name: as tables show it.
+        name: shown in tables.
         program: a file in ``peers/``.
         environment: a file in ``peers/requirements/``, without ``.txt``; or ``OURS``.
-        settings: handed to the program as JSON.
-        environ: environment variables, added to this process's.
-        apart: it does other work than the rest, and is shown apart, with this as the reason.
+        settings: passed to the program as JSON.
+        environ: environment variables, added to those of this process.
+        apart: why it is set apart, if it does different work from the others.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Contestant:
     apart: str = ""
 
     def command(self, settings: dict[str, Any]) -> list[str]:
-        """Return the command line that runs the program with further settings."""
+        """Return the command line that runs the program with additional settings."""
         asked = json.dumps(self.settings | settings)
         return [str(python(self.environment)), str(PEERS / self.program), asked]
 
     def environment_variables(self) -> dict[str, str]:
-        """Return those of the program: this process's, less what importing mlplab added."""
+        """Return the program's variables: this process's, without those that mlplab added."""
         given = dict(os.environ)
         if self.environment != OURS:
             given.pop("XLA_FLAGS", None)
@@ -56,12 +56,12 @@ class Contestant:
 
 
 class Worker:
-    """A contestant's process: works when it is told to, and is stopped in between.
+    """A contestant's process: it works when told to and is stopped in between.
 
     Args:
-        contestant: who.
-        settings: further settings of this session, such as where the data lie.
-        log: takes what the process writes to its standard error.
+        contestant: the contestant.
+        settings: additional settings for this session, such as the location of the data.
+        log: receives the process's standard error.
     """
 
     def __init__(self, contestant: Contestant, settings: dict[str, Any], log: IO[str]) -> None:
@@ -80,7 +80,7 @@ class Worker:
         self._sleep()
 
     def turn(self) -> float:
-        """Let the process work once and return the seconds that it took, by its own clock."""
+        """Let the process work once, and return the seconds it took by its own clock."""
         assert self.process.stdin is not None
         self.process.send_signal(signal.SIGCONT)
         self.process.stdin.write("\n")
@@ -91,24 +91,24 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
-        self.process.kill()  # ends a stopped process as well
+        self.process.kill()  # also ends a stopped process
         self.process.wait()
 
     def _sleep(self) -> None:
-        # Threads that wait for work would otherwise spin, in somebody else's turn.
+        # Otherwise, threads that wait for work would spin during another contestant's turn.
         self.process.send_signal(signal.SIGSTOP)
 
     def _hear(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self.name} ended before its time; see {self.log.name}")
+            raise SystemExit(f"{self.name} exited unexpectedly; see {self.log.name}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
 
 def python(environment: str) -> Path:
-    """Return the interpreter of an environment, which is made and filled if it is not there."""
+    """Return the interpreter of an environment, after creating the environment if needed."""
     if environment == OURS:
         return Path(sys.executable)
     wanted = PEERS / "requirements" / f"{environment}.txt"

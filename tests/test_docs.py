@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from mlplab import api, recipes
-from mlplab.cli import app
+from mlplab.cli.app import app
 from mlplab.runs.record import Record, Seconds
 
 ROOT = Path(__file__).parents[1]

@@ -37,19 +37,19 @@ from typer.testing import CliRunner
 
 import mlplab
 from mlplab import recipes
-from mlplab.cli import app
+from mlplab.cli.app import app
 from mlplab.data import load
 from mlplab.data.idx import FILES
 from mlplab.data.images import FORMATS
 from mlplab.data.published import CIFAR10
 from mlplab.errors import MlplabError
 from mlplab.experiment import execute, export, inference
+from mlplab.experiment.complete import complete
 from mlplab.experiment.options import Options
-from mlplab.experiment.prepare import complete
 from mlplab.models import saving
 from mlplab.recipes.networks.base import MOST_LAYERS
 from mlplab.recipes.recipe import Data
-from mlplab.runs import checkpoint
+from mlplab.runs import checkpoint, layout
 from mlplab.runs.run import Run
 from mlplab.training.plan import NoProgress
 
@@ -398,7 +398,7 @@ def seeds(request: pytest.FixtureRequest) -> Callable[[str], tuple[list[bytes], 
             return [request.getfixturevalue("saved_training")], read_checkpoint
         if name.startswith("export"):
             folder: Path = request.getfixturevalue("exported")
-            file_name = export.FACTS if name == "export" else export.NETWORK
+            file_name = layout.NETWORK_FACTS if name == "export" else layout.NETWORK
             return [(folder / file_name).read_bytes()], read_export(file_name, folder)
         run: Path = request.getfixturevalue("whole_run")
         if name == "network":
@@ -477,7 +477,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_changed_files_are_read_or_refused(
     name: str, seeds: Any, forbidden: Forbidden, tmp_path: Path, cache: Path
 ) -> None:
-    fuzz(*seeds(name), 12, forbidden, tmp_path, cache)
+    files, read = seeds(name)
+    fuzz(files, read, 12, forbidden, tmp_path, cache)
 
 
 @pytest.mark.torture
@@ -486,5 +487,6 @@ def test_changed_files_are_read_or_refused(
 def test_ten_thousand_changed_files_are_read_or_refused(
     name: str, seeds: Any, forbidden: Forbidden, tmp_path: Path, cache: Path
 ) -> None:
-    told = fuzz(*seeds(name), 800, forbidden, tmp_path, cache)
+    files, read = seeds(name)
+    told = fuzz(files, read, 800, forbidden, tmp_path, cache)
     print(f"\n{name}: {told}, at most {peak() / 1e6:.0f} MB")

@@ -1,5 +1,4 @@
 import io
-import time
 from pathlib import Path
 
 import pytest
@@ -9,10 +8,10 @@ import mlplab
 from mlplab import memory
 from mlplab.errors import DataError, RecipeError
 from mlplab.experiment import budget
-from mlplab.experiment.prepare import complete
+from mlplab.experiment.complete import complete
 
 
-def test_what_fits_is_not_refused_and_what_does_not_is_told_in_numbers() -> None:
+def test_what_does_not_fit_is_refused_with_numbers() -> None:
     memory.check({"a": 10}, "Less.", 10, RecipeError)
     memory.check({"a": 10}, "Less.", None, RecipeError)
     with pytest.raises(
@@ -26,14 +25,15 @@ def test_a_machine_knows_its_memory() -> None:
     assert found is None or 10**8 < found < 10**14
 
 
-def test_a_network_that_does_not_fit_is_refused_before_it_is_made(tmp_path: Path) -> None:
-    begun = time.monotonic()
+def test_a_network_that_does_not_fit_is_refused_before_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlplab.models.build", lambda *given: pytest.fail("it was made"))
     recipe = mlplab.recipe("quickstart", model={"hidden": [30000, 45000]})
     with pytest.raises(
         RecipeError, match=r"1,35\d,\d{3},\d{3} parameters .* are free\.\nUse fewer"
     ):
         mlplab.train(recipe, runs_dir=tmp_path)
-    assert time.monotonic() - begun < 5
     assert list(tmp_path.iterdir()) == []
 
 
@@ -48,13 +48,14 @@ def test_activations_of_a_large_batch_are_counted() -> None:
     assert large["activations"] - small["activations"] == 4 * 3 * 936 * (64 + 512 + 10)
 
 
-def test_images_that_do_not_fit_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
-    count = (memory.available() or 2**50) // (3 * 1024**2) + 200
-    if count > 20_000:
-        pytest.skip("a machine with so much memory would need many files")
+def test_images_that_do_not_fit_are_refused_before_they_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlplab.memory.available", lambda: 10**9)
+    monkeypatch.setattr("mlplab.data.folder.read_images", lambda *given: pytest.fail("decoded"))
     picture = io.BytesIO()
     Image.new("RGB", (2, 2)).save(picture, "PNG")
-    for number in range(count):
+    for number in range(400):  # 3 MB each when it is decoded
         folder = tmp_path / "images" / "ab"[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number}.png").write_bytes(picture.getvalue())

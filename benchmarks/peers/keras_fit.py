@@ -1,6 +1,6 @@
-"""Keras's own ``fit``, on the backend that KERAS_BACKEND names.
+"""Keras's own ``fit``, on the backend given by KERAS_BACKEND.
 
-Settings: ``data``, a folder of .npy files; ``batch_size``; ``policy``, a dtype policy of Keras;
+Settings: ``data``, a folder of .npy files; ``batch_size``; ``policy``, a Keras dtype policy;
 ``steps_per_execution``; ``jit_compile``.
 """
 
@@ -24,7 +24,7 @@ ASKED = {
 
 
 class Turn(keras.callbacks.Callback):
-    """Begins an epoch when it is this peer's turn; so ``fit`` itself is set up only once."""
+    """Starts an epoch when it is this peer's turn, so that ``fit`` itself is set up only once."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         wait()
@@ -35,7 +35,7 @@ class Turn(keras.callbacks.Callback):
 
 
 def data() -> dict[str, Any]:
-    """Return the arguments of ``fit`` that hand over pixels in [-1, 1] and labels."""
+    """Return the arguments of ``fit`` for the data: pixels in [-1, 1], and labels."""
     images = np.load(Path(ASKED["data"]) / "x_train.npy")
     x = images.reshape(len(images), -1).astype(np.float32)
     x /= 127.5
@@ -45,13 +45,13 @@ def data() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Train an epoch a turn, without an end."""
+    """Train one epoch per turn, indefinitely."""
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(ASKED["policy"])
     layers: list[Any] = [keras.Input((3072,))]
     for _ in range(4):
         layers += [keras.layers.Dense(1024, activation="relu"), keras.layers.Dropout(0.2)]
-    # As Keras's guide to mixed precision has it, the probabilities are float32.
+    # The probabilities are float32, as in Keras's guide to mixed precision.
     last = keras.layers.Dense(10, activation="softmax", dtype="float32")
     model = keras.Sequential([*layers, last])
     model.compile(

@@ -1,4 +1,4 @@
-"""mlplab's engine on the published network, without validation and callbacks.
+"""mlplab's engine on the published network, without validation or callbacks.
 
 Settings: ``data``, a folder of .npy files; ``batch_size``; ``precision``.
 """
@@ -24,7 +24,7 @@ ASKED = {"precision": "float32"} | settings()
 
 
 class Turn(keras.callbacks.Callback):
-    """Begins an epoch when it is this contestant's turn."""
+    """Starts an epoch when it is this contestant's turn."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         wait()
@@ -35,7 +35,7 @@ class Turn(keras.callbacks.Callback):
 
 
 def main() -> None:
-    """Train an epoch a turn, without an end."""
+    """Train one epoch per turn, indefinitely."""
     recipe = recipes.load("published", [f"training.precision={ASKED['precision']}"])
     scaling = scaling_layer(recipe.data.scaling)
     precision = recipe.training.precision

@@ -1,4 +1,4 @@
-"""The limit of an epoch of the published network on this machine, measured anew each turn.
+"""The limit of an epoch of the published network on this machine, measured again each turn.
 
 Settings: ``data``, a folder of .npy files; ``batch_size``; ``precision``.
 """
@@ -17,7 +17,7 @@ WEIGHTS = 6_305_802
 
 
 def main() -> None:
-    """Answer each turn with the seconds that an epoch would take at the limit."""
+    """Report in each turn the seconds that an epoch would take at the limit."""
     images = len(np.load(Path(ASKED["data"]) / "y_train.npy"))
     layers = [Layer(inputs, units, ASKED["precision"]) for inputs, units in HIDDEN]
     say(ready=True)

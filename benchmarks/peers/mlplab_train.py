@@ -1,8 +1,8 @@
-"""``mlplab train`` as it stands, in what it imports and in what it does, watched from inside.
+"""``mlplab train`` as it stands, both in its imports and in its work, observed from inside.
 
 Settings: ``scratch``, a folder for the runs; ``recipe``; ``overrides``; ``until``: ``first step``
-(end there), or ``turns`` (an epoch when asked). An epoch is counted from one's row to the next: the
-callbacks of the one before, the steps and the validation.
+(exit there), or ``turns`` (run an epoch when asked). An epoch is timed from one epoch's row to the
+next: it includes the callbacks of the previous epoch, the steps and the validation.
 """
 
 import os
@@ -12,14 +12,14 @@ from pathlib import Path
 from turns import say, settings, wait
 
 import mlplab
-from mlplab import cli, recipes  # noqa: F401  the command imports all of it
+from mlplab import cli, recipes  # noqa: F401  the command imports all of this
 from mlplab.experiment.options import Options
 
 ASKED = {"recipe": "published", "overrides": []} | settings()
 
 
 class FirstSteps:
-    """Tells of the first step, or waits for its turn after each epoch."""
+    """Reports the first step, or waits for its turn after each epoch."""
 
     def __init__(self) -> None:
         self.begun = time.perf_counter()

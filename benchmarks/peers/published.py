@@ -1,9 +1,9 @@
 """The published program as it stands: Keras with its callbacks, on TensorFlow.
 
-The test split is what it validates and stops on, as published. Settings: ``data``, a folder of
-.npy files; ``scratch``, a folder for TensorBoard's; ``seed``; ``epochs``; ``until``: ``end`` (tell
-of each epoch), ``first step`` (end there), or ``turns`` (an epoch when asked, with no stop).
-KERAS_BACKEND=jax runs it without TensorBoard, for which Keras needs TensorFlow.
+It validates and stops early on the test split, as published. Settings: ``data``, a folder of .npy
+files; ``scratch``, a folder for TensorBoard's files; ``seed``; ``epochs``; ``until``: ``end``
+(report each epoch), ``first step`` (exit there), or ``turns`` (run an epoch when asked, without
+early stopping). KERAS_BACKEND=jax runs it without TensorBoard, for which Keras needs TensorFlow.
 """
 
 import os
@@ -23,7 +23,7 @@ ASKED = {"seed": 0, "epochs": 100, "until": "end"} | settings()
 
 
 class Teller(keras.callbacks.Callback):
-    """The last of the callbacks: an epoch ends when the others have written theirs."""
+    """Reports each epoch. It is the last callback: an epoch ends when the others have written."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if ASKED["until"] == "turns":
@@ -35,7 +35,7 @@ class Teller(keras.callbacks.Callback):
 
 
 class FirstStep(keras.callbacks.Callback):
-    """Ends the program after one step."""
+    """Exits after one step."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         say(first_step=True, at=time.time())
@@ -66,7 +66,7 @@ def network() -> keras.Model:
 
 
 def main() -> None:
-    """Train, tell of it, and evaluate on both splits."""
+    """Train, report, and evaluate on both splits."""
     keras.utils.set_random_seed(ASKED["seed"])
     train, test, model = split("train"), split("test"), network()
     stop = keras.callbacks.EarlyStopping(

@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier, an epoch a call of ``partial_fit``. It has no dropout.
+"""scikit-learn's MLPClassifier, one epoch per call of ``partial_fit``. It has no dropout.
 
 Settings: ``data``, a folder of .npy files; ``batch_size``.
 """
@@ -16,7 +16,7 @@ ASKED = settings()
 
 
 def main() -> None:
-    """Train an epoch a turn, without an end."""
+    """Train one epoch per turn, indefinitely."""
     images = np.load(Path(ASKED["data"]) / "x_train.npy")
     x = images.reshape(len(images), -1).astype(np.float32)
     x /= 127.5

@@ -1,8 +1,8 @@
-"""A training loop in PyTorch, the data as tensors in memory.
+"""A training loop in PyTorch, with the data as tensors in memory.
 
 Settings: ``data``, a folder of .npy files; ``batch_size``; ``precision``: ``float32``, or
-``bfloat16`` by autocast; ``compile``: the forward pass and the loss through ``torch.compile``.
-Batches are gathered by index, which is faster here than a DataLoader; Adam is the fused one.
+``bfloat16`` with autocast; ``compile``: whether to use ``torch.compile`` for forward pass and loss.
+Batches are gathered by index, which is faster here than a DataLoader. Adam is the fused version.
 """
 
 import time
@@ -33,14 +33,14 @@ class Network(nn.Module):
 
 
 def main() -> None:
-    """Train an epoch a turn, without an end."""
+    """Train one epoch per turn, indefinitely."""
     torch.manual_seed(0)
     images = np.load(Path(ASKED["data"]) / "x_train.npy")
     x = torch.from_numpy(images.reshape(len(images), -1)).float().div_(127.5).sub_(1)
     y = torch.from_numpy(np.load(Path(ASKED["data"]) / "y_train.npy")).long()
     network = Network().train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, eps=1e-7, fused=True)
-    # The last batch of an epoch is smaller: without dynamic shapes each size has its program.
+    # The last batch of an epoch is smaller. Without dynamic shapes, each size has its own program.
     loss_of = torch.compile(network, dynamic=False) if ASKED["compile"] else network
 
     def epoch() -> float:

@@ -1,6 +1,7 @@
-"""A peer's side of the conversation with the harness: one JSON object a line, in and out.
+"""A peer's side of the exchange with the harness.
 
-Standard library only, because each peer runs in an environment of its own.
+The peer writes one JSON object per line and reads a line per turn. Standard library only, because
+each peer runs in its own environment.
 """
 
 import json
@@ -11,28 +12,28 @@ from pathlib import Path
 from typing import Any
 
 _out = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)  # what libraries print must not stand among the JSON
+os.dup2(2, 1)  # keep what libraries print out of the JSON output
 
 
 def settings() -> dict[str, Any]:
-    """Return what the harness asks for: the program's one argument, as JSON."""
+    """Return the harness's settings: the program's only argument, as JSON."""
     result: dict[str, Any] = json.loads(sys.argv[1])
     return result
 
 
 def say(**facts: Any) -> None:
-    """Send one object, with the most memory that this process has held so far, in bytes."""
+    """Send one object, along with this process's peak memory so far, in bytes."""
     print(json.dumps({**facts, "peak_memory": peak_memory()}), file=_out, flush=True)
 
 
 def wait() -> None:
-    """Sleep until it is this peer's turn; end when the harness is gone."""
+    """Wait until it is this peer's turn; exit if the harness is gone."""
     if not sys.stdin.readline():
         os._exit(0)
 
 
 def serve(epoch: Callable[[], float], **facts: Any) -> None:
-    """Say that the peer is ready, then run an epoch a turn, telling its seconds."""
+    """Report that the peer is ready, then run one epoch per turn and report its seconds."""
     say(ready=True, **facts)
     while True:
         wait()
@@ -40,7 +41,7 @@ def serve(epoch: Callable[[], float], **facts: Any) -> None:
 
 
 def peak_memory() -> int:
-    """Return the process's peak resident memory; ru_maxrss would count its parent's as well."""
+    """Return the process's peak resident memory; ru_maxrss would include its parent's."""
     try:
         status = Path("/proc/self/status").read_text("ascii", errors="replace")
     except OSError:

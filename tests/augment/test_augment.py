@@ -20,9 +20,9 @@ from mlplab.training import losses
 
 RNG = np.random.default_rng(0)
 N, SIDE = 16, 12
-IMAGES = RNG.integers(0, 256, (N, SIDE, SIDE, 3), dtype=np.uint8)
-LABELS = np.eye(4, dtype=np.float32)[RNG.integers(0, 4, N)]
-ROWS = np.arange(N, dtype=np.int32)
+IMAGES: Any = RNG.integers(0, 256, (N, SIDE, SIDE, 3), dtype=np.uint8)
+LABELS: Any = np.eye(4, dtype=np.float32)[RNG.integers(0, 4, N)]
+ROWS: Any = np.arange(N, dtype=np.int32)
 EACH: list[dict[str, Any]] = [
     {"flip": "random"},
     {"flip": "alternating"},
@@ -114,14 +114,16 @@ def test_shift_moves_pixels_and_reflects_at_the_edge(down: int, right: int) -> N
 
 
 def test_shifts_reach_both_ends_and_no_further() -> None:
-    rows = np.arange(500, dtype=np.int32)
-    ramp = np.broadcast_to(np.arange(SIDE, dtype=np.uint8)[:, None, None], (500, SIDE, SIDE, 1))
+    rows: Any = np.arange(500, dtype=np.int32)
+    ramp: Any = np.broadcast_to(
+        np.arange(SIDE, dtype=np.uint8)[:, None, None], (500, SIDE, SIDE, 1)
+    )
     images, _ = Augmentation(Augment(shift=2), 0)(ramp, ROWS, rows, jnp.int32(0))
     assert set(6 - np.asarray(images)[:, 6, 6, 0].astype(int)) == {-2, -1, 0, 1, 2}
 
 
 def warped(
-    images: NDArray[np.uint8], share: float, down: float, right: float, degrees: float
+    images: Any, share: float, down: float, right: float, degrees: float
 ) -> NDArray[np.uint8]:
     return np.asarray(transforms.warp(images, *map(full, (share, down, right, degrees))))
 
@@ -174,7 +176,7 @@ def test_cutout_paints_a_square_that_the_edge_may_cut(row: int, painted: int) ->
 @pytest.mark.parametrize("settings", MIXES, ids=lambda each: "-".join(each))
 def test_labels_are_mixed_as_the_pixels_are(settings: dict[str, Any]) -> None:
     """Plain images whose pixels say their class: the mean pixel tells the weight."""
-    plain = np.broadcast_to((80 * LABELS.argmax(axis=1))[:, None, None, None], IMAGES.shape)
+    plain: Any = np.broadcast_to((80 * LABELS.argmax(axis=1))[:, None, None, None], IMAGES.shape)
     for epoch in range(6):
         apply = Augmentation(Augment(**settings), 0)
         images, labels = apply(plain.astype(np.uint8), LABELS, ROWS, jnp.int32(epoch))
@@ -197,7 +199,7 @@ def test_mixing_takes_the_dense_form_of_the_default_loss() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"shift": SIDE}, {"cutout": SIDE + 1}])
-def test_what_the_images_are_too_small_for_is_refused(settings: dict[str, int]) -> None:
+def test_what_the_images_are_too_small_for_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match=rf"augment\.{next(iter(settings))}.*12 pixels"):
         check(Augment(**settings), (SIDE, SIDE, 3))
     check(Augment(shift=SIDE - 1, cutout=SIDE), (SIDE, SIDE, 3))

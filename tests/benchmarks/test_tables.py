@@ -24,7 +24,10 @@ JOBS = [Measurement("mlplab train fast", seed, lambda folder, log: {}) for seed 
 
 
 def test_done_jobs_are_not_wanted_and_slowed_ones_once_more() -> None:
-    result = {"best_reference_gflops": 100.0, "runs": [whole_run(0, 99.0), whole_run(1, 80.0)]}
+    result: dict[str, Any] = {
+        "best_reference_gflops": 100.0,
+        "runs": [whole_run(0, 99.0), whole_run(1, 80.0)],
+    }
     wanted = [[sessions.wanted(job, result, attempt) for job in JOBS] for attempt in (0, 1)]
     assert wanted == [[False, False, True], [False, True, True]]
     result["runs"].append(whole_run(1, 80.0))
@@ -33,7 +36,7 @@ def test_done_jobs_are_not_wanted_and_slowed_ones_once_more() -> None:
 
 def test_the_repetition_of_a_slowed_run_counts_in_its_place() -> None:
     runs = [whole_run(0, 80.0, seconds=20.0), whole_run(1, 99.0), whole_run(0, 99.0, seconds=9.0)]
-    result = {"best_reference_gflops": 100.0, "runs": runs}
+    result: dict[str, Any] = {"best_reference_gflops": 100.0, "runs": runs}
     assert [run["trained_seconds"] for run in sessions.counted(result)] == [9.0, 10.0]
     assert sessions.conditions(result).startswith(
         "2 runs in turns, 0 of them on a slowed machine; 1"

@@ -23,9 +23,10 @@ class Python2Pickler(pickle._Pickler):
     """Writes bytes as the published batches have them: as Python 2's ``str``."""
 
     def save_str(self, value: bytes) -> None:
-        self.write(pickle.BINSTRING + struct.pack("<i", len(value)) + value)
+        opcode = pickle.BINSTRING + struct.pack("<i", len(value))
+        self.write(opcode + value)  # type: ignore[attr-defined]
 
-    dispatch = pickle._Pickler.dispatch | {bytes: save_str}
+    dispatch: Any = pickle._Pickler.dispatch | {bytes: save_str}  # type: ignore[misc]
 
 
 def python2_pickle(value: Any) -> bytes:
@@ -75,8 +76,8 @@ def write_batches(folder: Path, kind: Published) -> None:
             flat = np.ascontiguousarray(images[part].transpose(0, 3, 1, 2)).reshape(len(part), -1)
             batch = {b"data": flat, kind.labels_key.encode(): labels[part].tolist()}
             (root / name).write_bytes(python2_pickle(batch))
-    names = [name.encode() for name in kind.class_names]
-    (root / kind.meta_file).write_bytes(python2_pickle({kind.names_key.encode(): names}))
+    class_names = [name.encode() for name in kind.class_names]
+    (root / kind.meta_file).write_bytes(python2_pickle({kind.names_key.encode(): class_names}))
 
 
 def write_archive(folder: Path, kind: Published) -> None:

@@ -37,7 +37,7 @@ class Reader:
         return decoded(self.source, self.said.append)
 
 
-def test_the_second_start_does_not_decode(home):
+def test_the_second_start_does_not_decode(home: Path) -> None:
     reader = Reader()
     first, second = reader(), reader()
     assert reader.times == 1
@@ -50,14 +50,14 @@ def test_the_second_start_does_not_decode(home):
     assert (second.data_id, second.skipped) == (first.data_id, first.skipped)
 
 
-def test_another_fingerprint_decodes(home):
+def test_another_fingerprint_decodes(home: Path) -> None:
     Reader()()
     other = Reader("other")
     other()
     assert other.times == 1
 
 
-def test_fingerprints_follow_content_and_settings(tmp_path):
+def test_fingerprints_follow_content_and_settings(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"1")
     first = content_fingerprint([path], "cifar10")
@@ -67,7 +67,7 @@ def test_fingerprints_follow_content_and_settings(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
-def test_a_damaged_file_is_replaced_silently(home, damage):
+def test_a_damaged_file_is_replaced_silently(home: Path, damage: str) -> None:
     reader = Reader()
     reader()
     (path,) = (home / "decoded").iterdir()
@@ -86,14 +86,14 @@ def test_a_damaged_file_is_replaced_silently(home, damage):
     assert path.stat().st_size == len(whole_file)
 
 
-def test_a_cache_that_cannot_be_made_is_a_warning(home):
+def test_a_cache_that_cannot_be_made_is_a_warning(home: Path) -> None:
     home.write_text("a file where the folder should be")
     reader = Reader()
     assert len(reader().train) == 200
     assert "were not cached" in reader.said[0]
 
 
-def test_a_full_disk_is_a_warning_and_leaves_nothing(home):
+def test_a_full_disk_is_a_warning_and_leaves_nothing(home: Path) -> None:
     reader = Reader()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
@@ -105,12 +105,12 @@ def test_a_full_disk_is_a_warning_and_leaves_nothing(home):
     assert list((home / "decoded").iterdir()) == []
 
 
-def test_the_folder_is_the_user_s_own(home):
+def test_the_folder_is_the_user_s_own(home: Path) -> None:
     Reader()()
     assert stat.S_IMODE((home / "decoded").stat().st_mode) == 0o700
 
 
-def test_what_was_unused_for_longest_goes(home, monkeypatch):
+def test_what_was_unused_for_longest_goes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "KEPT", 2)
     oldest, middle = Reader("1"), Reader("2")
     oldest()

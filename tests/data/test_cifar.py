@@ -3,6 +3,8 @@ import json
 import resource
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +22,9 @@ LAYOUTS = ["hub", "batches", "archive", "keras", "class folders"]
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
-def test_every_layout_gives_the_same_images(name, layout, make, nowhere):
+def test_every_layout_gives_the_same_images(
+    name: str, layout: str, make: SimpleNamespace, nowhere: Path
+) -> None:
     make.layout(layout, nowhere / "data", name)
     dataset = load(SETTINGS[name], nowhere / "data")
     kind = {"cifar10": CIFAR10, "cifar100": CIFAR100}[name]
@@ -35,7 +39,9 @@ def test_every_layout_gives_the_same_images(name, layout, make, nowhere):
         assert (split.images.dtype, split.labels.dtype) == (np.uint8, np.int32)
 
 
-def test_the_same_data_have_the_same_id_whatever_their_layout(make, nowhere):
+def test_the_same_data_have_the_same_id_whatever_their_layout(
+    make: SimpleNamespace, nowhere: Path
+) -> None:
     ids = set()
     for layout in ("hub", "batches", "archive"):
         make.layout(layout, nowhere / layout, "cifar10")
@@ -45,7 +51,9 @@ def test_the_same_data_have_the_same_id_whatever_their_layout(make, nowhere):
 
 
 @pytest.mark.parametrize("subfolder", ["plain_text", "data", "."])
-def test_the_hub_s_subfolders_and_the_folder_itself_are_searched(subfolder, make, nowhere):
+def test_the_hub_s_subfolders_and_the_folder_itself_are_searched(
+    subfolder: str, make: SimpleNamespace, nowhere: Path
+) -> None:
     make.layout("hub", nowhere / "made", "cifar10")
     home = nowhere / "data" / subfolder
     home.parent.mkdir(exist_ok=True)
@@ -53,7 +61,9 @@ def test_the_hub_s_subfolders_and_the_folder_itself_are_searched(subfolder, make
     assert len(load(SETTINGS["cifar10"], nowhere / "data").train) == 20
 
 
-def test_places_are_searched_in_order(make, nowhere, monkeypatch):
+def test_places_are_searched_in_order(
+    make: SimpleNamespace, nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLPLAB_DATA_DIR", str(nowhere / "env"))
     said: list[str] = []
     for place in ("cache", "keras/datasets", "env", "given"):
@@ -63,7 +73,7 @@ def test_places_are_searched_in_order(make, nowhere, monkeypatch):
     assert len(said) == 3
 
 
-def test_missing_data_name_the_three_ways_out(nowhere):
+def test_missing_data_name_the_three_ways_out(nowhere: Path) -> None:
     with pytest.raises(DataError) as error:
         load(SETTINGS["cifar100"], nowhere / "typo")
     for words in ("typo", "mlplab data fetch cifar100", "--data-dir", "train quickstart"):
@@ -87,7 +97,9 @@ def refused(nowhere: Path, name: str = "cifar10") -> str:
         ("archive", "cifar-10-python.tar.gz"),
     ],
 )
-def test_truncated_files_are_named(layout, name, share, make, nowhere):
+def test_truncated_files_are_named(
+    layout: str, name: str, share: float, make: SimpleNamespace, nowhere: Path
+) -> None:
     make.layout(layout, nowhere, "cifar10")
     path = nowhere / name
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
@@ -96,7 +108,7 @@ def test_truncated_files_are_named(layout, name, share, make, nowhere):
     assert "mlplab data fetch cifar10" in message
 
 
-def test_flipped_bytes_in_parquet_never_pass_for_data(make, nowhere):
+def test_flipped_bytes_in_parquet_never_pass_for_data(make: SimpleNamespace, nowhere: Path) -> None:
     make.layout("hub", nowhere, "cifar10")
     path = nowhere / "cifar10/test-00000-of-00001.parquet"
     damaged = bytearray(path.read_bytes())
@@ -105,7 +117,7 @@ def test_flipped_bytes_in_parquet_never_pass_for_data(make, nowhere):
     assert str(path) in refused(nowhere)
 
 
-def test_an_archive_is_checked_to_its_end(make, nowhere):
+def test_an_archive_is_checked_to_its_end(make: SimpleNamespace, nowhere: Path) -> None:
     make.layout("archive", nowhere, "cifar10")
     path = nowhere / CIFAR10.archive
     padded = gzip.decompress(path.read_bytes()) + bytes(1_000_000)  # as tar pads to full records
@@ -115,7 +127,7 @@ def test_an_archive_is_checked_to_its_end(make, nowhere):
     assert str(path) in refused(nowhere)
 
 
-def test_a_missing_file_of_several_is_named(make, nowhere):
+def test_a_missing_file_of_several_is_named(make: SimpleNamespace, nowhere: Path) -> None:
     make.layout("hub", nowhere, "cifar10")
     (nowhere / "cifar10/train-00001-of-00002.parquet").unlink()
     assert "1 of 2 files train-*.parquet" in refused(nowhere)
@@ -124,14 +136,16 @@ def test_a_missing_file_of_several_is_named(make, nowhere):
     assert "test is missing" in refused(nowhere / "100", "cifar100")
 
 
-def test_another_data_set_s_columns_are_refused(make, nowhere):
+def test_another_data_set_s_columns_are_refused(make: SimpleNamespace, nowhere: Path) -> None:
     make.layout("hub", nowhere / "made", "cifar10")
     (nowhere / "made/cifar10").rename(nowhere / "cifar100")
     assert "columns img and fine_label, but has img, label" in refused(nowhere, "cifar100")
 
 
 @pytest.mark.parametrize("label", [-1, 10])
-def test_labels_without_a_class_are_refused(label, make, nowhere):
+def test_labels_without_a_class_are_refused(
+    label: int, make: SimpleNamespace, nowhere: Path
+) -> None:
     make.layout("hub", nowhere, "cifar10")
     images, labels = make.sample(CIFAR10, 1)
     labels[4] = label
@@ -139,21 +153,25 @@ def test_labels_without_a_class_are_refused(label, make, nowhere):
     assert "labels outside 0 to 9" in refused(nowhere)
 
 
-def test_images_of_another_size_are_refused(make, nowhere):
+def test_images_of_another_size_are_refused(make: SimpleNamespace, nowhere: Path) -> None:
     make.layout("hub", nowhere, "cifar10")
     images = np.zeros((1, 64, 64, 3), np.uint8)
     make.parquet(nowhere / "cifar10/test-00000-of-00001.parquet", CIFAR10, images, [0])
     assert "RGB of 64×64" in refused(nowhere)
 
 
-def test_labels_and_pixels_of_different_number_are_refused(make, nowhere):
+def test_labels_and_pixels_of_different_number_are_refused(
+    make: SimpleNamespace, nowhere: Path
+) -> None:
     make.layout("batches", nowhere, "cifar10")
     batch = {b"data": np.zeros((3, 3072), np.uint8), b"labels": [0, 1]}
     (nowhere / CIFAR10.folder / "test_batch").write_bytes(make.python2_pickle(batch))
     assert "2 labels, but pixels of (3, 3072)" in refused(nowhere)
 
 
-def test_an_archive_s_links_and_other_members_are_not_unpacked(make, nowhere):
+def test_an_archive_s_links_and_other_members_are_not_unpacked(
+    make: SimpleNamespace, nowhere: Path
+) -> None:
     make.layout("batches", nowhere / "made", "cifar10")
     (nowhere / "secret").write_text("not for reading")
     with tarfile.open(nowhere / CIFAR10.archive, "w:gz") as archive:
@@ -183,13 +201,17 @@ def header(size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
         pytest.param(header(3 * 2**20) + bytes(2**23), id="many times its size"),
     ],
 )
-def test_an_archive_that_would_fill_disk_or_memory_is_refused(content, nowhere, monkeypatch):
+def test_an_archive_that_would_fill_disk_or_memory_is_refused(
+    content: bytes, nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(batches, "LARGEST", 2**22)
     (nowhere / CIFAR10.archive).write_bytes(gzip.compress(content, 1))
     assert CIFAR10.archive in refused(nowhere)
 
 
-def test_parquet_that_unpacks_to_much_more_is_refused(make, nowhere, monkeypatch):
+def test_parquet_that_unpacks_to_much_more_is_refused(
+    make: SimpleNamespace, nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make.layout("hub", nowhere, "cifar10")
     monkeypatch.setattr(parquet, "LARGEST", 2**20)
     packed = {"img": [{"bytes": bytes(2**21)}], "label": [0]}
@@ -211,7 +233,9 @@ def test_parquet_that_unpacks_to_much_more_is_refused(make, nowhere, monkeypatch
         ({"label": [0]}, "should have the columns"),
     ],
 )
-def test_columns_of_another_kind_are_refused(table, words, make, nowhere):
+def test_columns_of_another_kind_are_refused(
+    table: Any, words: str, make: SimpleNamespace, nowhere: Path
+) -> None:
     make.layout("hub", nowhere, "cifar10")
     pq.write_table(pa.table(table), nowhere / "cifar10/test-00000-of-00001.parquet")
     with pytest.raises(DataError, match=words):
@@ -219,7 +243,9 @@ def test_columns_of_another_kind_are_refused(table, words, make, nowhere):
 
 
 @pytest.mark.parametrize("names", [[1] * 10, ["a"] * 9, "a word", None, [["a"]] * 10])
-def test_class_names_that_are_no_words_are_refused_or_left(names, make, nowhere):
+def test_class_names_that_are_no_words_are_refused_or_left(
+    names: Any, make: SimpleNamespace, nowhere: Path
+) -> None:
     make.layout("hub", nowhere, "cifar10")
     path = nowhere / "cifar10/train-00000-of-00002.parquet"
     features = {"features": {"label": {"names": names}}}
@@ -231,20 +257,20 @@ def test_class_names_that_are_no_words_are_refused_or_left(names, make, nowhere)
         assert "classes" in refused(nowhere)
 
 
-def test_class_folders_that_lack_a_class_are_refused(make, nowhere):
+def test_class_folders_that_lack_a_class_are_refused(make: SimpleNamespace, nowhere: Path) -> None:
     make.layout("class folders", nowhere, "cifar10")
     for split in ("train", "test"):
         (nowhere / "cifar10" / split / "ship").rename(nowhere / "cifar10" / split / "boat")
     assert "boat, ship" in refused(nowhere)
 
 
-def test_names_are_published_alphabetically():
+def test_names_are_published_alphabetically() -> None:
     for kind, classes in ((CIFAR10, 10), (CIFAR100, 100)):
         assert len(set(kind.class_names)) == classes
         assert list(kind.class_names) == sorted(kind.class_names)
 
 
-def test_the_real_cifar10(cifar10_dir, monkeypatch):
+def test_the_real_cifar10(cifar10_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = load(SETTINGS["cifar10"], cifar10_dir)
     again = load(SETTINGS["cifar10"], cifar10_dir)
     assert first.train.images.shape == (50_000, 32, 32, 3)
@@ -256,7 +282,9 @@ def test_the_real_cifar10(cifar10_dir, monkeypatch):
     assert (again.train.images == first.train.images).all()
 
 
-def test_a_value_that_many_rows_share_is_in_memory_once(make, nowhere):
+def test_a_value_that_many_rows_share_is_in_memory_once(
+    make: SimpleNamespace, nowhere: Path
+) -> None:
     make.layout("hub", nowhere, "cifar10")
     value = pa.DictionaryArray.from_arrays(pa.array([0] * 100), pa.array([bytes(40_000_000)]))
     table = pa.table({"img": pa.StructArray.from_arrays([value], ["bytes"]), "label": [0] * 100})

@@ -6,7 +6,7 @@ from mlplab.data.info import describe
 from mlplab.recipes.recipe import Data
 
 
-def test_digits_are_spread_over_eight_bits():
+def test_digits_are_spread_over_eight_bits() -> None:
     dataset = load(Data(name="digits", test=0.2))
     assert dataset.train.images.shape[1:] == (8, 8, 1)
     assert (dataset.train.images.min(), dataset.train.images.max()) == (0, 255)
@@ -16,7 +16,7 @@ def test_digits_are_spread_over_eight_bits():
         assert (split.labels == bunch.target[split.index]).all()
 
 
-def test_the_test_images_are_always_the_same_stratified_share():
+def test_the_test_images_are_always_the_same_stratified_share() -> None:
     first, again = (load(Data(name="digits", test=0.25)) for _ in range(2))
     assert (first.test.index == again.test.index).all()
     assert not set(first.test.index) & set(first.train.index)
@@ -24,7 +24,7 @@ def test_the_test_images_are_always_the_same_stratified_share():
     assert np.abs(share - 0.25).max() < 0.005
 
 
-def test_describe_counts_images_by_class():
+def test_describe_counts_images_by_class() -> None:
     facts = describe(load(Data(name="digits")))
     assert facts["image_shape"] == [8, 8, 1]
     assert facts["classes"] == list("0123456789")

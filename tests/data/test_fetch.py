@@ -61,7 +61,7 @@ def server() -> Iterator[Server]:
         server.shutdown()
 
 
-def test_a_whole_download_is_checked_and_told(server, tmp_path):
+def test_a_whole_download_is_checked_and_told(server: Server, tmp_path: Path) -> None:
     told: list[tuple[int, int | None]] = []
     path = download(
         server.url, tmp_path / "new" / "a.tar.gz", MD5, lambda *facts: told.append(facts)
@@ -72,14 +72,16 @@ def test_a_whole_download_is_checked_and_told(server, tmp_path):
     assert told[-1] == (len(CONTENT), len(CONTENT))
 
 
-def test_what_is_there_and_right_is_not_fetched_again(server, tmp_path):
+def test_what_is_there_and_right_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
     for _ in range(2):
         download(server.url, tmp_path / "a", MD5)
     assert len(server.ranges) == 1
 
 
 @pytest.mark.parametrize("knows_ranges", [True, False])
-def test_a_lost_connection_is_gone_on_from(server, tmp_path, knows_ranges):
+def test_a_lost_connection_is_gone_on_from(
+    server: Server, tmp_path: Path, knows_ranges: bool
+) -> None:
     server.hang_up_after, server.knows_ranges = 300_000, knows_ranges
     with pytest.raises(DataError, match="lost at 300,000 of 1,000,000 bytes"):
         download(server.url, tmp_path / "a", MD5)
@@ -89,7 +91,7 @@ def test_a_lost_connection_is_gone_on_from(server, tmp_path, knows_ranges):
     assert server.ranges == [None, "bytes=300000-"]
 
 
-def test_a_killed_download_is_gone_on_from(server, tmp_path):
+def test_a_killed_download_is_gone_on_from(server: Server, tmp_path: Path) -> None:
     def interrupt(done: int, total: int | None) -> None:
         if done > 400_000:
             raise KeyboardInterrupt
@@ -102,13 +104,13 @@ def test_a_killed_download_is_gone_on_from(server, tmp_path):
     assert server.ranges[1] == f"bytes={size}-"
 
 
-def test_a_part_that_is_whole_already_is_used(server, tmp_path):
+def test_a_part_that_is_whole_already_is_used(server: Server, tmp_path: Path) -> None:
     (tmp_path / "a.part").write_bytes(CONTENT)
     assert download(server.url, tmp_path / "a", MD5).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("part", [b"", b"of another file", CONTENT + b"longer"])
-def test_a_wrong_checksum_keeps_nothing(server, tmp_path, part):
+def test_a_wrong_checksum_keeps_nothing(server: Server, tmp_path: Path, part: bytes) -> None:
     (tmp_path / "cifar10").mkdir()
     (tmp_path / "cifar10" / "cifar-10-python.tar.gz.part").write_bytes(part)
     base_url = server.url.removesuffix("/archive")
@@ -117,7 +119,7 @@ def test_a_wrong_checksum_keeps_nothing(server, tmp_path, part):
     assert not list((tmp_path / "cifar10").glob("*.gz*[!k]"))
 
 
-def test_a_server_that_is_away_or_lacks_the_file_is_named(server, tmp_path):
+def test_a_server_that_is_away_or_lacks_the_file_is_named(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"missing cannot be fetched: 404.*\n.*put a into"):
         download(server.url.replace("archive", "missing"), tmp_path / "a", MD5)
     with pytest.raises(DataError, match=r"cannot be fetched: .*refused"):
@@ -126,7 +128,7 @@ def test_a_server_that_is_away_or_lacks_the_file_is_named(server, tmp_path):
         download("file:///etc/hostname", tmp_path / "a", MD5)
 
 
-def test_two_processes_do_not_write_the_same_part(server, tmp_path):
+def test_two_processes_do_not_write_the_same_part(server: Server, tmp_path: Path) -> None:
     with (
         FileLock(tmp_path / "a.part.lock"),
         pytest.raises(DataError, match="another process"),
@@ -134,18 +136,20 @@ def test_two_processes_do_not_write_the_same_part(server, tmp_path):
         download(server.url, tmp_path / "a", MD5)
 
 
-def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file"):
         download(server.url, tmp_path / "file" / "a", MD5)
 
 
-def test_only_published_data_sets_are_fetched(tmp_path: Path):
+def test_only_published_data_sets_are_fetched(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"'cifra10' .*did you mean 'cifar10'"):
         fetch("cifra10", tmp_path)
 
 
-def test_all_files_of_a_data_set_are_fetched(server, tmp_path, monkeypatch):
+def test_all_files_of_a_data_set_are_fetched(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = Download("", dict.fromkeys(idx.FILES, MD5))
     monkeypatch.setitem(DATASETS, "mnist", replace(DATASETS["mnist"], download=files))
     base = server.url.removesuffix("archive")

@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +19,12 @@ def fill(folder: Path, count: int, grey: int = 0) -> None:
         Image.new("RGB", size, (grey, grey, number)).save(folder / f"{number:02}.png")
 
 
-def read(root: Path, said: list[str] | None = None, **settings: object) -> Dataset:
+def read(root: Path, said: list[str] | None = None, **settings: Any) -> Dataset:
     data = Data(name="folder", path=str(root), image_size=8, **settings)
     return load(data, warn=(said if said is not None else []).append)
 
 
-def refused(root: Path, **settings: object) -> str:
+def refused(root: Path, **settings: Any) -> str:
     with pytest.raises(DataError) as error:
         read(root, **settings)
     assert str(error.value).count("\n") <= 1
@@ -37,7 +38,7 @@ def pets(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_share_of_each_class_is_held_out_for_testing(pets):
+def test_a_share_of_each_class_is_held_out_for_testing(pets: Path) -> None:
     dataset = read(pets, test=0.2)
     assert dataset.class_names == ("cats", "dogs")
     assert np.bincount(dataset.train.labels).tolist() == [4, 8]
@@ -48,7 +49,7 @@ def test_a_share_of_each_class_is_held_out_for_testing(pets):
         assert (split.images[:, 0, 0, 0] == greys).all()
 
 
-def test_train_and_test_folders_are_kept_apart(tmp_path):
+def test_train_and_test_folders_are_kept_apart(tmp_path: Path) -> None:
     for split, grey in (("train", 10), ("test", 20)):
         for name in ("a", "b"):
             fill(tmp_path / split / name, 2, grey)
@@ -60,7 +61,7 @@ def test_train_and_test_folders_are_kept_apart(tmp_path):
     assert said == [f"{tmp_path} has train/ and test/; extra next to them is not used"]
 
 
-def test_unreadable_files_are_named_and_counted(pets):
+def test_unreadable_files_are_named_and_counted(pets: Path) -> None:
     (pets / "cats" / "notes.txt").write_text("not an image")
     (pets / "dogs" / "03.png").write_bytes(b"")
     for _ in range(2):  # also when the data come from the cache
@@ -73,7 +74,7 @@ def test_unreadable_files_are_named_and_counted(pets):
     assert describe(dataset)["skipped"] == list(dataset.skipped)
 
 
-def test_hidden_and_system_files_are_ignored(pets):
+def test_hidden_and_system_files_are_ignored(pets: Path) -> None:
     before = read(pets).data_id
     for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
         (pets / "cats" / name).write_text("")
@@ -83,7 +84,7 @@ def test_hidden_and_system_files_are_ignored(pets):
     assert not after.skipped
 
 
-def test_links_in_circles_are_not_followed(pets):
+def test_links_in_circles_are_not_followed(pets: Path) -> None:
     before = read(pets).data_id
     (pets / "cats" / "all").symlink_to(pets)
     (pets / "cats" / "self").symlink_to(pets / "cats")
@@ -92,7 +93,7 @@ def test_links_in_circles_are_not_followed(pets):
     assert read(pets).data_id == before
 
 
-def test_names_that_are_no_text_can_be_shown(tmp_path):
+def test_names_that_are_no_text_can_be_shown(tmp_path: Path) -> None:
     names = [b"line\nend", b"\x1b[2Jcleared", "turned\u202egnp".encode(), b"\xff\xfe", b"x" * 250]
     for name in names:
         fill(tmp_path / os.fsdecode(name), 3)
@@ -105,32 +106,32 @@ def test_names_that_are_no_text_can_be_shown(tmp_path):
         assert "\u202e" not in text
 
 
-def test_images_lie_at_any_depth(pets):
+def test_images_lie_at_any_depth(pets: Path) -> None:
     fill(pets / "cats" / "siamese" / "2024", 3)
     dataset = read(pets)
     assert len(dataset.train) + len(dataset.test) == 18
 
 
-def test_changed_files_are_read_again(pets):
+def test_changed_files_are_read_again(pets: Path) -> None:
     before = read(pets).data_id
     fill(pets / "cats", 1, grey=7)
     assert read(pets).data_id != before
 
 
-def test_too_few_classes_are_refused(tmp_path):
+def test_too_few_classes_are_refused(tmp_path: Path) -> None:
     assert "contains no folders" in refused(tmp_path)
     fill(tmp_path / "cats", 5)
     assert "only 'cats'" in refused(tmp_path)
     assert "there is no folder" in refused(tmp_path / "typo")
 
 
-def test_empty_classes_are_refused(pets):
+def test_empty_classes_are_refused(pets: Path) -> None:
     (pets / "birds").mkdir()
     (pets / "birds" / ".hidden").write_text("")
     assert "no images in birds" in refused(pets)
 
 
-def test_a_class_of_which_nothing_can_be_read_is_refused(pets):
+def test_a_class_of_which_nothing_can_be_read_is_refused(pets: Path) -> None:
     for path in (pets / "cats").iterdir():
         path.write_text("damaged")
     message = refused(pets)
@@ -138,13 +139,13 @@ def test_a_class_of_which_nothing_can_be_read_is_refused(pets):
     assert "cats/00.png: not an image" in message
 
 
-def test_different_classes_in_train_and_test_are_refused(tmp_path):
+def test_different_classes_in_train_and_test_are_refused(tmp_path: Path) -> None:
     for name in ("train/a", "train/b", "test/a", "test/c"):
         fill(tmp_path / name, 2)
     assert refused(tmp_path).endswith("b, c")
 
 
-def test_classes_smaller_than_the_splits_are_refused_with_the_numbers(pets):
+def test_classes_smaller_than_the_splits_are_refused_with_the_numbers(pets: Path) -> None:
     fill(pets / "birds", 2)
     assert "at least 3, but 'birds' has 2" in refused(pets)
     assert len(read(pets, validation="test").class_names) == 3

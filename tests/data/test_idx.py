@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from mlplab import data
 from mlplab.data.idx import FASHION_MNIST, FILES, MNIST
 from mlplab.errors import DataError
-from mlplab.recipes.recipe import Data
+from mlplab.recipes.recipe import Data, DataName
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 28, 28), np.uint8)
 LABELS = (np.arange(30) % 10).astype(np.uint8)
@@ -42,7 +43,9 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "folder"), [("mnist", "mnist"), ("fashion_mnist", "FashionMNIST/raw")]
 )
-def test_images_and_labels_are_read(name: str, folder: str, packed: bool, tmp_path: Path) -> None:
+def test_images_and_labels_are_read(
+    name: DataName, folder: str, packed: bool, tmp_path: Path
+) -> None:
     put(tmp_path / "data" / folder, packed)
     dataset = data.load(Data(name=name), tmp_path / "data")
     assert dataset.class_names == {"mnist": MNIST, "fashion_mnist": FASHION_MNIST}[name].class_names
@@ -63,7 +66,9 @@ def test_images_and_labels_are_read(name: str, folder: str, packed: bool, tmp_pa
     ids=["shorter", "longer", "another type", "more images", "half a header"],
 )
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_changed_file_is_refused(change, number: int, tmp_path: Path) -> None:
+def test_a_changed_file_is_refused(
+    change: Callable[[bytes], bytes], number: int, tmp_path: Path
+) -> None:
     path = put(tmp_path / "data" / "mnist") / FILES[number]
     path.write_bytes(gzip.compress(change(gzip.decompress(path.read_bytes()))))
     with pytest.raises(DataError, match="mlplab data fetch mnist"):

@@ -35,7 +35,9 @@ def pixel(content: bytes, channels: int = 3) -> list[int]:
     mode=st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "I;16"]),
     shape=st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3])),
 )
-def test_any_size_and_mode_comes_out_in_the_shape(size, mode, shape):
+def test_any_size_and_mode_comes_out_in_the_shape(
+    size: tuple[int, int], mode: str, shape: tuple[int, int, int]
+) -> None:
     read = read_image(saved(Image.new(mode, size)), shape)
     assert read.shape == shape
     assert read.dtype == np.uint8
@@ -59,22 +61,24 @@ def test_any_size_and_mode_comes_out_in_the_shape(size, mode, shape):
     ],
     ids=lambda value: value.mode if isinstance(value, Image.Image) else None,
 )
-def test_modes_become_opaque_eight_bit_colour(image, format, expected):
+def test_modes_become_opaque_eight_bit_colour(
+    image: Image.Image, format: str, expected: list[int]
+) -> None:
     assert pixel(saved(image, format)) == pytest.approx(expected, abs=1)
 
 
-def test_transparent_palettes_are_put_on_white():
+def test_transparent_palettes_are_put_on_white() -> None:
     image = Image.new("P", (9, 9), 1)
     image.putpalette([0, 0, 0, 0, 0, 255])
     assert pixel(saved(image, "GIF")) == [0, 0, 255]
     assert pixel(saved(image, "GIF", transparency=1)) == [255, 255, 255]
 
 
-def test_grey_is_the_luminance():
+def test_grey_is_the_luminance() -> None:
     assert pixel(saved(Image.new("RGB", (9, 9), (255, 0, 0))), channels=1) == [76]
 
 
-def test_exif_rotation_is_applied():
+def test_exif_rotation_is_applied() -> None:
     upright = Image.new("RGB", (8, 8), "black")
     upright.paste("white", (0, 0, 8, 4))  # the upper half
     exif = Image.Exif()
@@ -83,18 +87,18 @@ def test_exif_rotation_is_applied():
     assert (read_image(stored, (8, 8, 3)) == np.asarray(upright)).all()
 
 
-def test_animations_give_their_first_frame():
+def test_animations_give_their_first_frame() -> None:
     frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
     assert pixel(saved(frames[0], "GIF", save_all=True, append_images=frames[1:])) == [255, 0, 0]
 
 
-def test_the_centre_is_kept():
+def test_the_centre_is_kept() -> None:
     wide = Image.new("RGB", (30, 10), "black")
     wide.paste("white", (10, 0, 20, 10))
     assert read_image(saved(wide), (10, 10, 3)).min() == 255
 
 
-def test_photographs_are_read_at_a_fraction_without_harm():
+def test_photographs_are_read_at_a_fraction_without_harm() -> None:
     detail = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
     for enlarged in (1, 3, 16):
         photograph = Image.fromarray(detail).resize((40 * enlarged,) * 2)
@@ -111,7 +115,7 @@ def unreadable(source: Path | bytes) -> str:
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_truncated_files_are_refused(format, tmp_path):
+def test_truncated_files_are_refused(format: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     whole = saved(Image.fromarray(noise), format)
     path = tmp_path / f"half.{format.lower()}"
@@ -119,19 +123,19 @@ def test_truncated_files_are_refused(format, tmp_path):
     assert str(path) in unreadable(path)
 
 
-def test_what_is_not_an_image_is_named(tmp_path):
+def test_what_is_not_an_image_is_named(tmp_path: Path) -> None:
     assert unreadable(b"a letter") == "upload cannot be read: not an image, or damaged"
     assert "No such file" in unreadable(tmp_path / "gone.png")
     assert "not a regular file" in unreadable(tmp_path)
 
 
-def test_decompression_bombs_are_refused(monkeypatch):
+def test_decompression_bombs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 80)
     assert "more than 80 pixels" in unreadable(saved(Image.new("RGB", (9, 9))))
     assert "more than 80 pixels" in unreadable(saved(Image.new("RGB", (90, 90))))
 
 
-def test_an_image_that_says_it_is_50_000_squared_is_refused():
+def test_an_image_that_says_it_is_50_000_squared_is_refused() -> None:
     def chunk(kind: bytes, content: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(kind + content))
         return struct.pack(">I", len(content)) + kind + content + checksum
@@ -152,7 +156,13 @@ SLOPE = (0.7 * np.add.outer(np.arange(240), np.arange(120))).astype(np.uint8)
 )  # fmt: skip
 @pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize("shape", [(8, 8, 3), (8, 16, 1), (100, 100, 3)])
-def test_a_large_image_is_the_same_in_strips(mode, format, orientation, shape, monkeypatch):
+def test_a_large_image_is_the_same_in_strips(
+    mode: str,
+    format: str,
+    orientation: int,
+    shape: tuple[int, int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     if mode.startswith(("I", "F")):
         image = Image.fromarray(SLOPE.astype({"I;16": "u2", "I": "i4", "F": "f4"}[mode]) * 100)
     else:
@@ -168,13 +178,15 @@ def test_a_large_image_is_the_same_in_strips(mode, format, orientation, shape, m
     assert difference.max() < 12
 
 
-def test_postscript_is_no_image(tmp_path):
+def test_postscript_is_no_image(tmp_path: Path) -> None:
     path = tmp_path / "program.png"
     path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(made) (w) file\n")
     assert "not an image" in unreadable(path)
 
 
-def test_a_jpeg_of_a_thousand_scans_is_refused_and_one_of_ten_read(monkeypatch):
+def test_a_jpeg_of_a_thousand_scans_is_refused_and_one_of_ten_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     usual = saved(Image.effect_noise((64, 64), 40), "JPEG", progressive=True)
     assert read_image(usual, COLOUR).shape == COLOUR
     last = usual.rindex(b"\xff\xda")

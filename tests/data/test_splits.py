@@ -1,3 +1,5 @@
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,7 +27,7 @@ def labelled(counts: list[int]) -> Dataset:
     share=st.floats(0.01, 0.99),
     seed=st.integers(0, 2**31 - 1),
 )
-def test_a_split_is_a_stratified_partition(counts, share, seed):
+def test_a_split_is_a_stratified_partition(counts: list[int], share: float, seed: int) -> None:
     dataset = labelled(counts)
     splits = split(dataset, share, seed)
     train, validation = splits.train, splits.validation
@@ -40,7 +42,7 @@ def test_a_split_is_a_stratified_partition(counts, share, seed):
         assert (np.diff(part.index) > 0).all()
 
 
-def test_the_seed_decides():
+def test_the_seed_decides() -> None:
     dataset = labelled([50, 50])
     first, again, other = (split(dataset, 0.2, seed).validation.index for seed in (1, 1, 2))
     assert (first == again).all()
@@ -48,26 +50,26 @@ def test_the_seed_decides():
     assert (first != other).any()
 
 
-def test_validating_on_test_takes_nothing_from_train():
+def test_validating_on_test_takes_nothing_from_train() -> None:
     dataset = labelled([3, 3])
     splits = split(dataset, "test", 0)
     assert splits.train is dataset.train
     assert splits.validation is splits.test is dataset.test
 
 
-def test_classes_too_small_to_split_are_named_with_their_numbers():
+def test_classes_too_small_to_split_are_named_with_their_numbers() -> None:
     with pytest.raises(DataError, match=r"at least 2, but 'class1' has 1, 'class3' has 0"):
         split(labelled([5, 1, 9, 0]), 0.1, 0)
 
 
-def test_class_weights_are_scikit_learn_s():
+def test_class_weights_are_scikit_learn_s() -> None:
     labels = np.array([0, 0, 0, 1, 2, 2], np.int32)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
     np.testing.assert_allclose(class_weights(labels, 3), expected, rtol=1e-6)
     assert class_weights(labels, 4)[3] == 0
 
 
-def test_channel_statistics_are_numpy_s(monkeypatch):
+def test_channel_statistics_are_numpy_s(monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.random.default_rng(0).integers(0, 256, (70, 5, 4, 3), dtype=np.uint8)
     monkeypatch.setattr("mlplab.data.statistics.IMAGES_AT_A_TIME", 32)  # more than one chunk
     mean, variance = channel_statistics(images)
@@ -75,7 +77,7 @@ def test_channel_statistics_are_numpy_s(monkeypatch):
     np.testing.assert_allclose(variance, images.var(axis=(0, 1, 2)))
 
 
-def test_the_id_follows_every_part_of_the_data():
+def test_the_id_follows_every_part_of_the_data() -> None:
     base = labelled([4, 4])
     other_labels = whole(base.train.images, 1 - base.train.labels)
     other_images = whole(base.train.images[:, ::-1] + 1, base.train.labels)
@@ -91,7 +93,9 @@ def test_the_id_follows_every_part_of_the_data():
 
 
 @pytest.mark.parametrize("validation", [0.2, "test"])
-def test_a_share_thins_training_alone_and_keeps_the_classes_shares(validation):
+def test_a_share_thins_training_alone_and_keeps_the_classes_shares(
+    validation: float | Literal["test"],
+) -> None:
     dataset = labelled([40, 80, 100])
     all_of_it, part = (split(dataset, validation, 3, share) for share in (1.0, 0.25))
     counts = [np.bincount(found.train.labels) for found in (all_of_it, part)]
@@ -100,7 +104,7 @@ def test_a_share_thins_training_alone_and_keeps_the_classes_shares(validation):
     assert set(part.train.index) < set(all_of_it.train.index)
 
 
-def test_some_classes_are_kept_and_labelled_anew():
+def test_some_classes_are_kept_and_labelled_anew() -> None:
     dataset = labelled([5, 6, 7])
     part = of_classes(dataset, ["class2", "class0"])
     assert part.class_names == ("class0", "class2")
@@ -111,6 +115,6 @@ def test_some_classes_are_kept_and_labelled_anew():
 
 
 @pytest.mark.parametrize("names", [["clas1", "class2"], ["class1"]])
-def test_classes_that_do_not_make_a_task_are_refused(names):
+def test_classes_that_do_not_make_a_task_are_refused(names: list[str]) -> None:
     with pytest.raises(DataError, match=r"data\.classes"):
         of_classes(labelled([5, 6, 7]), names)

@@ -1,10 +1,12 @@
 import json
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from mlplab.evaluation.diagnostics import Probe
+from mlplab.evaluation.diagnostics import LayerStatistics, Probe, Statistics
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (64, 8, 8, 1), np.uint8)
@@ -12,7 +14,9 @@ LABELS = RANDOM.integers(0, 10, 64, np.int32)
 RATE = 0.1
 
 
-def build(loss="sparse_categorical_crossentropy", labels=LABELS, **options):
+def build(
+    loss: str = "sparse_categorical_crossentropy", labels: NDArray[Any] = LABELS, **options: Any
+) -> keras.Model:
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [
@@ -32,18 +36,18 @@ def build(loss="sparse_categorical_crossentropy", labels=LABELS, **options):
     return model
 
 
-def state(model):
+def state(model: keras.Model) -> list[NDArray[Any]]:
     return [variable.numpy() for variable in [*model.variables, *model.optimizer.variables]]
 
 
 @pytest.fixture(scope="module")
-def shared():
+def shared() -> tuple[Probe, list[NDArray[Any]]]:
     model = build()
     return Probe(model, IMAGES, LABELS), state(model)
 
 
 @pytest.fixture
-def probe(shared):
+def probe(shared: tuple[Probe, list[NDArray[Any]]]) -> Probe:
     """One compiled probe for all tests, its model as it was built."""
     probe, start = shared
     variables = [*probe.model.variables, *probe.model.optimizer.variables]
@@ -52,11 +56,11 @@ def probe(shared):
     return probe
 
 
-def by_layer(statistics):
+def by_layer(statistics: Statistics) -> dict[str, LayerStatistics]:
     return {layer.layer: layer for layer in statistics.layers}
 
 
-def test_the_gradient_is_what_the_next_step_applies(probe):
+def test_the_gradient_is_what_the_next_step_applies(probe: Probe) -> None:
     _, gradients = probe.measure()
     before = [variable.numpy() for variable in probe.model.trainable_variables]
     probe.model.train_on_batch(IMAGES, LABELS)
@@ -65,14 +69,14 @@ def test_the_gradient_is_what_the_next_step_applies(probe):
         np.testing.assert_allclose(old - variable.numpy(), step, atol=1e-6)
 
 
-def test_measuring_changes_nothing(probe):
+def test_measuring_changes_nothing(probe: Probe) -> None:
     before = state(probe.model)
     assert probe() == probe()
     for old, new in zip(before, state(probe.model), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
-def test_norms_and_ratios_follow_from_plain_gradient_descent(probe):
+def test_norms_and_ratios_follow_from_plain_gradient_descent(probe: Probe) -> None:
     statistics, gradients = probe.measure()
     layers = by_layer(statistics)
     of_dense_1 = [g for path, g in gradients.items() if "dense_1" in path]
@@ -85,14 +89,14 @@ def test_norms_and_ratios_follow_from_plain_gradient_descent(probe):
     assert statistics.global_gradient_norm == pytest.approx(np.sqrt(sum(squares)), rel=1e-5)
 
 
-def test_loss_scaling_is_taken_out(probe):
+def test_loss_scaling_is_taken_out(probe: Probe) -> None:
     plain = by_layer(probe())["dense_1"]
     scaled = by_layer(Probe(build(loss_scale_factor=1024.0), IMAGES, LABELS)())["dense_1"]
     assert scaled.gradient_norm == pytest.approx(plain.gradient_norm, rel=1e-4)
     assert scaled.update_ratio == pytest.approx(plain.update_ratio, rel=1e-3)
 
 
-def test_units_that_no_image_activates_are_dead(probe):
+def test_units_that_no_image_activates_are_dead(probe: Probe) -> None:
     dense_1 = probe.model.get_layer("dense_1")
     light = np.sort(IMAGES.sum(axis=(1, 2, 3)) / 255)
     only_the_lightest = -light[-2:].mean()
@@ -107,7 +111,7 @@ def test_units_that_no_image_activates_are_dead(probe):
     assert layers["output"].dead_share is None
 
 
-def test_images_can_be_weighted_and_labels_be_one_hot(probe):
+def test_images_can_be_weighted_and_labels_be_one_hot(probe: Probe) -> None:
     weights = np.full(64, 3, np.float32)
     one_hot = np.eye(10, dtype=np.float32)[LABELS]
     _, plain = probe.measure()
@@ -117,7 +121,7 @@ def test_images_can_be_weighted_and_labels_be_one_hot(probe):
     np.testing.assert_allclose(of_weighted, 3 * bias, rtol=1e-4)
 
 
-def test_a_diverged_model_can_still_be_written_as_json(probe):
+def test_a_diverged_model_can_still_be_written_as_json(probe: Probe) -> None:
     probe.model.get_layer("dense_1").kernel.assign(np.full((64, 16), np.nan))
     tables = probe().to_json()
     assert json.loads(json.dumps(tables, allow_nan=False))["global_gradient_norm"] is None

@@ -1,6 +1,7 @@
 """What a network has learnt, and resolutions that grow."""
 
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import keras
@@ -113,7 +114,9 @@ def test_a_network_learns_while_its_resolution_grows(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_resolutions_that_do_not_fit_are_refused(tables, message, tmp_path: Path) -> None:
+def test_resolutions_that_do_not_fit_are_refused(
+    tables: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(RecipeError, match=message):
         mlplab.train(mlplab.recipe("quickstart", **tables), runs_dir=tmp_path)
 

@@ -22,7 +22,7 @@ from mlplab.runs import ledger, store
 from mlplab.runs.run import Run
 from mlplab.training.plan import NoProgress
 
-SHORT = {"training": {"epochs": 3}, "model": {"hidden": [32], "dropout": 0.2}}
+SHORT: dict[str, Any] = {"training": {"epochs": 3}, "model": {"hidden": [32], "dropout": 0.2}}
 
 
 @pytest.fixture
@@ -75,7 +75,8 @@ def test_the_saved_network_takes_raw_images_and_predicts_the_same(run: Run) -> N
 
     dataset = data.load(run.recipe.data)
     predicted = load_network(run).predict(dataset.test.images, verbose=0)
-    np.testing.assert_allclose(predicted, run.predictions("test")["probabilities"], atol=1e-6)
+    saved: Any = run.predictions("test")["probabilities"]
+    np.testing.assert_allclose(predicted, saved, atol=1e-6)
 
 
 def test_the_written_recipe_trains_again_to_the_same_bits(run: Run, tmp_path: Path) -> None:
@@ -100,13 +101,17 @@ def test_a_processor_without_bfloat16_is_advised_to_use_float32() -> None:
 def test_a_network_trained_in_bfloat16_is_judged_as_it_is_saved(tmp_path: Path) -> None:
     from mlplab import data
 
-    tables = {"training": {"epochs": 3, "precision": "bfloat16"}, "model": {"hidden": [32]}}
+    tables: dict[str, Any] = {
+        "training": {"epochs": 3, "precision": "bfloat16"},
+        "model": {"hidden": [32]},
+    }
     recipe = mlplab.recipe("quickstart", **tables, optimizer={"learning_rate": 0.01})
     run = train(recipe, tmp_path)
     assert run.record.precision == "bfloat16"
     assert run.metrics["test"]["accuracy"] > 0.8
     predicted = load_network(run).predict(data.load(run.recipe.data).test.images, verbose=0)
-    np.testing.assert_allclose(predicted, run.predictions("test")["probabilities"], atol=1e-5)
+    saved: Any = run.predictions("test")["probabilities"]
+    np.testing.assert_allclose(predicted, saved, atol=1e-5)
 
 
 def test_the_complete_recipe_has_every_default_of_keras(run: Run) -> None:
@@ -387,7 +392,7 @@ def test_the_record_of_a_training_run_says_how_many_epochs_it_has(tmp_path: Path
 
 
 def test_the_same_configuration_has_one_identity_however_it_is_spelt(tmp_path: Path) -> None:
-    from mlplab.experiment.prepare import complete
+    from mlplab.experiment.complete import complete
 
     spelt = {"model": {"activation": "ReLU"}, "loss": {"name": "SparseCategoricalCrossentropy"}}
     one, two = (complete(mlplab.recipe("published", **tables)) for tables in ({}, spelt))

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import mlplab
-from mlplab.cli import app
+from mlplab.cli.app import app
 from mlplab.errors import RunError
 from mlplab.experiment import execute, export, inference
 from mlplab.experiment.options import Options
@@ -25,7 +26,7 @@ pytest.importorskip("onnxruntime")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    small = {"training": {"epochs": 2}, "model": {"hidden": [16]}}
+    small: dict[str, Any] = {"training": {"epochs": 2}, "model": {"hidden": [16]}}
     recipe = mlplab.recipe("quickstart", callbacks={"tensorboard": "none"}, **small)
     folder = tmp_path_factory.mktemp("runs")
     return execute.run(recipe, Options(runs_dir=folder, name="small", keep="model"))

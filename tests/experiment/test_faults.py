@@ -21,7 +21,7 @@ from tests.helpers import train
 from typer.testing import CliRunner
 
 import mlplab
-from mlplab.cli import app
+from mlplab.cli.app import app
 from mlplab.runs import layout, ledger, store, tidy
 from mlplab.runs.run import Run
 

@@ -11,7 +11,7 @@ from tests.helpers import train
 from typer.testing import CliRunner
 
 import mlplab
-from mlplab.cli import app
+from mlplab.cli.app import app
 from mlplab.runs.run import Run
 
 TABLES: dict[str, Any] = {

@@ -1,6 +1,7 @@
 """``profile=True``: the same run, with a profile beside it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import mlplab
 from mlplab.runs.run import Run
 
-SHORT = {"training": {"epochs": 1}, "model": {"hidden": [16], "dropout": 0.2}}
+SHORT: dict[str, Any] = {"training": {"epochs": 1}, "model": {"hidden": [16], "dropout": 0.2}}
 
 
 def train(runs_dir: Path, profile: bool) -> Run:
@@ -23,8 +24,8 @@ def test_a_profiled_run_comes_to_the_same_result(tmp_path: Path) -> None:
     assert "profile/table.json" in profiled.record.files
     assert plain.metrics == profiled.metrics
     for split in ("train", "test"):
-        chances = [run.predictions(split)["probabilities"] for run in (plain, profiled)]
-        assert np.array_equal(*chances)
+        one, other = (run.predictions(split)["probabilities"] for run in (plain, profiled))
+        assert np.array_equal(one, other)
     page = (profiled.folder / "report.html").read_text("utf-8")
     assert '<h2 id="speed">' in page
     assert '<h2 id="speed">' not in (plain.folder / "report.html").read_text("utf-8")

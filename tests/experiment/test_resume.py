@@ -194,10 +194,13 @@ def test_a_checkpoint_that_cannot_be_verified_leaves_the_one_before(
 
 
 def test_values_of_a_checkpoint_come_back_as_they_were(tmp_path: Path) -> None:
-    value = {
+    value: dict[str, Any] = {
         "numbers": [1, 2.5, float("inf"), True, None],
         "words": {"deep": {"er": "ü"}},
-        "arrays": [np.arange(6, dtype=np.uint32).reshape(2, 3), np.float32([np.pi, np.nan])],
+        "arrays": [
+            np.arange(6, dtype=np.uint32).reshape(2, 3),
+            np.array([np.pi, np.nan], np.float32),
+        ],
     }
     checkpoint.write_archive(tmp_path / "c.npz", value)
     again = checkpoint.read_archive(tmp_path / "c.npz")

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -57,18 +58,18 @@ def build(name: str, trust: bool = True, **params: object) -> keras.Model:
     return models.build(settings, models.Task((4, 4, 1), 3, scaling_layer("unit"), 0), trust=trust)
 
 
-def test_builds_a_model_of_the_users_own(mine):
+def test_builds_a_model_of_the_users_own(mine: str) -> None:
     model = build(f"{mine}:tiny", width=6)
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), np.uint8)
     np.testing.assert_allclose(np.sum(model(images), axis=1), 1, atol=1e-6)
     assert model.count_params() == 16 * 6 + 6 + 6 * 3 + 3
 
 
-def test_keywords_that_the_function_collects_reach_it(mine):
+def test_keywords_that_the_function_collects_reach_it(mine: str) -> None:
     assert build(f"{mine}:own_scaling", scale=0.5).layers[1].scale == 0.5
 
 
-def test_untrusted_code_is_not_imported(mine, tmp_path):
+def test_untrusted_code_is_not_imported(mine: str, tmp_path: Path) -> None:
     (tmp_path / f"{mine}.py").write_text("raise SystemExit('imported')")
     with pytest.raises(RecipeError, match="only with --trust"):
         build(f"{mine}:tiny", trust=False)
@@ -91,11 +92,11 @@ def test_untrusted_code_is_not_imported(mine, tmp_path):
         ("{}:logits", {}, "does not give probabilities"),
     ],
 )
-def test_refuses_in_one_line(name, params, message, mine):
+def test_refuses_in_one_line(name: str, params: dict[str, Any], message: str, mine: str) -> None:
     with pytest.raises(RecipeError, match=message) as raised:
         build(name.format(mine), **params)
     assert "\n" not in str(raised.value)
 
 
-def test_finds_classes_too(mine):
+def test_finds_classes_too(mine: str) -> None:
     assert load_object("keras.callbacks:Callback", trust=True) is keras.callbacks.Callback

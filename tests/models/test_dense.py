@@ -1,11 +1,16 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mlplab.models import conversion, saving
-from mlplab.models.layers.dense import Dense, product
+from mlplab.models.layers.dense import Dense, Precision, product
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((64, 96)).astype(np.float32)
@@ -25,7 +30,9 @@ def test_the_factors_are_rounded_and_the_sum_is_not() -> None:
 
 
 @pytest.mark.parametrize(("precision", "rounded"), [("bfloat16", exact), ("float32", np.asarray)])
-def test_gradients_are_those_of_the_product_of_rounded_factors(precision, rounded) -> None:
+def test_gradients_are_those_of_the_product_of_rounded_factors(
+    precision: Precision, rounded: Callable[[NDArray[np.float32]], NDArray[Any]]
+) -> None:
     g = RNG.standard_normal((64, 32)).astype(np.float32)
     _, back = jax.vjp(lambda x, w: product(x, w, precision), X, W)
     to_x, to_w = back(jnp.asarray(g))
@@ -35,7 +42,9 @@ def test_gradients_are_those_of_the_product_of_rounded_factors(precision, rounde
 
 
 @pytest.mark.parametrize("options", [{}, {"activation": "relu"}, {"use_bias": False}])
-def test_it_is_the_dense_layer_of_keras_to_three_digits(options, tmp_path) -> None:
+def test_it_is_the_dense_layer_of_keras_to_three_digits(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
     inputs = keras.Input((96,))
     model = keras.Model(inputs, Dense(32, "bfloat16", name="dense_1", **options)(inputs))
     plain = keras.layers.Dense(32, **options)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -50,7 +52,7 @@ def test_a_share_is_dropped_and_the_rest_scaled_up() -> None:
     np.testing.assert_array_equal(layer(inputs), inputs)
 
 
-def test_a_saved_network_has_the_layers_of_keras_alone(tmp_path) -> None:
+def test_a_saved_network_has_the_layers_of_keras_alone(tmp_path: Path) -> None:
     inputs = keras.Input((4,))
     hidden = Dropout(0.5, name="dropout_1")(keras.layers.Dense(3, name="dense_1")(inputs))
     model = keras.Model(inputs, keras.layers.Dense(2, name="output")(hidden))

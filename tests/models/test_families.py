@@ -1,6 +1,7 @@
 """What holds for every family of networks."""
 
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import keras
@@ -16,7 +17,12 @@ from mlplab.models import conversion, onnx, parts, saving
 from mlplab.models.layers.inputs import scaling_layer
 from mlplab.models.networks import structured_init
 from mlplab.recipes import networks
+from mlplab.recipes.networks.airnet import AirNet
 from mlplab.recipes.networks.base import MOST_LAYERS
+from mlplab.recipes.networks.cnn import CNN
+from mlplab.recipes.networks.mixer import Mixer
+from mlplab.recipes.networks.s_fc import SFC
+from mlplab.recipes.networks.structured_init import StructuredInit
 from mlplab.runs.run import Run
 from mlplab.training.arrays import Arrays
 from mlplab.training.engine import fit
@@ -44,7 +50,7 @@ def task(seed: int = 0) -> models.Task:
     return models.Task(SHAPE, 3, scaling_layer("symmetric"), seed)
 
 
-def settings(name: str) -> networks.Family:
+def settings(name: str) -> Any:
     chosen = networks.FAMILIES[name].model_validate({"name": name, **NARROW[name]})
     return parts.complete(chosen)
 
@@ -60,7 +66,7 @@ def pictures(n: int = 6) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (n, *SHAPE), np.uint8)
 
 
-def train(folder: Path, model: dict[str, object], name: str | None = None, seed: int = 0) -> Run:
+def train(folder: Path, model: dict[str, Any], name: str | None = None, seed: int = 0) -> Run:
     """Train one epoch on 8×8 digits."""
     chosen = mlplab.recipe(
         "quickstart",
@@ -79,7 +85,7 @@ def test_every_family_is_tried_here() -> None:
 
 @pytest.mark.parametrize("family", networks.FAMILIES.values())
 def test_every_family_has_a_module_of_its_name(family: type[networks.Network]) -> None:
-    assert callable(models.family(family()).build)
+    assert callable(models.family(family()).build)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("name", NARROW)
@@ -141,25 +147,26 @@ def test_a_family_is_exported_to_onnx(name: str, tmp_path: Path) -> None:
 
 
 def test_a_convolution_of_airnet_passes_on_its_channels_at_first() -> None:
-    chosen = networks.AirNet(widths=[30, 8])
+    chosen = AirNet(widths=[30, 8])
     first, drawn = models.build(chosen, task()), models.build(chosen, task(seed=1))
     for name, passed in ("convolution_1", 24), ("convolution_3", 8):
         kernels = [np.asarray(model.get_layer(name).kernel) for model in (first, drawn)]
         given = np.random.default_rng(0).normal(size=(1, 4, 4, kernels[0].shape[2]))
         said = np.asarray(first.get_layer(name)(given.astype(np.float32)))
         np.testing.assert_allclose(said[..., :passed], given[..., :passed], rtol=1e-6)
-        assert np.array_equal(*(kernel[..., :passed] for kernel in kernels))
-        assert passed == 8 or not np.array_equal(*kernels)  # the others are drawn
+        one, other = kernels
+        assert np.array_equal(one[..., :passed], other[..., :passed])
+        assert passed == 8 or not np.array_equal(one, other)  # the others are drawn
 
 
 def test_the_published_s_fc_has_its_width() -> None:
-    outline = models.outline(networks.SFC(), (32, 32, 3), 10)
+    outline = models.outline(SFC(), (32, 32, 3), 10)
     assert [outline.get_layer(f"dense_{k}").units for k in (1, 2)] == [38_400, 3_600]
 
 
 def test_a_network_of_structured_weights_computes_what_its_cnn_does() -> None:
     chosen = settings("structured-init")
-    assert isinstance(chosen, networks.StructuredInit)
+    assert isinstance(chosen, StructuredInit)
     source = models.build(structured_init.twin(chosen), task())
     random = np.random.default_rng(0)
     for variable in source.variables:  # trained, with statistics of its own
@@ -173,15 +180,15 @@ def test_a_network_of_structured_weights_computes_what_its_cnn_does() -> None:
 
 def test_a_cnn_of_another_form_is_not_written_out() -> None:
     chosen = settings("structured-init")
-    assert isinstance(chosen, networks.StructuredInit)
-    other = models.build(networks.CNN(channels=[5]), task())
+    assert isinstance(chosen, StructuredInit)
+    other = models.build(CNN(channels=[5]), task())
     with pytest.raises(RecipeError, match="not the cnn that this recipe describes"):
         structured_init.initialise(build("structured-init"), chosen, other, 0)
 
 
 def test_patches_have_to_tile_the_image() -> None:
     with pytest.raises(RecipeError, match="squares of that side do not tile images of 8×8"):
-        models.build(networks.Mixer(patch=3), task())
+        models.build(Mixer(patch=3), task())
 
 
 def test_a_network_of_our_layers_and_of_keras_own_agree_after_loading(tmp_path: Path) -> None:
@@ -204,7 +211,7 @@ def test_a_network_still_has_its_weights_when_its_copy_has_predicted() -> None:
 
 
 def test_a_run_is_written_out_from_another(tmp_path: Path) -> None:
-    small = {"channels": [4], "hidden": [8]}
+    small: dict[str, Any] = {"channels": [4], "hidden": [8]}
     train(tmp_path, {"name": "cnn", **small}, name="c")
     written = {"name": "structured-init", "init_from": "c", **small}
     run = train(tmp_path, written, name="d")

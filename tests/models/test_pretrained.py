@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mlplab.experiment.options import Options
 from mlplab.models.layers.inputs import scaling_layer
 from mlplab.models.networks import pretrained
 from mlplab.models.parts import FEATURES
-from mlplab.recipes import networks
+from mlplab.recipes.networks.pretrained import Pretrained
 from mlplab.runs.run import Run
 from mlplab.training.plan import NoProgress
 
@@ -38,7 +39,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(channels: int = 3, **options: Any) -> tuple[keras.Model, Any, models.Task]:
-    settings = networks.Pretrained(network="MobileNet", image_size=SIZE, **options)
+    settings = Pretrained(network="MobileNet", image_size=SIZE, **options)
     task = models.Task((8, 8, channels), 3, scaling_layer("symmetric"), 0)
     return models.build(settings, task), settings, task
 
@@ -60,10 +61,10 @@ def test_its_features_are_those_of_keras_applications(weights: Path) -> None:
 def test_pixels_are_scaled_as_the_network_is_used_to(network: str) -> None:
     function = pretrained.NETWORKS[network]
     images = keras.Input((SIZE, SIZE, 3), dtype="uint8")
-    settings = networks.Pretrained(network=network, image_size=SIZE)
+    settings = Pretrained(network=network, image_size=SIZE)
     prepared = keras.Model(images, pretrained._prepared(images, settings, function))
     pixels = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
-    module = pretrained.sys.modules[function.__module__]
+    module = sys.modules[function.__module__]
     expected = module.preprocess_input(pixels.astype(np.float32))
     np.testing.assert_allclose(np.asarray(prepared(pixels)), expected, atol=1e-3)
 
@@ -96,7 +97,7 @@ def test_a_deep_network_fits_at_its_usual_size() -> None:
 
 def test_layers_have_the_same_names_in_every_process() -> None:
     """Keras numbers the layers of a network after those of all networks before it."""
-    settings = networks.Pretrained(network="Xception", image_size=71, weights="random")
+    settings = Pretrained(network="Xception", image_size=71, weights="random")
     one, other = (
         [layer.name for layer in models.outline(settings, (8, 8, 3), 3).layers] for _ in range(2)
     )
@@ -116,7 +117,7 @@ def test_grey_images_are_taken() -> None:
     ],
 )
 def test_what_is_not_there_is_told(options: dict[str, Any], told: str) -> None:
-    settings = networks.Pretrained(**{"image_size": SIZE, **options})
+    settings = Pretrained(**{"image_size": SIZE, **options})
     task = models.Task((8, 8, 3), 3, scaling_layer("symmetric"), 0)
     with pytest.raises(RecipeError, match=told):
         pretrained.load(models.build(settings, task), settings, task)
@@ -205,7 +206,7 @@ def test_a_head_is_taken_up_again_to_the_same_bits(
     own = tmp_path / "own.weights.h5"
     shutil.copyfile(weights, own)
     model = {"name": "pretrained", "network": "MobileNet", "image_size": SIZE, "weights": str(own)}
-    tables = {"model": model, "callbacks": {"tensorboard": "none"}}
+    tables: dict[str, Any] = {"model": model, "callbacks": {"tensorboard": "none"}}
     whole = train(tmp_path, "whole", **tables, training={"epochs": 4})
     torn = train(tmp_path, "torn", Interrupting(), **tables, training={"epochs": 4})
     assert torn.record.status == "interrupted"

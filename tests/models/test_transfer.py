@@ -1,6 +1,7 @@
 """Networks that start from another one's weights."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,16 +14,15 @@ from mlplab.experiment import execute
 from mlplab.experiment.options import Options
 from mlplab.models.layers.inputs import scaling_layer
 from mlplab.models.transfer import take_over
-from mlplab.recipes import networks
+from mlplab.recipes.networks.cnn import CNN
+from mlplab.recipes.networks.mlp import MLP
 from mlplab.runs.run import Run
 
 ABC, BCD = ["a", "b", "c"], ["b", "c", "d"]
 
 
-def network(
-    shape: tuple[int, int, int] = (8, 8, 3), seed: int = 0, **options: object
-) -> keras.Model:
-    settings = networks.MLP(hidden=[6, 5], normalisation="batch", **options)
+def network(shape: tuple[int, int, int] = (8, 8, 3), seed: int = 0, **options: Any) -> keras.Model:
+    settings = MLP(hidden=[6, 5], normalisation="batch", **options)
     return models.build(settings, models.Task(shape, 3, scaling_layer("unit"), seed))
 
 
@@ -69,7 +69,7 @@ def test_the_first_layer_is_adapted_to_other_images(shape: tuple[int, int, int])
 
 
 def test_a_convolution_is_adapted_to_grey_images() -> None:
-    settings = networks.CNN(channels=[4], hidden=[5])
+    settings = CNN(channels=[4], hidden=[5])
     source, model = (
         models.build(settings, models.Task((8, 8, channels), 3, scaling_layer("unit"), 0))
         for channels in (3, 1)

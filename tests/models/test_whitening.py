@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from mlplab.recipes.networks.mlp import MLP
 SHAPE = (4, 6, 3)
 
 
-def build(**options) -> keras.Model:
+def build(**options: Any) -> keras.Model:
     return models.build(
         MLP(hidden=[5], **options), models.Task(SHAPE, 3, scaling_layer("symmetric"), 0)
     )
@@ -32,7 +35,7 @@ def components(model: keras.Model, pictures: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("pool", [1, 2])
-def test_components_are_uncorrelated_and_of_like_variance(pool):
+def test_components_are_uncorrelated_and_of_like_variance(pool: int) -> None:
     model = build(whitening=12, pool=pool)
     whitening.fit(model, MLP(whitening=12, whitening_epsilon=1e-6), images())
     seen = components(model, images())
@@ -40,7 +43,7 @@ def test_components_are_uncorrelated_and_of_like_variance(pool):
     np.testing.assert_allclose(np.cov(seen.T), np.eye(12), atol=0.02)
 
 
-def test_zca_whitens_pixels_and_keeps_them_in_their_places():
+def test_zca_whitens_pixels_and_keeps_them_in_their_places() -> None:
     model = build(whitening=72, whitening_form="zca", whitening_epsilon=1e-3)
     settings = MLP(whitening=72, whitening_form="zca", whitening_epsilon=1e-3)
     whitening.fit(model, settings, images())
@@ -51,7 +54,7 @@ def test_zca_whitens_pixels_and_keeps_them_in_their_places():
     assert abs(seen - np.diag(np.diag(seen))).max() < 0.2
 
 
-def test_epsilon_keeps_small_components_small():
+def test_epsilon_keeps_small_components_small() -> None:
     model = build(whitening=72)
     whitening.fit(model, MLP(whitening=72), images())
     deviations = components(model, images()).std(axis=0)
@@ -60,7 +63,7 @@ def test_epsilon_keeps_small_components_small():
     assert deviations[-1] < 0.5
 
 
-def test_whitening_is_not_trained_and_is_saved_in_layers_of_keras(tmp_path):
+def test_whitening_is_not_trained_and_is_saved_in_layers_of_keras(tmp_path: Path) -> None:
     model = build(whitening=12, pool=2)
     whitening.fit(model, MLP(whitening=12), images())
     assert {v.path.split("/")[0] for v in model.trainable_variables} == {"dense_1", "output"}
@@ -72,23 +75,25 @@ def test_whitening_is_not_trained_and_is_saved_in_layers_of_keras(tmp_path):
     assert type(loaded.get_layer("pool")) is keras.layers.AveragePooling2D
 
 
-def test_filters_are_seen_through_the_whitening():
+def test_filters_are_seen_through_the_whitening() -> None:
     model = build(whitening=12, pool=2)
     whitening.fit(model, MLP(whitening=12), images())
-    kernel, shape = first_filters(model)
+    found = first_filters(model)
+    assert found is not None
+    kernel, shape = found
     assert shape == (2, 3, 3)
     first = np.asarray(model.get_layer("whitening").kernel) @ model.get_layer("dense_1").kernel
     np.testing.assert_allclose(kernel, first, rtol=1e-5)
 
 
-def test_no_filters_where_the_first_trained_layer_sees_no_pixels():
+def test_no_filters_where_the_first_trained_layer_sees_no_pixels() -> None:
     inputs = keras.Input(SHAPE)
     x = keras.layers.Flatten()(keras.layers.Conv2D(2, 3)(inputs))
     assert first_filters(keras.Model(inputs, keras.layers.Dense(3)(x))) is None
 
 
 @pytest.mark.parametrize("pool", [2, 3])
-def test_pooling_is_kerass(pool):
+def test_pooling_is_kerass(pool: int) -> None:
     x = np.random.default_rng(0).normal(size=(5, 7, 8, 3)).astype(np.float32)
     ours, theirs = AveragePooling2D(pool)(x), keras.layers.AveragePooling2D(pool)(x)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
@@ -101,6 +106,6 @@ def test_pooling_is_kerass(pool):
         ({"pool": 2, "whitening": 19}, "model.whitening = 19 components of 18 inputs: at most 18"),
     ],
 )
-def test_refuses_what_the_images_are_too_small_for(options, message):
+def test_refuses_what_the_images_are_too_small_for(options: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         build(**options)

@@ -1,10 +1,12 @@
+from typing import Any
+
 import keras
 import numpy as np
 
 from mlplab.optim.beta_lasso import BetaLasso
 
 
-def stepped(optimizer: BetaLasso, values: np.ndarray, gradients: np.ndarray, steps: int = 1):
+def stepped(optimizer: BetaLasso, values: np.ndarray, gradients: np.ndarray, steps: int = 1) -> Any:
     first = keras.Variable(values, name="first")
     bias = keras.Variable(np.ones(2, np.float32), name="bias")
     second = keras.Variable(values, name="second")

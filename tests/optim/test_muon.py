@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ from mlplab.recipes.schema import Named
 
 
 @pytest.mark.parametrize("shape", [(30, 50), (50, 30), (40, 40)])
-def test_a_step_is_what_kerass_is_to_the_rounding_of_bfloat16(shape):
-    matrix = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+def test_a_step_is_what_kerass_is_to_the_rounding_of_bfloat16(shape: tuple[int, int]) -> None:
+    matrix = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
     rounded = Muon()
     rounded.precision = "bfloat16"
     ours, theirs = (
@@ -22,7 +23,7 @@ def test_a_step_is_what_kerass_is_to_the_rounding_of_bfloat16(shape):
     assert 0.5 < values.min() < values.max() < 1.35
 
 
-def test_is_used_where_products_are_to_be_in_bfloat16():
+def test_is_used_where_products_are_to_be_in_bfloat16() -> None:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     built = {
         p: optimizers.build(Named(name="muon"), model, precision=p) for p in ("float32", "bfloat16")

@@ -1,4 +1,5 @@
 import inspect
+from typing import Any
 
 import keras
 import pytest
@@ -9,7 +10,7 @@ from mlplab.errors import RecipeError
 from mlplab.optim import schedules
 from mlplab.recipes.schema import Named
 
-NEEDED = {
+NEEDED: dict[str, dict[str, Any]] = {
     "ExponentialDecay": {"decay_rate": 0.5},
     "InverseTimeDecay": {"decay_rate": 1},
     "PiecewiseConstantDecay": {"boundaries": [10, 20], "values": [0.1, 0.01, 0]},
@@ -23,7 +24,7 @@ def rates(schedule: Named, *steps: int) -> list[float]:
     return [round(float(built(step)), 6) for step in steps]
 
 
-def test_every_schedule_of_keras_is_there():
+def test_every_schedule_of_keras_is_there() -> None:
     public = {
         name
         for name, value in vars(keras.optimizers.schedules).items()
@@ -34,7 +35,7 @@ def test_every_schedule_of_keras_is_there():
 
 
 @pytest.mark.parametrize("table", EVERY, ids=lambda t: t.name)
-def test_completing_twice_changes_nothing_and_a_saved_schedule_comes_back(table):
+def test_completing_twice_changes_nothing_and_a_saved_schedule_comes_back(table: Named) -> None:
     completed = schedules.complete(table, 0.1)
     assert schedules.complete(completed, 0.7) == completed
     schedule = schedules.build(completed, 0.7, 10, 3)
@@ -44,7 +45,7 @@ def test_completing_twice_changes_nothing_and_a_saved_schedule_comes_back(table)
     assert float(again(13)) == float(schedule(13))
 
 
-def test_steps_left_out_mean_the_whole_training():
+def test_steps_left_out_mean_the_whole_training() -> None:
     assert rates(Named(name="cosine_decay"), 0, 15, 30) == [0.1, 0.05, 0.0]
     assert rates(Named(name="ExponentialDecay", decay_rate=0.5), 0, 30) == [0.1, 0.05]
     assert rates(Named(name="InverseTimeDecay", decay_rate=1), 0, 30) == [0.1, 0.05]
@@ -53,21 +54,21 @@ def test_steps_left_out_mean_the_whole_training():
     assert rates(Named(name="CosineDecayRestarts"), 0, 15) == [0.1, 0.05]
 
 
-def test_steps_given_are_kept():
+def test_steps_given_are_kept() -> None:
     assert rates(Named(name="CosineDecay", decay_steps=10), 5, 10, 30) == [0.05, 0.0, 0.0]
 
 
-def test_cosine_decay_leaves_its_warmup_out_of_the_decay():
+def test_cosine_decay_leaves_its_warmup_out_of_the_decay() -> None:
     table = Named(name="CosineDecay", initial_learning_rate=0, warmup_target=1, warmup_steps=10)
     assert rates(table, 0, 5, 10, 20, 30) == [0.0, 0.5, 1.0, 0.5, 0.0]
 
 
-def test_piecewise_constant_takes_lists():
+def test_piecewise_constant_takes_lists() -> None:
     table = Named(name="PiecewiseConstantDecay", boundaries=[10, 20], values=[1, 0.5, 0.1])
     assert rates(table, 0, 10, 11, 21) == [1.0, 1.0, 0.5, 0.1]
 
 
-def test_warmup_rises_from_the_first_step_and_decays_to_the_end():
+def test_warmup_rises_from_the_first_step_and_decays_to_the_end() -> None:
     linear = Named(name="WarmupLinear", warmup_epochs=1, final_learning_rate=0.02)
     assert rates(linear, 0, 9, 10, 20, 30, 99) == [0.01, 0.1, 0.1, 0.06, 0.02, 0.02]
     cosine = Named(name="warmup_cosine", peak_learning_rate=1.0)
@@ -82,7 +83,9 @@ def test_warmup_rises_from_the_first_step_and_decays_to_the_end():
     warmup=st.floats(0, 2.8),
     final=st.floats(0, 0.1),
 )
-def test_warmup_schedules_rise_then_fall_between_their_ends(name, warmup, final):
+def test_warmup_schedules_rise_then_fall_between_their_ends(
+    name: str, warmup: float, final: float
+) -> None:
     table = Named(name=name, warmup_epochs=warmup, final_learning_rate=final)
     schedule = schedules.build(table, 0.1, 4, 3)
     values = [float(schedule(step)) for step in range(13)]
@@ -114,6 +117,6 @@ def test_warmup_schedules_rise_then_fall_between_their_ends(name, warmup, final)
         ({"name": "WarmupLinear", "epochs": 3}, "'schedule.epochs' is not a parameter"),
     ],
 )
-def test_refuses_what_does_not_fit(table, message):
+def test_refuses_what_does_not_fit(table: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         schedules.build(Named(**table), 0.1, 10, 3)

@@ -13,7 +13,7 @@ from mlplab.optim import signatures
 class Listener:
     """As a user would write a callback: annotated in part, with a default no recipe can hold."""
 
-    def __init__(
+    def __init__(  # type: ignore[no-untyped-def]
         self,
         every: int,
         widths: tuple[int, ...] = (1, 2),
@@ -26,12 +26,12 @@ class Listener:
         self.every = every
 
 
-def test_fills_in_defaults_and_leaves_out_what_a_recipe_cannot_hold():
+def test_fills_in_defaults_and_leaves_out_what_a_recipe_cannot_hold() -> None:
     completed = signatures.complete(Listener, {"every": 3, "limit": 2}, "callbacks.watch")
     assert completed == {"every": 3, "widths": (1, 2), "limit": 2.0, "loose": None}
 
 
-def test_toml_values_fit_annotations_that_toml_has_no_word_for():
+def test_toml_values_fit_annotations_that_toml_has_no_word_for() -> None:
     given_ = {"every": 3, "widths": [4, 5], "folder": "there", "loose": ["any", 1]}
     completed = signatures.complete(Listener, given_, "callbacks.watch")
     assert completed["widths"] == (4, 5)
@@ -52,17 +52,17 @@ def test_toml_values_fit_annotations_that_toml_has_no_word_for():
         ({"every": 1, "more": 1}, "'w.more' is not a parameter"),
     ],
 )
-def test_refuses_what_does_not_fit(params, message):
+def test_refuses_what_does_not_fit(params: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         signatures.complete(Listener, params, "w")
 
 
-def test_hidden_parameters_are_unknown():
+def test_hidden_parameters_are_unknown() -> None:
     with pytest.raises(RecipeError, match="not a parameter"):
         signatures.complete(Listener, {"every": 1}, "w", hidden=["every"])
 
 
-def test_keras_callbacks_are_judged_by_their_documentation():
+def test_keras_callbacks_are_judged_by_their_documentation() -> None:
     completed = signatures.complete(
         keras.callbacks.EarlyStopping, {"min_delta": 0.01, "baseline": 1}, "c"
     )
@@ -73,18 +73,18 @@ def test_keras_callbacks_are_judged_by_their_documentation():
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_numbers_come_through_exactly(number):
+def test_numbers_come_through_exactly(number: float) -> None:
     completed = signatures.complete(Listener, {"every": 1, "limit": number}, "w")
     assert completed["limit"] == number
 
 
 @pytest.mark.parametrize("name", ["EarlyStopping", "earlystopping", "early_stopping"])
-def test_finds_a_class_in_any_capitalisation(name):
+def test_finds_a_class_in_any_capitalisation(name: str) -> None:
     known = {"EarlyStopping": keras.callbacks.EarlyStopping}
     assert signatures.find(name, known, "c") is keras.callbacks.EarlyStopping
 
 
-def test_unknown_name_is_refused_with_the_nearest():
+def test_unknown_name_is_refused_with_the_nearest() -> None:
     known = {"EarlyStopping": keras.callbacks.EarlyStopping}
     with pytest.raises(RecipeError, match=r"c\.name = 'ErlyStopping'.*'EarlyStopping'"):
         signatures.find("ErlyStopping", known, "c")

@@ -12,7 +12,7 @@ from mlplab.runs.record import Record
 
 
 def record(name: str, **facts: object) -> Record:
-    return Record(name=name, recipe="seed", config_id="c0ffee", seed=0, data_id="d", **facts)  # type: ignore[arg-type]
+    return Record(name=name, recipe="seed", config_id="c0ffee", seed=0, data_id="d", **facts)
 
 
 def make(runs: Path, name: str, **facts: object) -> Path:

@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 import mlplab
-from mlplab.cli import app
+from mlplab.cli.app import app
 from mlplab.errors import RunError
 from mlplab.runs import layout, lock, store, tidy
 
-SHORT = {"training": {"epochs": 1}, "model": {"hidden": [8]}}
+SHORT: dict[str, Any] = {"training": {"epochs": 1}, "model": {"hidden": [8]}}
 
 
 @pytest.fixture(scope="module")

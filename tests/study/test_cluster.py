@@ -18,7 +18,7 @@ cluster_utils = pytest.importorskip("ray.cluster_utils")
 STUDY = """
 base = "quickstart"
 [design]
-trials = 5
+trials = 3
 finals = 0
 [recipe]
 callbacks.tensorboard = "none"
@@ -35,13 +35,14 @@ def facts(folder: Path) -> Any:
 
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:6379", "192.0.2.1:99999", "no.host.:1"])
-def test_an_address_without_a_cluster_is_refused_at_once(address: str) -> None:
+def test_an_address_without_a_cluster_is_refused_before_ray_waits_for_it(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mlplab.study import executors
 
-    began = time.monotonic()
+    monkeypatch.setattr("ray.init", lambda *given, **options: pytest.fail("Ray was asked"))
     with pytest.raises(UserError, match=r"address|no Ray cluster"):
         executors.check("ray", address)
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.timeout(240)
@@ -59,18 +60,16 @@ def test_a_node_that_dies_costs_no_trial_and_doubles_none(tmp_path: Path) -> Non
         command += ["--address", cluster.address, "--runs-dir", "runs", "--quiet"]
         process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
         folder = tmp_path / "runs" / "s"
-        limit = time.monotonic() + 120
         while not store.folders(folder / "trials"):  # both nodes have tasks by now
-            assert time.monotonic() < limit
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.05)
         cluster.remove_node(node, allow_graceful=False)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate()
         assert process.returncode == 0, errors
         found = facts(folder)["trials"]
-        assert [trial["outcome"] for trial in found] == ["finished"] * 5
+        assert [trial["outcome"] for trial in found] == ["finished"] * 3
         assert [path.name for path in store.folders(folder / "trials")] == [
-            f"all-t{number:02d}-s0" for number in range(5)
+            f"all-t{number:02d}-s0" for number in range(3)
         ]
     finally:
         cluster.shutdown()

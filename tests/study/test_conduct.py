@@ -14,12 +14,11 @@ from typing import Any
 
 import pytest
 import tomli_w
-from click.testing import Result
 from PIL import Image
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from mlplab import recipes
-from mlplab.cli import app
+from mlplab.cli.app import app
 from mlplab.cli.study import NoStudyProgress
 from mlplab.errors import RunError, StorageError
 from mlplab.report import study as results
@@ -94,7 +93,8 @@ def study(*words: str, runs: Path, executor: Executor | None = None) -> Result:
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "study.json").read_text())
+    found: dict[str, Any] = json.loads((folder / "study.json").read_text())
+    return found
 
 
 def trials(folder: Path) -> list[dict[str, Any]]:

@@ -95,7 +95,9 @@ def test_a_grid_has_every_cell_once() -> None:
     ends=st.tuples(st.integers(1, 50), st.integers(51, 5000)),
     whole=st.booleans(),
 )
-def test_points_lie_within_their_spaces_and_are_always_the_same(kind, seed, log, ends, whole):
+def test_points_lie_within_their_spaces_and_are_always_the_same(
+    kind: str, seed: int, log: bool, ends: tuple[int, int], whole: bool
+) -> None:
     low, high = ends if whole else (ends[0] / 7, ends[1] / 7)
     space = {"low": low, "high": high, "log": log}
     key = "batch_size" if whole else "x"

@@ -206,7 +206,7 @@ def test_tensorboard_has_a_row_for_each_trial_and_groups_replicates(server: str)
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request) as answer:
         groups = json.load(answer)["sessionGroups"]
     sessions = {group["name"]: len(group["sessions"]) for group in groups}
     assert sessions == {

@@ -41,7 +41,7 @@ def _stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_text(STUB.format(python=sys.executable))
     path.chmod(0o700)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pool.sys, "executable", str(path))
+    monkeypatch.setattr(sys, "executable", str(path))
 
 
 @dataclass

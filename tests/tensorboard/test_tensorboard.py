@@ -6,12 +6,17 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -30,8 +35,17 @@ ADAM = {"name": "adam", "learning_rate": 1e-3, "clipnorm": "none", "amsgrad": Fa
 SGD = {"name": "sgd", "learning_rate": 1, "clipnorm": 1.0, "momentum": 0.9}
 SERVE = [sys.executable, "-m", "mlplab", "tensorboard"]
 
+Histories = dict[str, dict[str, list[float]]]
+Runs = tuple[Path, Histories]
 
-def build():
+
+class Ask(Protocol):
+    """Asks the server."""
+
+    def __call__(self, path: str, body: Any = None, **query: Any) -> Any: ...
+
+
+def build() -> keras.Model:
     inputs = keras.Input((8, 8, 1), dtype="uint8")
     x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 127.5, -1)(inputs))
     x = keras.layers.Dropout(0.2)(keras.layers.Dense(16, activation="relu", name="dense_1")(x))
@@ -45,7 +59,9 @@ MODEL = build()
 START = [(v, v.numpy()) for v in [*MODEL.variables, *MODEL.optimizer.variables]]
 
 
-def train(folder, epochs=2, first=0, **options):
+def train(
+    folder: Path | None, epochs: int = 2, first: int = 0, **options: Any
+) -> dict[str, list[float]]:
     """Train a small network with dropout, from the same weights each time; return its history."""
     keras.utils.set_random_seed(epochs)
     for variable, value in START:
@@ -57,12 +73,21 @@ def train(folder, epochs=2, first=0, **options):
     held_out = IMAGES[200:], LABELS[200:]
     settings = {"epochs": epochs, "initial_epoch": first, "validation_data": held_out}
     fit = MODEL.fit(IMAGES[:200], LABELS[:200], callbacks=callbacks, verbose=0, **settings)
-    return fit.history
+    history: dict[str, list[float]] = fit.history
+    return history
 
 
-def judge(folder, seed, optimizer, config_id, accuracy, confusion=None, mistakes=None):
-    recipe = {"seed": seed, "data": {"validation": "test"}, "optimizer": optimizer}
-    metrics = {"accuracy": accuracy, "loss": 1.0}
+def judge(
+    folder: Path,
+    seed: int,
+    optimizer: dict[str, Any],
+    config_id: str,
+    accuracy: float,
+    confusion: NDArray[np.int64] | None = None,
+    mistakes: Figure | None = None,
+) -> None:
+    recipe: dict[str, Any] = {"seed": seed, "data": {"validation": "test"}, "optimizer": optimizer}
+    metrics: dict[str, Any] = {"accuracy": accuracy, "loss": 1.0}
     if optimizer is SGD:
         recipe["data"] = {"validation": 0.1}
         metrics["tta"] = {"accuracy": accuracy + 0.1, "views": 2}
@@ -78,7 +103,7 @@ def judge(folder, seed, optimizer, config_id, accuracy, confusion=None, mistakes
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """Two replicates, of which one went on from its second epoch, and another configuration."""
     folder = tmp_path_factory.mktemp("runs")
     a, b, c = (folder / name / "tensorboard" for name in ("a-s0", "a-s1", "b-s0"))
@@ -95,41 +120,41 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(runs):
+def server(runs: Runs) -> Iterator[str]:
     """The address of a TensorBoard, whose port was taken; ended as by Ctrl-C."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         command = [*SERVE, "--runs-dir", str(runs[0]), "--port", str(port)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with subprocess.Popen(command, text=True, **pipes) as process:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, text=True, stdout=pipe, stderr=pipe) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
             url = process.stdout.readline().strip()
             assert f"port {port} is taken" in process.stderr.readline()
             yield url
             process.send_signal(signal.SIGINT)
-            assert (process.wait(10), process.stderr.read()) == (0, "")
+            assert (process.wait(), process.stderr.read()) == (0, "")
 
 
 @pytest.fixture(scope="module")
-def ask(server):
+def ask(server: str) -> Ask:
     """Ask the server, once it has read the last of the runs."""
 
-    def ask(path, body=None, **query):
+    def ask(path: str, body: Any = None, **query: Any) -> Any:
         url = f"{server}data/{path}?{urllib.parse.urlencode(query)}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
-    for _ in range(50):
-        if len(ask("plugin/scalars/tags")) == 9:
-            return ask
+    while len(ask("plugin/scalars/tags")) < 9:
         time.sleep(0.1)
-    raise AssertionError("TensorBoard does not show the runs")
+    return ask
 
 
-def test_metrics_have_the_names_and_steps_of_keras(ask, runs):
+def test_metrics_have_the_names_and_steps_of_keras(ask: Ask, runs: Runs) -> None:
     history = runs[1]["a-s0"]
     for split, name, key in [
         ("train", "epoch_loss", "loss"),
@@ -144,7 +169,7 @@ def test_metrics_have_the_names_and_steps_of_keras(ask, runs):
     assert [value for *_, value in rates] == pytest.approx([1e-3, 1e-3])
 
 
-def test_the_layers_are_measured(ask):
+def test_the_layers_are_measured(ask: Ask) -> None:
     tags = ask("plugin/scalars/tags")
     assert {tag for tag in tags["a-s0/tensorboard/train"] if not tag.startswith("epoch_")} == {
         "gradient_norm/all",
@@ -159,7 +184,7 @@ def test_the_layers_are_measured(ask):
     assert not any("/" in tag for tag in tags["b-s0/tensorboard/train"])
 
 
-def test_histograms_count_every_weight_and_gradient(ask):
+def test_histograms_count_every_weight_and_gradient(ask: Ask) -> None:
     assert set(ask("plugin/histograms/tags")) == {"a-s0/tensorboard/train"}
     for tag in ("dense_1/kernel/histogram", "dense_1/kernel/gradient"):
         rows = ask("plugin/histograms/histograms", tag=tag, run="a-s0/tensorboard/train")
@@ -167,7 +192,7 @@ def test_histograms_count_every_weight_and_gradient(ask):
         assert [sum(count for *_, count in buckets) for *_, buckets in rows] == [64 * 16] * 2
 
 
-def test_a_training_that_is_taken_up_again_replaces_what_was_lost(ask, runs):
+def test_a_training_that_is_taken_up_again_replaces_what_was_lost(ask: Ask, runs: Runs) -> None:
     rows = ask("plugin/scalars/scalars", tag="epoch_loss", run="a-s1/tensorboard/train")
     assert [step for _, step, _ in rows] == [0, 1, 2]
     assert [value for *_, value in rows[1:]] == pytest.approx(runs[1]["a-s1"]["loss"])
@@ -176,7 +201,7 @@ def test_a_training_that_is_taken_up_again_replaces_what_was_lost(ask, runs):
     assert [event.step for event in slow.Scalars("epoch_loss")] == [0, 1, 2]
 
 
-def test_pictures_and_the_recipe_are_shown(ask, server):
+def test_pictures_and_the_recipe_are_shown(ask: Ask, server: str) -> None:
     tags = ask("plugin/images/tags")
     assert set(tags["a-s0/tensorboard/train"]) == {"samples"}
     assert set(tags["a-s0/tensorboard/results"]) == {
@@ -187,13 +212,13 @@ def test_pictures_and_the_recipe_are_shown(ask, server):
     where = {"run": "a-s0/tensorboard/train", "sample": 0}
     (row,) = ask("plugin/images/images", tag="samples", **where)
     picture = f"{server}data/plugin/images/individualImage?{row['query']}"
-    with urllib.request.urlopen(picture, timeout=10) as answer:
+    with urllib.request.urlopen(picture) as answer:
         assert answer.read(4) == b"\x89PNG"
     (text,) = ask("plugin/text/text", tag="recipe/text_summary", run="a-s0/tensorboard/train")
     assert "<pre><code>seed = 0" in text["text"]
 
 
-def test_runs_are_compared_by_validation_and_replicates_averaged(ask):
+def test_runs_are_compared_by_validation_and_replicates_averaged(ask: Ask) -> None:
     experiment = ask("plugin/hparams/experiment", body={"experimentName": ""})
     kinds = {info["name"]: info["type"] for info in experiment["hparamInfos"]}
     assert kinds == {
@@ -218,7 +243,7 @@ def test_runs_are_compared_by_validation_and_replicates_averaged(ask):
     assert averages == {"config-a": (2, pytest.approx(0.6)), "config-b": (1, pytest.approx(0.4))}
 
 
-def test_a_setting_keeps_its_type_whatever_its_value():
+def test_a_setting_keeps_its_type_whatever_its_value() -> None:
     tables = {
         "data": {"validation": 0.1},
         "model": {"hidden": [64, 32], "normalisation": "none", "dropout": 0},
@@ -233,7 +258,7 @@ def test_a_setting_keeps_its_type_whatever_its_value():
     }
 
 
-def test_watching_a_training_does_not_change_it(runs, tmp_path):
+def test_watching_a_training_does_not_change_it(runs: Runs, tmp_path: Path) -> None:
     assert train(tmp_path) == train(None)
 
 
@@ -242,14 +267,14 @@ NEARLY_ONE = st.sampled_from([1.0, 1 + 2**-23])
 
 
 @given(st.lists(FLOATS, min_size=1) | st.lists(NEARLY_ONE, min_size=1))
-def test_every_finite_value_is_counted_once(values):
+def test_every_finite_value_is_counted_once(values: list[float]) -> None:
     counts, edges = binned(np.array(values, np.float32))
     assert counts.sum() == len(values)
     assert edges[0] <= min(values) <= max(values) <= edges[-1]
     assert (np.diff(edges) > 0).all()
 
 
-def test_values_that_are_not_finite_are_left_out_of_a_histogram(tmp_path):
+def test_values_that_are_not_finite_are_left_out_of_a_histogram(tmp_path: Path) -> None:
     events = Events(tmp_path)
     events.add_histogram("some", np.array([1, np.nan, 2, np.inf]), 0)
     events.add_histogram("none", np.array([np.nan]), 0)
@@ -259,7 +284,7 @@ def test_values_that_are_not_finite_are_left_out_of_a_histogram(tmp_path):
     assert b"none" not in file.read_bytes()
 
 
-def test_a_full_disk_is_reported(tmp_path):
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource", reason="limits of a process are POSIX's")
     events = Events(tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -272,17 +297,17 @@ def test_a_full_disk_is_reported(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_folder_without_events_is_refused(tmp_path):
+def test_a_folder_without_events_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "missing"):
         with pytest.raises(RunError, match="--runs-dir"):
             board.serve(folder)
 
 
-def test_serving_to_others_is_warned_of(runs):
+def test_serving_to_others_is_warned_of(runs: Runs) -> None:
     class WarnedError(Exception):
         pass
 
-    def warn(line):
+    def warn(line: str) -> None:
         assert "0.0.0.0" in line
         raise WarnedError
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
+from tests.helpers import train
 
 import mlplab
 from mlplab import data
@@ -105,14 +106,14 @@ def run(folder: Path, **tables: Any) -> Run:
         "callbacks": {"early_stopping": "none", "tensorboard": "none"},
         **tables,
     }
-    return mlplab.train(mlplab.recipe("quickstart", **tables), runs_dir=folder)
+    return train(mlplab.recipe("quickstart", **tables), folder)
 
 
 def assert_judged_as_in_epoch(run: Run, epoch: int, tolerance: float = 1e-5) -> None:
     expected = run.history[epoch - 1]["val_loss"]
     assert run.metrics["validation"]["loss"] == pytest.approx(expected, abs=tolerance)
     predicted = load_network(run).predict(SPLITS.validation.images, verbose=0)
-    saved = run.predictions("validation")["probabilities"]
+    saved: Any = run.predictions("validation")["probabilities"]
     np.testing.assert_allclose(predicted, saved, atol=1e-6)
 
 
@@ -171,6 +172,6 @@ def test_a_callback_that_predicts_changes_nothing(
     for callbacks in ({}, {"look": {"name": "looking:Look"}}):
         given = {"early_stopping": None, "tensorboard": None, **callbacks}
         recipe = mlplab.recipe("quickstart", **short, callbacks=given)
-        runs.append(mlplab.train(recipe, runs_dir=tmp_path / "runs", trust=True))
+        runs.append(train(recipe, tmp_path / "runs", trust=True, keep="results"))
     plain, looked = ([row["val_loss"] for row in run.history] for run in runs)
     assert plain == looked

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from tests.helpers import train
 
 from mlplab import recipes
 from mlplab.errors import RecipeError
@@ -26,7 +27,7 @@ def context(tmp_path: Path) -> Context:
 def test_every_callback_is_built_by_its_name_in_any_capitalisation(
     name: str, context: Context
 ) -> None:
-    settings = Named(name=name.upper(), **DEFAULTS.get(name, {}))  # type: ignore[arg-type]
+    settings = Named(name=name.upper(), **DEFAULTS.get(name, {}))
     completed = complete("key", settings)
     assert completed.name == name
     assert complete("key", completed) == completed
@@ -36,7 +37,7 @@ def test_every_callback_is_built_by_its_name_in_any_capitalisation(
 
 def test_the_knobs_of_early_stopping_reach_it(context: Context) -> None:
     knobs = {"monitor": "val_accuracy", "mode": "max", "baseline": 0.4, "start_from_epoch": 2}
-    settings = Named(name="EarlyStopping", **knobs)  # type: ignore[arg-type]
+    settings = Named(name="EarlyStopping", **knobs)
     (built,) = build({"stop": complete("stop", settings)}, context)
     assert (built.monitor, built.baseline, built.start_from_epoch) == ("val_accuracy", 0.4, 2)
     assert built.monitor_op is np.greater or built.mode == "max"
@@ -71,7 +72,7 @@ def test_what_is_wrong_is_named(settings: dict[str, Any], words: str) -> None:
 
 def test_a_rate_of_the_table_holds_from_its_epoch_on(context: Context) -> None:
     (built,) = build({"rates": Named(name="LearningRateScheduler", table=[[2, 0.1], [4, 0.01]])},
-                     context)  # type: ignore[call-arg]  # fmt: skip
+                     context)  # fmt: skip
     assert [built.schedule(epoch, 0.5) for epoch in range(5)] == [0.5, 0.1, 0.1, 0.01, 0.01]
 
 
@@ -100,7 +101,7 @@ def test_files_of_callbacks_lie_in_the_run_folder(tmp_path: Path) -> None:
             "tensorboard": "none",
         },
     )
-    run = mlplab.train(recipe, runs_dir=tmp_path)
+    run = train(recipe, tmp_path)
     with (run.folder / "log.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]
     assert keras.saving.load_model(run.folder / "best.keras").count_params() == 610

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
@@ -279,7 +280,14 @@ def test_augmentation_knows_image_and_epoch_is_compiled_once_and_spares_validati
     traces = 0
 
     class DarkFromTheSecondEpoch(Augmentation):
-        def __call__(self, images, labels, rows, epoch, table=None):  # type: ignore[no-untyped-def]
+        def __call__(
+            self,
+            images: jax.Array,
+            labels: jax.Array,
+            rows: jax.Array,
+            epoch: jax.Array,
+            table: Any = None,
+        ) -> tuple[jax.Array, jax.Array]:
             nonlocal traces
             traces += 1
             return jnp.where(epoch > 0, jnp.uint8(0), DATA.x[rows]), labels

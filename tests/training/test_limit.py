@@ -7,6 +7,7 @@ import keras
 import pytest
 
 from mlplab import models, recipes
+from mlplab.models.layers.dense import Precision
 from mlplab.models.layers.inputs import scaling_layer
 from mlplab.training import limit
 from mlplab.training.limit import Layer, layers_of, measure, of_model, optimizer_bytes, products
@@ -35,7 +36,7 @@ def test_adam_moves_28_bytes_for_each_weight() -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_dense_layers_of_a_network_are_found(precision: str) -> None:
+def test_the_dense_layers_of_a_network_are_found(precision: Precision) -> None:
     recipe = recipes.load("quickstart", [f"training.precision={precision}", "model.hidden=[7, 5]"])
     task = models.Task((8, 8, 1), 10, scaling_layer("unit"), 0, recipe.training.precision)
     model = models.build(recipe.model, task)
@@ -61,7 +62,7 @@ def test_a_product_is_computed_each_time_that_it_is_timed(
 
         return call
 
-    monkeypatch.setattr(limit.jax, "jit", spied)
+    monkeypatch.setattr(jax, "jit", spied)
     limit._product_seconds(8, 16, 4, axes, "float32")
     assert "dot_general" in texts[0]
     assert "dot_general" not in texts[0].split("ENTRY ")[1]

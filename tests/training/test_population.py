@@ -13,7 +13,7 @@ from mlplab.augment.pipeline import Augmentation
 from mlplab.errors import TrainingError
 from mlplab.models.layers.inputs import scaling_layer
 from mlplab.optim.warmup import WarmupCosine
-from mlplab.recipes import networks
+from mlplab.recipes.networks.mlp import MLP
 from mlplab.recipes.recipe import Augment
 from mlplab.training import engine, population
 from mlplab.training.arrays import Arrays
@@ -35,7 +35,7 @@ def member(seed: int, rate: Rate, optimizer: str = "AdamW") -> tuple[keras.Model
     train, validation = np.sort(order[60:]), np.sort(order[:60])
     seen = X[train]
     scaling = scaling_layer("standard", seen.mean((0, 1, 2)), seen.var((0, 1, 2)))
-    settings = networks.MLP(hidden=[16, 16], dropout=0.3, normalisation="batch")
+    settings = MLP(hidden=[16, 16], dropout=0.3, normalisation="batch")
     model = models.build(settings, models.Task((6, 6, 1), 3, scaling, seed))
     built = getattr(keras.optimizers, optimizer)(rate(0.002 * (seed + 1)), use_ema=True)
     built.judged_at_average = True
@@ -47,7 +47,7 @@ def plan(train: Arrays, validation: Arrays, seed: int, **changes: Any) -> Plan:
     weights = np.random.default_rng(seed).random(3).astype(np.float32)
     augment = Augmentation(Augment(flip="random", shift=1), seed)
     control = {key: changes.pop(key) for key in ("callbacks", "should_stop") if key in changes}
-    data = {"class_weights": weights, "augment": augment}
+    data: dict[str, Any] = {"class_weights": weights, "augment": augment}
     data |= {key: changes.pop(key) for key in data if key in changes}
     schedule = {"epochs": 4, "batch_size": 30, "seed": seed} | changes
     return Plan(
@@ -77,8 +77,9 @@ def together(
 
 def alone(seed: int, rate: Rate, callbacks: Any = list, **changes: Any) -> tuple[keras.Model, Fit]:
     model, train, held_out = member(seed, rate)
-    splits = [Arrays(SHARED.x[rows], SHARED.y[rows]) for rows in (train, held_out)]
-    return model, engine.fit(model, plan(*splits, seed, callbacks=callbacks(), **changes))
+    seen, validation = (Arrays(SHARED.x[rows], SHARED.y[rows]) for rows in (train, held_out))
+    chosen = plan(seen, validation, seed, callbacks=callbacks(), **changes)
+    return model, engine.fit(model, chosen)
 
 
 def untimed(fit: Fit) -> list[Row]:
@@ -118,7 +119,7 @@ def test_vectorised_members_have_the_loss_of_runs_alone_after_100_steps() -> Non
         assert mine == pytest.approx(other, abs=1e-3)
 
 
-class Until(keras.callbacks.Callback):  # type: ignore[misc]
+class Until(keras.callbacks.Callback):
     """Ends training after as many epochs as there were members before."""
 
     count = 0

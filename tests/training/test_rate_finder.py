@@ -9,8 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from mlplab import recipe
-from mlplab.cli import app
-from mlplab.experiment import lr_finder as rates
+from mlplab.cli.app import app
+from mlplab.experiment import lr_finder
+from mlplab.experiment.options import Options
+from mlplab.training.plan import NoProgress
 from mlplab.training.rate_finder import RangeTest, smoothed, suggested
 
 RATES = np.geomspace(1e-6, 10, 100)
@@ -33,7 +35,7 @@ def test_a_loss_that_does_not_fall_or_a_short_test_suggests_nothing(losses: np.n
     assert suggested(RATES[: len(losses)], losses) is None
 
 
-def test_a_range_that_ends_while_the_loss_falls_is_told() -> None:
+def test_a_range_that_ends_while_the_loss_falls_is_recognised() -> None:
     rates = np.geomspace(1e-6, 1e-5, 40)
     falling, risen = np.linspace(2.3, 2.2, 40), np.linspace(2.3, 1, 40)
     risen[30:] = 5
@@ -41,7 +43,7 @@ def test_a_range_that_ends_while_the_loss_falls_is_told() -> None:
     assert [each.still_falling for each in found] == [True, False]
 
 
-def test_smoothing_has_no_bias_at_its_begin() -> None:
+def test_smoothing_has_no_bias_at_its_beginning() -> None:
     np.testing.assert_allclose(smoothed([2.0] * 30), 2.0)
 
 
@@ -49,15 +51,14 @@ def test_smoothing_has_no_bias_at_its_begin() -> None:
 def test_a_real_test_ends_where_the_loss_explodes_and_suggests_a_rate_that_learns(
     optimizer: str, low: float, high: float, tmp_path: Path
 ) -> None:
-    told: list[str] = []
     chosen = recipe("quickstart", optimizer={"name": optimizer}, model={"hidden": [32]})
-    found = rates.find(chosen, None, 1e-6, 100.0, 200, False, told.append)
+    found = lr_finder.find(chosen, Options(), NoProgress(), 1e-6, 100.0, 200)
     assert len(found.rates) == len(found.losses) <= 200
     assert found.rates[0] == pytest.approx(1e-6)
     assert np.diff(np.log(found.rates)) == pytest.approx(math.log(1e8) / 199)
     assert found.suggestion is not None
     assert low < found.suggestion < high
-    again = rates.find(chosen, None, 1e-6, 100.0, 200, False, told.append)
+    again = lr_finder.find(chosen, Options(), NoProgress(), 1e-6, 100.0, 200)
     np.testing.assert_array_equal(found.losses, again.losses)
 
 

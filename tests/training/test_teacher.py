@@ -46,7 +46,11 @@ def test_without_answers_it_is_the_crossentropy() -> None:
 
 
 def train(folder: Path, name: str, seed: int = 0, **tables: Any) -> Run:
-    quick = {"training": {"epochs": 6}, "callbacks": {"tensorboard": "none"}}
+    quick: dict[str, Any] = {
+        "model": {"hidden": [32]},
+        "training": {"epochs": 6},
+        "callbacks": {"tensorboard": "none"},
+    }
     chosen = mlplab.recipe("quickstart", seed=seed, **(quick | tables))
     return execute.run(chosen, Options(runs_dir=folder, name=name, keep="model"))
 
@@ -104,7 +108,6 @@ def test_a_network_learns_what_its_teacher_says(taught: Path, views: int) -> Non
     student = train(
         taught,
         f"student-{views}",
-        model={"hidden": [32]},
         teacher={"runs": ["teacher"], "views": views, "temperature": 2.0},
         training={"epochs": 12},
     )
@@ -118,12 +121,15 @@ def test_no_label_is_looked_at_with_the_teachers_weight_at_one() -> None:
     loss = Distillation(1.0, weight=1.0)
     wrong = np.roll(LABELS, 1, axis=1)
     rows = [jnp.concatenate([labels, TOLD], axis=1) for labels in (LABELS, wrong)]
-    np.testing.assert_array_equal(*(loss.call(row, jnp.asarray(SAID)) for row in rows))
+    right, other = (loss.call(row, jnp.asarray(SAID)) for row in rows)
+    np.testing.assert_array_equal(right, other)
 
 
 def test_a_teacher_that_has_seen_validation_images_is_noted(taught: Path) -> None:
     student = train(taught, "other-seed", seed=1, teacher={"runs": ["teacher"]})
-    assert student.record.sources[0].validation_seen > 100
+    seen = student.record.sources[0].validation_seen
+    assert seen is not None
+    assert seen > 100
 
 
 def test_answers_known_beforehand_are_those_that_would_be_given(taught: Path) -> None:
@@ -133,8 +139,8 @@ def test_answers_known_beforehand_are_those_that_would_be_given(taught: Path) ->
         train(taught, f"views-{views}", teacher=told | {"views": views}, augment={"shift": 1})
         for views in (0, 6)
     ]
-    accuracies = [[row["loss"] for row in run.history] for run in runs]
-    np.testing.assert_allclose(*accuracies, rtol=1e-3)
+    during, before = ([row["loss"] for row in run.history] for run in runs)
+    np.testing.assert_allclose(during, before, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +189,8 @@ def test_a_teacher_is_found_by_the_path_of_its_folder(
 
 def test_a_taught_run_goes_on_where_it_was_interrupted(taught: Path) -> None:
     """With resolutions that grow as well: both are decided by the epoch alone."""
-    tables = {
+    tables: dict[str, Any] = {
+        "model": {"hidden": [32]},
         "teacher": {"runs": ["teacher"], "views": 2},
         "augment": {"shift": 1},
         "training": {"epochs": 4, "resizing": [[3, 2]]},

@@ -1,18 +1,21 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
+from jax.stages import Compiled
 
 from mlplab.optim.optimizers import OFFERED
 from mlplab.training.compilation import compiled
 from mlplab.training.update import SMALL, in_one_pass
 
 SIDE = 1024
+State = tuple[list[jax.Array], list[jax.Array]]
 OPTIONS = {
     keras.optimizers.SGD: {"momentum": 0.9, "nesterov": True},
     keras.optimizers.RMSprop: {"centered": True, "momentum": 0.5},
@@ -21,15 +24,17 @@ OPTIONS = {
 }
 
 
-def made(cls: type, **options) -> tuple[keras.optimizers.Optimizer, tuple]:
+def made(
+    cls: type[keras.optimizers.Optimizer], **options: Any
+) -> tuple[keras.optimizers.Optimizer, State]:
     variable = keras.Variable(np.linspace(-1, 1, SIDE * SIDE, dtype=np.float32).reshape(SIDE, SIDE))
     optimizer = cls(learning_rate=0.01, **options)
     optimizer.build([variable])
     return optimizer, ([variable.value], [v.value for v in optimizer.variables])
 
 
-def program(optimizer, state):
-    def step(state, gradient):
+def program(optimizer: keras.optimizers.Optimizer, state: State) -> Compiled:
+    def step(state: State, gradient: Any) -> State:
         weights, own = state
         return optimizer.stateless_apply(own, [gradient], weights)
 
@@ -38,7 +43,7 @@ def program(optimizer, state):
 
 
 @pytest.mark.parametrize("cls", [offered.cls for offered in OFFERED if offered.elementwise])
-def test_one_pass_computes_the_same(cls) -> None:
+def test_one_pass_computes_the_same(cls: type[keras.optimizers.Optimizer]) -> None:
     results = []
     for one_pass in (False, True):
         optimizer, state = made(cls, **OPTIONS.get(cls, {}))
@@ -57,7 +62,7 @@ def test_one_pass_computes_the_same(cls) -> None:
 def test_weights_and_moments_are_written_by_one_loop() -> None:
     optimizer, state = made(keras.optimizers.Adam)
     with in_one_pass(optimizer):
-        text = program(optimizer, state).as_text()
+        text = program(optimizer, state).as_text() or ""
     matrix = f"f32[{SIDE},{SIDE}]"
     lines = text.split("ENTRY ")[1].splitlines()
     written = [line.split(" fusion(")[0].count(matrix) for line in lines if " fusion(" in line]
@@ -67,7 +72,7 @@ def test_weights_and_moments_are_written_by_one_loop() -> None:
 @pytest.mark.parametrize(
     "options", [{"use_ema": True}, {"clipnorm": 1.0}, {"gradient_accumulation_steps": 2}]
 )
-def test_an_update_with_more_than_elements_stays_as_it_is(options) -> None:
+def test_an_update_with_more_than_elements_stays_as_it_is(options: Any) -> None:
     optimizer, _ = made(keras.optimizers.Adam, **options)
     with in_one_pass(optimizer):
         assert "stateless_apply" not in vars(optimizer)
