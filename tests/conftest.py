@@ -11,9 +11,11 @@ from filelock import FileLock
 
 # Most of the tests' time is compiling, of programs that run for an instant: XLA's optimiser takes
 # longer than it saves, and its older emitters take a third of the time of those for fusions. Set
-# before JAX is loaded; processes that tests start inherit it.
+# before JAX is loaded; processes that tests start inherit it. `make torture` repeats the tests of
+# equal bits with all of XLA's optimisations.
 FAST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FAST}".strip()
+if "MLPLAB_TESTS_OPTIMISED" not in os.environ:
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FAST}".strip()
 
 # A shell has what it starts in the background ignore Ctrl-C, which some tests are about.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -52,7 +54,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
             recipe = mlplab.recipe(
                 "quickstart", training={"epochs": 3}, model={"hidden": [32], "dropout": 0.2}
             )
-            mlplab.train(recipe, runs_dir=folder / "finished", name="short")
+            trained = mlplab.train(recipe, runs_dir=folder / "unfinished", name="short")
+            trained.folder.parent.rename(folder / "finished")
     return mlplab.load_run("short", folder / "finished")
 
 
@@ -68,9 +71,9 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlplab.experiment.judge.draw", lambda *given: None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def short_measurements() -> Iterator[None]:
-    """Let what times steps and products take an instant; what it says is not looked at."""
+    """Shorten the timing of steps and products in tests that do not look at what was measured."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mlplab.training.limit.BURST_SECONDS", 0.0)
         patch.setattr("mlplab.training.limit.STREAM", 2**16)

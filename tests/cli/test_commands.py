@@ -286,7 +286,9 @@ for arguments in (["--help"], ["recipes"], ["runs"], ["train", "--help"]):
     assert not {"keras", "jax", "matplotlib", "scipy"} & set(sys.modules), arguments
     assert len(sys.modules) < 1.5 * needed, (arguments, len(sys.modules), needed)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 

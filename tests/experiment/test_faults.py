@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.experiment.resumable import RECIPES, Whole, victim
+from tests.experiment.resumable import RECIPES, Whole, recipe, victim
 from tests.helpers import train
 from typer.testing import CliRunner
 
@@ -30,27 +30,35 @@ MLPLAB = [sys.executable, "-m", "mlplab"]
 
 
 def kill_and_resume(name: str, part: str, nth: int, whole: Whole, same: Same, folder: Path) -> str:
-    """Kill a training when it uses a file, resume it, and compare; return its status then."""
+    """Kill a training when it uses a file, resume or repeat it, and compare; return its status."""
     expected = whole[name]
     with victim(expected.folder / layout.RECIPE, folder, signal.SIGKILL, part, nth) as process:
         assert process.wait() == -signal.SIGKILL
+    records = [store.read_record(path) for path in store.folders(folder)]
+    status = records[0].status if records else "nothing"
+    if status == "nothing":
+        train(recipe(name), folder, "run")
+    elif status != "finished":
+        mlplab.resume("run", runs_dir=folder)
     (found,) = store.folders(folder)
-    status = store.read_record(found).status
-    mlplab.resume("run", runs_dir=folder)
     same(Run(found), expected)
     assert tidy.check(found).problems == ()
     return status
 
 
 @pytest.mark.parametrize(
-    ("name", "part", "nth"),
-    [("everything", layout.METRICS, 5), ("schedule", layout.predictions("test"), 1)],
-    ids=["training", "judging"],
+    ("name", "part", "nth", "status"),
+    [
+        ("schedule", "run", 1, "nothing"),
+        ("everything", layout.METRICS, 5, "interrupted"),
+        ("schedule", layout.predictions("test"), 1, "interrupted"),
+    ],
+    ids=["starting", "training", "judging"],
 )
 def test_a_killed_run_ends_as_if_it_had_not_been(
-    name: str, part: str, nth: int, whole: Whole, same: Same, tmp_path: Path
+    name: str, part: str, nth: int, status: str, whole: Whole, same: Same, tmp_path: Path
 ) -> None:
-    assert kill_and_resume(name, part, nth, whole, same, tmp_path) == "interrupted"
+    assert kill_and_resume(name, part, nth, whole, same, tmp_path) == status
 
 
 @pytest.mark.torture
@@ -65,7 +73,7 @@ def test_fifty_kills_at_random_moments(whole: Whole, same: Same, tmp_path: Path)
     statuses: dict[str, int] = {}
     for number in range(50):
         name = draw.choice(list(RECIPES))
-        nth = draw.randint(uses[name] // 10, uses[name] - 5)
+        nth = draw.randint(1, uses[name] - 5)
         status = kill_and_resume(name, "", nth, whole, same, tmp_path / str(number))
         statuses[status] = statuses.get(status, 0) + 1
     print(f"\n50 of 50 to the identical result; when killed: {statuses}")
@@ -73,7 +81,7 @@ def test_fifty_kills_at_random_moments(whole: Whole, same: Same, tmp_path: Path)
 
 @contextmanager
 def limited(size: int) -> Iterator[None]:
-    """Let no file of this process grow over so many bytes, as a full disk would."""
+    """Let no file of this process grow beyond ``size`` bytes, as a full disk would."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -125,13 +133,13 @@ def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
 def test_a_clock_that_jumps_changes_neither_result_nor_durations(
     same: Same, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = mlplab.recipe("quickstart", model={"hidden": [16]}, training={"epochs": 4})
-    steady = train(recipe, tmp_path, "steady")
+    small = mlplab.recipe("quickstart", model={"hidden": [16]}, training={"epochs": 4})
+    steady = train(small, tmp_path, "steady")
     jumps = itertools.cycle((0.0, -86_400.0, 1e9, -1e9))
     true_time = time.time
     monkeypatch.setattr(time, "time", lambda: true_time() + next(jumps))
     begun = time.perf_counter()
-    jumping = train(recipe, tmp_path, "jumping")
+    jumping = train(small, tmp_path, "jumping")
     took = time.perf_counter() - begun
     monkeypatch.undo()
     same(jumping, steady)
@@ -154,7 +162,7 @@ execute.run(recipe, Options(runs_dir=Path(sys.argv[1]), name="same", keep="model
 
 
 def at_once(count: int, folder: Path) -> None:
-    """Train so many runs at the same time in one runs folder, and check each."""
+    """Train ``count`` runs at the same time in one runs folder, and check each."""
     command = [sys.executable, "-c", ONE_OF_MANY, str(folder)]
     processes = [subprocess.Popen([*command, str(number)]) for number in range(count)]
     assert [process.wait() for process in processes] == [0] * count

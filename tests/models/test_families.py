@@ -1,5 +1,6 @@
 """What holds for every family of networks."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,17 @@ def build(name: str, seed: int = 0) -> keras.Model:
     return model
 
 
+@cache
+def built(name: str) -> keras.Model:
+    """A network that no test changes."""
+    return build(name)
+
+
+def predicted(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Predict by one program: layer by layer, each of their operations would be compiled alone."""
+    return np.asarray(model.predict(images, verbose=0))
+
+
 def pictures(n: int = 6) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (n, *SHAPE), np.uint8)
 
@@ -107,14 +119,14 @@ def test_a_family_learns_is_saved_and_predicts_again(name: str, tmp_path: Path) 
     saving.save(plain, tmp_path / "m.keras")
     loaded = saving.load(tmp_path / "m.keras", MOST_LAYERS)
     assert {type(layer).__module__.partition(".")[0] for layer in loaded.layers} == {"keras"}
-    said = np.asarray(loaded(images))
-    np.testing.assert_allclose(said, np.asarray(model(images)), atol=1e-5)
+    said = predicted(loaded, images)
+    np.testing.assert_allclose(said, predicted(model, images), atol=1e-5)
     np.testing.assert_allclose(said.sum(axis=1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", NARROW)
 def test_a_family_has_the_same_weights_for_the_same_seed_alone(name: str) -> None:
-    one, again, other = build(name), build(name), build(name, seed=1)
+    one, again, other = built(name), build(name), build(name, seed=1)
     for mine, its in zip(one.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, its)
     differ = [
@@ -128,15 +140,15 @@ def test_a_family_has_the_same_weights_for_the_same_seed_alone(name: str) -> Non
 
 @pytest.mark.parametrize("name", NARROW)
 def test_an_outline_counts_what_is_built(name: str) -> None:
-    assert models.outline(settings(name), SHAPE, 3).count_params() == build(name).count_params()
+    assert models.outline(settings(name), SHAPE, 3).count_params() == built(name).count_params()
 
 
 @pytest.mark.parametrize("name", NARROW)
 def test_a_family_is_exported_to_onnx(name: str, tmp_path: Path) -> None:
     pytest.importorskip("jax2onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
-    model = conversion.to_keras(build(name))
-    expected = np.asarray(model(pictures()))
+    model = conversion.to_keras(built(name))
+    expected = predicted(model, pictures())
     path = tmp_path / "network.onnx"
     onnx.export(model, path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -174,7 +186,7 @@ def test_a_network_of_structured_weights_computes_what_its_cnn_does() -> None:
     dense = models.build(chosen, task(5))
     structured_init.initialise(dense, chosen, source, 5)
     images = pictures(50)
-    np.testing.assert_allclose(np.asarray(dense(images)), np.asarray(source(images)), atol=1e-5)
+    np.testing.assert_allclose(predicted(dense, images), predicted(source, images), atol=1e-5)
     assert not any(isinstance(layer, keras.layers.Conv2D) for layer in dense.layers)
 
 
@@ -183,7 +195,7 @@ def test_a_cnn_of_another_form_is_not_written_out() -> None:
     assert isinstance(chosen, StructuredInit)
     other = models.build(CNN(channels=[5]), task())
     with pytest.raises(RecipeError, match="not the cnn that this recipe describes"):
-        structured_init.initialise(build("structured-init"), chosen, other, 0)
+        structured_init.initialise(built("structured-init"), chosen, other, 0)
 
 
 def test_patches_have_to_tile_the_image() -> None:
@@ -192,19 +204,19 @@ def test_patches_have_to_tile_the_image() -> None:
 
 
 def test_a_network_of_our_layers_and_of_keras_own_agree_after_loading(tmp_path: Path) -> None:
-    model = build("cnn")
+    model = built("cnn")
     path = tmp_path / "m.keras"
     saving.save(conversion.to_keras(model), path)
     loaded = saving.load(path, MOST_LAYERS)
     fast = conversion.to_fast(loaded, "float32")
     assert any(type(layer).__module__.startswith("mlplab") for layer in fast.layers)
     np.testing.assert_allclose(
-        np.asarray(fast(pictures())), np.asarray(loaded(pictures())), atol=1e-5
+        predicted(fast, pictures()), predicted(loaded, pictures()), atol=1e-5
     )
 
 
 def test_a_network_still_has_its_weights_when_its_copy_has_predicted() -> None:
-    model = conversion.to_keras(build("airnet"))
+    model = conversion.to_keras(built("airnet"))
     fast = conversion.to_fast(model, "float32")
     first = fast.predict(pictures(), batch_size=2, verbose=0)
     np.testing.assert_allclose(model.predict(pictures(), verbose=0), first, atol=1e-5)

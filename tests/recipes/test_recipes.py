@@ -81,6 +81,10 @@ def test_none_means_absent() -> None:
         ("average.momentm=0.9", "did you mean 'momentum'"),
         ("average.momentum=1.0", "average.momentum = 1.0"),
         ("average=ema", "average.name=ema"),
+        ("model=mlp", "write model.name=mlp"),
+        ("model=none", "write model.name=none"),
+        ("model=3", "model = 3 is wrong: it is a table of keys"),
+        ("model=[1]", "model = [1] is wrong: it is a table of keys"),
     ],
 )
 def test_what_is_wrong_is_named(override: str, words: str) -> None:

@@ -21,7 +21,7 @@ HISTORY = [
         "epoch": int(epoch),
         "loss": 1.0 + 0.9 * np.exp(-epoch / 4),
         "accuracy": 0.66 - 0.35 * np.exp(-epoch / 4),
-        "val_loss": 1.32 + 0.5 * np.exp(-epoch / 2) + 0.006 * max(0, epoch - 8) ** 2,
+        "val_loss": 1.32 + 0.5 * np.exp(-epoch / 2) + 0.006 * max(0, int(epoch) - 8) ** 2,
         "val_accuracy": 0.545 - 0.2 * np.exp(-epoch / 2),
         "learning_rate": 1e-4,
         "seconds": 17.2,

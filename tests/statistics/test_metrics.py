@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from mlplab.statistics.metrics import (
 
 
 @pytest.fixture(scope="module")
-def predictions():
+def predictions() -> Any:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 5, 400)
     logits = rng.normal(size=(400, 6)) + 1.5 * np.eye(6)[labels]  # class 5 has no examples
@@ -27,29 +28,29 @@ def predictions():
 
 
 @given(st.integers(1, 20_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_is_the_interval_of_scipy(counts):
+def test_wilson_is_the_interval_of_scipy(counts: Any) -> None:
     expected = binomtest(*counts).proportion_ci(0.95, method="wilson")
     assert wilson(*counts) == pytest.approx((expected.low, expected.high), abs=1e-9)
     low, high = wilson(*counts)
     assert 0 <= low <= counts[0] / counts[1] <= high <= 1
 
 
-def test_wilson_at_54_percent_of_10000_is_about_one_point():
+def test_wilson_at_54_percent_of_10000_is_about_one_point() -> None:
     low, high = wilson(5440, 10_000)
     assert high - low == pytest.approx(0.0195, abs=1e-4)
 
 
-def test_wilson_of_nothing_is_everything():
+def test_wilson_of_nothing_is_everything() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("arguments", [(3, 2), (-1, 2), (1, 2, 1.0)])
-def test_wilson_refuses_impossible_counts(arguments):
+def test_wilson_refuses_impossible_counts(arguments: Any) -> None:
     with pytest.raises(ValueError, match="expected"):
         wilson(*arguments)
 
 
-def test_metrics_agree_with_scikit_learn(predictions):
+def test_metrics_agree_with_scikit_learn(predictions: Any) -> None:
     probabilities, labels = predictions
     ours = classification_metrics(probabilities, labels, top_k=2)
     predicted = probabilities.argmax(axis=1)
@@ -72,22 +73,22 @@ def test_metrics_agree_with_scikit_learn(predictions):
     )
 
 
-def test_a_class_without_examples_has_no_recall_and_the_result_is_json(predictions):
-    result = classification_metrics(*predictions, top_k=10)
+def test_a_class_without_examples_has_no_recall_and_the_result_is_json(predictions: Any) -> None:
+    result = classification_metrics(predictions[0], predictions[1], top_k=10)
     assert result["per_class"]["recall"][5] is None
     assert result["per_class"]["confused_with"][5] is None
     assert (result["top_k"], result["top_k_accuracy"]) == (6, 1.0)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
-def test_the_usual_confusion_of_a_class_is_named():
+def test_the_usual_confusion_of_a_class_is_named() -> None:
     predicted = np.array([0, 2, 2, 1, 1, 1])
     result = classification_metrics(np.eye(3)[predicted], np.array([0, 0, 0, 1, 1, 1]), top_k=1)
     assert result["per_class"]["confused_with"] == [2, None, None]
     assert result["per_class"]["confused_share"] == [pytest.approx(2 / 3), 0.0, None]
 
 
-def test_nan_is_nobodys_first_choice_and_leaves_no_nan_behind():
+def test_nan_is_nobodys_first_choice_and_leaves_no_nan_behind() -> None:
     probabilities = np.array([[np.nan, 0.2, 0.8], [np.nan] * 3], np.float32)
     result = classification_metrics(probabilities, np.array([2, 2]), top_k=2)
     assert (result["accuracy"], result["top_k_accuracy"]) == (0.5, 0.5)
@@ -96,19 +97,19 @@ def test_nan_is_nobodys_first_choice_and_leaves_no_nan_behind():
 
 
 @given(arrays(np.float32, (20, 4), elements=st.floats(0, 1, width=32)), st.integers(0, 3))
-def test_top_1_is_the_accuracy_even_with_ties(probabilities, label):
+def test_top_1_is_the_accuracy_even_with_ties(probabilities: Any, label: int) -> None:
     result = classification_metrics(probabilities, np.full(20, label), top_k=1)
     assert result["top_k_accuracy"] == result["accuracy"]
 
 
-def test_calibration_error_of_known_predictions():
+def test_calibration_error_of_known_predictions() -> None:
     # 0.9 sure and right in 1 of 2; 0.6 sure and right in 2 of 2: (0.4 * 2 + 0.4 * 2) / 4.
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
     assert calibration_error(probabilities, np.array([0, 1, 0, 0])) == pytest.approx(0.4)
 
 
-def test_bins_are_closed_above_and_hold_every_example(predictions):
-    confidence, accuracy, counts = reliability(*predictions, bins=10)
+def test_bins_are_closed_above_and_hold_every_example(predictions: Any) -> None:
+    confidence, accuracy, counts = reliability(predictions[0], predictions[1], bins=10)
     assert counts.sum() == 400
     filled = counts > 0
     assert np.isnan(accuracy[~filled]).all()
@@ -126,6 +127,6 @@ def test_bins_are_closed_above_and_hold_every_example(predictions):
         (np.ones((0, 3)), np.array([], int)),
     ],
 )
-def test_what_does_not_fit_together_is_refused(probabilities, labels):
+def test_what_does_not_fit_together_is_refused(probabilities: Any, labels: Any) -> None:
     with pytest.raises(ValueError, match="expected"):
         classification_metrics(probabilities, labels, top_k=1)

@@ -225,3 +225,9 @@ hidden = [4]
     assert design.load(str(path)).names == ["narrow", "wide"]
     quick = design.load(str(path), quick=True)
     assert quick.recipe_of("narrow", {}, 0).model.model_dump()["hidden"] == [4]
+
+
+def test_recipes_are_found_by_the_names_that_a_study_used_before_they_were_renamed() -> None:
+    old = study(base="seed-honest", variants={"a": {}, "b": {"base": "seed-honest"}})
+    new = study(base="published-honest", variants={"a": {}, "b": {"base": "published-honest"}})
+    assert old == new

@@ -13,7 +13,7 @@ def kept_in() -> Any:
 
 
 def keep_in(folder: Any) -> None:
-    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_compilation_cache_dir", folder)  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture(autouse=True)

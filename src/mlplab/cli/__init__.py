@@ -18,6 +18,7 @@ from mlplab.cli import (
 from mlplab.cli.app import app
 
 __all__ = [
+    "app",
     "compare",
     "data",
     "lr_find",

@@ -11,11 +11,13 @@ from rich.table import Table
 from mlplab.cli import show as shown
 from mlplab.cli.app import AsJson, RunName, RunsDir, app, note, out, print_json
 from mlplab.errors import RunError
+from mlplab.recipes import RENAMED
 from mlplab.report import formatting
 from mlplab.report.formatting import counted
 from mlplab.runs import ledger, store, tidy
 from mlplab.runs.record import Record
 from mlplab.runs.run import Run
+from mlplab.text import byte_size
 
 commands = typer.Typer(invoke_without_command=True)
 app.add_typer(commands, name="runs")
@@ -45,8 +47,8 @@ def listing(
             records.append(store.read_record(folder))
         except RunError as error:
             note(f"left out: {error}")
-    wanted = {"recipe": recipe, "group": group, "status": status}
-    records = [r for r in records if all(v in (None, getattr(r, k)) for k, v in wanted.items())]
+    wanted = {"recipe": recipe and RENAMED.get(recipe, recipe), "group": group, "status": status}
+    records = [r for r in records if all(v in (None, _of(r, k)) for k, v in wanted.items())]
     records.sort(key=lambda record: _key(record, sort))
     if as_json:
         print_json([record.to_json() for record in records])
@@ -57,6 +59,12 @@ def listing(
         for data_id, name in {r.data_id: r.data for r in records if "test" in r.metrics}.items():
             count = formatting.openings(ledger.count(runs_dir, data_id))
             out.print(f"[dim]test set of {name} evaluated {count}[/dim]")
+
+
+def _of(record: Record, key: str) -> str | None:
+    """Return a fact of a record; a recipe by its current name."""
+    value: str | None = getattr(record, key)
+    return RENAMED.get(value, value) if key == "recipe" and value else value
 
 
 def _key(record: Record, sort: Order) -> Any:
@@ -185,8 +193,8 @@ def _remove(paths: list[Path], runs_dir: Path, yes: bool) -> None:
     sizes = {path: tidy.size(path) for path in paths}
     for path, size in sizes.items():
         name = path.relative_to(runs_dir) if path.is_relative_to(runs_dir) else path
-        out.print(f"{escape(str(name))}  [dim]{formatting.size(size)}[/dim]")
-    total = f"{counted(len(paths), 'path')}, {formatting.size(sum(sizes.values()))}"
+        out.print(f"{escape(str(name))}  [dim]{byte_size(size)}[/dim]")
+    total = f"{counted(len(paths), 'path')}, {byte_size(sum(sizes.values()))}"
     if not yes and not typer.confirm(f"remove these ({total})?"):
         out.print("nothing was removed")
         return

@@ -26,12 +26,12 @@ def interval(metrics: Mapping[str, Any]) -> str:
     return f"{100 * metrics['accuracy_low']:.1f} to {100 * metrics['accuracy_high']:.1f}"
 
 
-def metric_text(metrics: Mapping[str, Any], metric: "Metric") -> str:
+def metric_text(metrics: Mapping[str, Any], metric: "Metric", decimals: int = 3) -> str:
     """Return a metric of a split: a share in percent, or a number."""
     value = metrics.get(metric.name)
     if metric.unit == "share":
         return formatting.percent(value)
-    return formatting.DASH if value is None else f"{value:.3f}"
+    return formatting.DASH if value is None else f"{value:.{decimals}f}"
 
 
 def views(over_views: Mapping[str, Any]) -> str:
@@ -52,12 +52,14 @@ def run(console: Console, run: Run) -> None:
     from mlplab.statistics.metrics import METRICS  # and with it SciPy, a sixth of a second
 
     shown = [metric for metric in METRICS if metric.headline]
-    first, *others = [metric.label for metric in shown]
-    for heading in ("", first, "95 % interval", *others, "images"):
+    headings = [metric.label for metric in shown]
+    headings.insert(headings.index("accuracy") + 1, "95 % interval")
+    for heading in ("", *headings, "images"):
         table.add_column(heading, justify="left" if not heading else "right")
     for row, metrics in _rows(record):
-        accuracy, *cells = [metric_text(metrics, metric) for metric in shown]
-        table.add_row(row, accuracy, interval(metrics), *cells, f"{metrics['n']:,}")
+        cells = [metric_text(metrics, metric) for metric in shown]
+        cells.insert(headings.index("95 % interval"), interval(metrics))
+        table.add_row(row, *cells, f"{metrics['n']:,}")
     console.print(table)
     for content in speed.tables(run.folder, record.to_json()).values():
         _print(console, content)

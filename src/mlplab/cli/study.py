@@ -72,10 +72,10 @@ def study(
         command=shlex.join(_command(name, overrides or [], quick, trust)),
     )
     executors.check(engine, address)
-    stands_on = preconditions.prepare(chosen, settings)
-    preconditions.begin(chosen, folder, stands_on)
+    required = preconditions.prepare(chosen, settings)
+    preconditions.begin(chosen, folder, required)
     with (
-        executors.opened(engine, address, workers, stands_on.needed, folder, note) as executor,
+        executors.opened(engine, address, workers, required.needed, folder, note) as executor,
         watching(quiet or as_json, chosen.maximise) as progress,
     ):
         try:

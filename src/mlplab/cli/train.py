@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -168,8 +169,6 @@ def _in_turn(
     resume: Resume,
 ) -> "list[Run]":
     """Train runs by themselves, until one is interrupted."""
-    from dataclasses import replace
-
     from mlplab.experiment import execute
     from mlplab.experiment import resume as resuming
 

@@ -71,7 +71,7 @@ def _print(metrics: dict[str, Any], top_k: int) -> None:
         if metric.name not in metrics:
             continue
         label = metric.label.replace("top-k", f"top-{top_k}")
-        text = show.metric_text(metrics, metric)
+        text = show.metric_text(metrics, metric, decimals=4)
         around = f" ({show.interval(metrics)})" if metric.name == "accuracy" else ""
         out.print(f"{label:{wide}}  {text}{around}")
 

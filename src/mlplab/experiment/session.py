@@ -236,6 +236,7 @@ class Session:
         record.seconds.total = round(time.perf_counter() - self.started, 3)
         if status in ENDED:
             shutil.rmtree(self.folder / layout.CHECKPOINTS, ignore_errors=True)
+        store.write_record(self.folder, record)  # even if what follows fails, the run has ended
         publish(self.folder, record, self.experiment.recipe, page=self.options.keep == "all")
 
 

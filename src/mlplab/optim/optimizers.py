@@ -5,9 +5,9 @@ settings that a table of a recipe could hold. (For the second, ``loss_scale_fact
 of every optimizer.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import keras
@@ -19,6 +19,8 @@ from mlplab.optim.muon import Muon
 from mlplab.recipes.recipe import Average
 from mlplab.recipes.schema import Named
 
+ValueOf = Callable[[keras.Variable], jax.Array]
+
 
 @dataclass(frozen=True)
 class Offered:
@@ -28,12 +30,27 @@ class Offered:
         cls: its class, whose name is the optimizer's.
         elementwise: whether each element of its update depends only on the same element of its
             inputs, so that one pass over memory can compute them all.
-        averages: whether it is evaluated at an average of the weights that it computes itself.
+        average: of an optimizer evaluated at an average that it computes itself: returns this from
+            the optimizer, the trainable weights and a function from its variables to their values.
     """
 
     cls: type[keras.optimizers.Optimizer]
     elementwise: bool = False
-    averages: bool = False
+    average: Callable[[Any, Sequence[jax.Array], ValueOf], list[jax.Array]] | None = None
+
+
+def _schedule_free_average(
+    optimizer: Any, trainable: Sequence[jax.Array], value_of: ValueOf
+) -> list[jax.Array]:
+    """Return the average x of ScheduleFreeAdamW.
+
+    It trains at y = (1 - beta_1) z + beta_1 x, where z are the weights of the plain method and x is
+    their average, the result (Defazio et al. 2024, "The Road Less Scheduled", eq. 2 to 4). Keras
+    stores y (in the model) and z; this solves for x.
+    """
+    beta = optimizer.beta_1
+    plain = [value_of(z) for z in optimizer._momentums]
+    return [(y - (1 - beta) * z) / beta for y, z in zip(trainable, plain, strict=True)]
 
 
 OFFERED = (
@@ -50,7 +67,7 @@ OFFERED = (
     Offered(keras.optimizers.Lion, elementwise=True),
     Offered(keras.optimizers.Lamb),
     Offered(Muon),
-    Offered(keras.optimizers.ScheduleFreeAdamW, averages=True),
+    Offered(keras.optimizers.ScheduleFreeAdamW, average=_schedule_free_average),
     Offered(BetaLasso),
 )
 OPTIMIZERS = {offered.cls.__name__: offered.cls for offered in OFFERED}
@@ -90,7 +107,7 @@ def check_average(average: Average | None, settings: Named) -> None:
     """
     if average is None:
         return
-    if _BY_CLASS[OPTIMIZERS[settings.name]].averages:
+    if _BY_CLASS[OPTIMIZERS[settings.name]].average:
         raise RecipeError(
             f"[average]: {settings.name} is evaluated at its own average; leave one out"
             " (average=none, or another optimizer.name)"
@@ -155,9 +172,7 @@ def averaged_weights(
     weights after the first step, and from then on, after each step, momentum times the average plus
     (1 - momentum) times the weights (Polyak & Juditsky 1992, there with equal shares).
 
-    ScheduleFreeAdamW trains at y = (1 - beta_1) z + beta_1 x, where z are the weights of the plain
-    method and x is their average, the result (Defazio et al. 2024, "The Road Less Scheduled",
-    eq. 2 to 4). Keras stores y (in the model) and z; this solves for x.
+    Some optimizers are evaluated at an average that they compute themselves: ``Offered.average``.
 
     Statistics of batch normalisation are gathered at the trained weights and stay as they are.
 
@@ -172,11 +187,13 @@ def averaged_weights(
         replaces the weights when training ends.
     """
     position = {id(variable): i for i, variable in enumerate(optimizer.variables)}
+
+    def value_of(variable: keras.Variable) -> jax.Array:
+        return optimizer_variables[position[id(variable)]]
+
     if getattr(optimizer, "judged_at_average", False):
-        averages = optimizer._model_variables_moving_average
-        return [optimizer_variables[position[id(average)]] for average in averages]
-    if not isinstance(optimizer, keras.optimizers.ScheduleFreeAdamW) or optimizer.use_ema:
+        return [value_of(average) for average in optimizer._model_variables_moving_average]
+    offered = _BY_CLASS.get(type(optimizer))
+    if offered is None or offered.average is None or optimizer.use_ema:
         return None
-    beta = optimizer.beta_1
-    plain = [optimizer_variables[position[id(z)]] for z in optimizer._momentums]
-    return [(y - (1 - beta) * z) / beta for y, z in zip(trainable, plain, strict=True)]
+    return offered.average(optimizer, trainable, value_of)

@@ -47,8 +47,10 @@ def _explain(error: ValidationError, tables: Tables) -> str:
         return f"model.name: unknown model '{wrong}'{nearest(wrong, FAMILIES)}"
     if first["type"] == "value_error":
         return message if path == ["data"] else f"{where}: {message}"
-    if first["type"] in ("model_type", "dict_type") and isinstance(first["input"], str):
-        return f"'{where}' is a table; to name what it is, write {where}.name={first['input']}"
+    if first["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        if isinstance(first["input"], str):
+            return f"'{where}' is a table; to name what it is, write {where}.name={first['input']}"
+        message = "it is a table of keys"
     if first["type"] == "list_type" and isinstance(first["input"], str):
         item = "" if first["input"] == "none" else first["input"]
         return f"{where} is a list: '{where}=[{item}]'"

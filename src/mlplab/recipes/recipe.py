@@ -179,7 +179,7 @@ class Evaluation(Table):
 
 
 def _kind(value: Any) -> str:
-    name = value.get("name") if isinstance(value, dict) else value.name
+    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
     return "custom" if isinstance(name, str) and CUSTOM.match(name) else "family"
 
 

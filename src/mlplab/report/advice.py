@@ -80,8 +80,11 @@ def more_capacity(recipe: Recipe) -> Advice:
     if is_number(dropout) and dropout > 0:
         return _to_try(f"Try no dropout instead of {dropout:g}", "model.dropout=0")
     hidden: Any = getattr(recipe.model, "hidden", None)
-    if hidden:
-        return _to_try("Try wider layers", f"model.hidden={[2 * width for width in hidden]}")
+    if hidden and isinstance(hidden, list):  # the user's own network may mean something else by it
+        wider = ",".join(
+            str(2 * width) for width in hidden
+        )  # no space, so it is one word to a shell
+        return _to_try("Try wider layers", f"model.hidden=[{wider}]")
     return Advice("Try a larger network, or a higher `optimizer.learning_rate`.")
 
 

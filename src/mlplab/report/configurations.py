@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab.errors import RunError
-from mlplab.runs import store
+from mlplab.runs import layout, store
 from mlplab.runs.record import Record
 from mlplab.statistics import metrics
 
@@ -122,7 +122,7 @@ def _records(runs_dir: Path, strict: bool = False) -> list[tuple[Path, Record]]:
 
 
 def _variants(folder: Path) -> list[Side]:
-    runs = _records(folder / "finals", strict=True)
+    runs = _records(folder / layout.FINALS, strict=True)
     variants = list(dict.fromkeys(record.group or "" for _, record in runs))
     if not variants:
         raise RunError(f"{folder.name} is a study without final runs: there is nothing to compare")
@@ -135,7 +135,7 @@ def _variants(folder: Path) -> list[Side]:
 def _side(runs_dir: Path, known: list[tuple[Path, Record]], query: str) -> Side:
     study, _, variant = query.partition("/")
     if variant and store.is_study(runs_dir / study):
-        runs = _records(runs_dir / study / "finals", strict=True)
+        runs = _records(runs_dir / study / layout.FINALS, strict=True)
         if not any(record.group == variant for _, record in runs):
             raise RunError(f"{query}: the study has no final runs of a variant of that name")
         return side(

@@ -16,7 +16,7 @@ from mlplab.runs import checkpoint, layout, lock, store
 from mlplab.runs.record import ENDED, UNFINISHED
 
 # Left behind by a killed write: .record.json.0123456789abcdef
-TORN = re.compile(r"\..+\.[0-9a-f]{16}|\.saving\.keras")
+TORN = re.compile(rf"\..+\.[0-9a-f]{{16}}|{re.escape(layout.SAVING)}")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def check(folder: Path) -> Check:
     if not store.is_as_written(folder):
         problems.append(f"{layout.RECORD}: damaged or changed")
     if record.name != folder.name:
-        problems.append(f"record.json belongs to a run called {record.name}")
+        problems.append(f"{layout.RECORD} belongs to a run called {record.name}")
     for name, recorded in record.files.items():
         path = folder / name
         if path.is_symlink():

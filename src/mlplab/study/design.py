@@ -199,10 +199,23 @@ def load(
 
 
 def _current(tables: Tables) -> Tables:
-    """Return a study's tables with the current keys: variants were once called levels."""
-    if "levels" in tables and "variants" not in tables:
-        return {("variants" if key == "levels" else key): tables[key] for key in tables}
-    return tables
+    """Return a study's tables with current keys and names of recipes: variants were levels once."""
+    renamed = "variants" not in tables
+    found = {("variants" if key == "levels" and renamed else key): tables[key] for key in tables}
+    for table in (found, *_variant_tables(found)):
+        if isinstance(table.get("base"), str):
+            table["base"] = recipes.RENAMED.get(table["base"], table["base"])
+    return found
+
+
+def _variant_tables(tables: Tables) -> list[Tables]:
+    """Replace the tables of variants by copies, and return these."""
+    variants = tables.get("variants")
+    if not isinstance(variants, dict):
+        return []
+    copies = {k: dict(v) if isinstance(v, dict) else v for k, v in variants.items()}
+    tables["variants"] = copies
+    return [table for table in copies.values() if isinstance(table, dict)]
 
 
 def check(tables: Tables) -> Study:

@@ -113,18 +113,18 @@ def begin(study: Study, folder: Path, preconditions: Preconditions) -> None:
                 f"{folder} contains another study: it differs in {', '.join(changed[:5])}. Give"
                 " this one another --name, or remove that folder"
             )
-        if "design.trials" in changed and store.folders(folder / "finals"):
+        if "design.trials" in changed and store.folders(folder / layout.FINALS):
             raise RunError(
                 f"the final runs of {folder.name} were evaluated on the test set; later trials"
                 " would be chosen with its results known. Give the larger study another --name"
             )
         facts = _check_unchanged(folder, preconditions)
-        if "design.finals" in changed and store.folders(folder / "finals"):
+        if "design.finals" in changed and store.folders(folder / layout.FINALS):
             grown = [*facts.get("finals_before", []), there.design.finals]
             files.write_text(folder / layout.PRECONDITIONS, _json(facts | {"finals_before": grown}))
         files.write_text(path, study.to_toml())
         return
-    if any(entry.name != ".lock" for entry in folder.iterdir()):
+    if any(entry.name != layout.LOCK for entry in folder.iterdir()):
         raise RunError(f"{folder} exists but is not a study; give this one another --name")
     facts = {"base": preconditions.base, "data": preconditions.data}
     files.write_text(folder / layout.PRECONDITIONS, _json(facts))
@@ -132,10 +132,13 @@ def begin(study: Study, folder: Path, preconditions: Preconditions) -> None:
 
 
 def _extends(study: Study, there: Study, changed: Sequence[str]) -> bool:
-    """Return whether a study differs from one already started only by more trials or final runs."""
+    """Return whether a study differs from one already started only by more trials or final runs.
+
+    Its title may change too: it does not affect any run.
+    """
     now, then = study.design, there.design
     grown = now.trials >= then.trials and now.finals >= then.finals
-    return grown and set(changed) <= {"design.trials", "design.finals"}
+    return grown and set(changed) <= {"title", "design.trials", "design.finals"}
 
 
 def _json(facts: dict[str, Any]) -> str:
@@ -156,6 +159,9 @@ def _check_unchanged(folder: Path, preconditions: Preconditions) -> dict[str, An
     """Return what a study was started with, if that is unchanged."""
     then = begun_with(folder)
     now = {"base": preconditions.base, "data": preconditions.data}
+    base = then.get("base")
+    if isinstance(base, dict):  # by the recipes' names, if there are several
+        then["base"] = {recipes.RENAMED.get(key, key): base[key] for key in base}
     changed = recipes.differences({key: then.get(key) for key in now}, now)
     if changed:
         raise RunError(

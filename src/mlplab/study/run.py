@@ -91,7 +91,7 @@ def _job(
     return TrialJob(
         key=key,
         group=variant,
-        runs_dir=str(settings.folder / kind),
+        runs_dir=str(settings.folder / (layout.TRIALS if kind == "trials" else layout.FINALS)),
         recipe_name=study.base_of(variant),
         recipes=[recipes.to_tables(study.recipe_of(variant, point, seed)) for seed in seeds],
         open_test=kind == "finals",

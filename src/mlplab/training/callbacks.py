@@ -162,7 +162,7 @@ def _build(where: str, settings: Named, context: Context) -> keras.callbacks.Cal
         return keras.callbacks.LearningRateScheduler(_table_schedule(params["table"]))
     if name == "TensorBoard":
         return TensorBoard(
-            context.folder / "tensorboard",
+            context.folder / layout.EVENTS,
             context.images,
             context.inputs,
             context.labels,
