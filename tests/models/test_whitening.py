@@ -11,6 +11,7 @@ from mlplab.models import conversion, saving, whitening
 from mlplab.models.filters import first_filters
 from mlplab.models.layers.inputs import scaling_layer
 from mlplab.models.layers.pooling import AveragePooling2D
+from mlplab.recipes.networks import FAMILIES
 from mlplab.recipes.networks.mlp import MLP
 
 SHAPE = (4, 6, 3)
@@ -41,6 +42,17 @@ def test_components_are_uncorrelated_and_of_like_variance(pool: int) -> None:
     seen = components(model, images())
     np.testing.assert_allclose(seen.mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(np.cov(seen.T), np.eye(12), atol=0.02)
+
+
+WHITENING = [name for name, cls in FAMILIES.items() if "whitening" in cls.model_fields]
+
+
+@pytest.mark.parametrize("name", WHITENING)
+def test_every_family_that_can_whiten_fits_its_whitening(name: str) -> None:
+    settings = FAMILIES[name].model_validate({"name": name, "whitening": 6})
+    model = models.build(settings, models.Task(SHAPE, 3, scaling_layer("symmetric"), 0))
+    models.fit(model, settings, images(50))
+    assert np.linalg.norm(model.get_layer("whitening").kernel) > 0
 
 
 def test_zca_whitens_pixels_and_keeps_them_in_their_places() -> None:

@@ -181,7 +181,9 @@ def test_a_network_that_does_not_fit_its_own_images_underfits() -> None:
     found = findings(
         run(best_epoch=3), rows, recipes.validate({"model": {"name": "mlp", "hidden": [8, 4]}})
     )
-    assert "`model.hidden=[16, 8]`" in only(found, "under-training").text
+    assert "`model.hidden=[16,8]`" in only(found, "under-training").text
+    own = recipes.validate({"model": {"name": "mine:network", "hidden": 128}})
+    assert "larger network" in only(findings(run(best_epoch=3), rows, own), "under-training").text
 
 
 def stalled(**columns: ArrayLike) -> Rows:

@@ -318,7 +318,9 @@ def test_a_killed_study_is_continued_to_the_same_table(small: Path, tmp_path: Pa
     words = ["study", path, "--runs-dir", str(folder.parent), "--workers", "1", "--quiet"]
     killed = subprocess.run([sys.executable, "-c", KILLED, *words], capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    while any(Path("/proc", pid).exists() for pid in killed.stdout.split()):
+    workers = killed.stdout.split()
+    assert workers
+    while any(Path("/proc", pid).exists() for pid in workers):
         time.sleep(0.01)  # its workers end with it
     assert study(path, runs=folder.parent).exit_code == 0
     assert table(folder) == table(small)
@@ -327,7 +329,7 @@ def test_a_killed_study_is_continued_to_the_same_table(small: Path, tmp_path: Pa
 
 @dataclass
 class Killing:
-    """Hears of jobs, and kills the worker when it hears of the first epoch."""
+    """Passes on what is reported of jobs, and kills the worker at the first epoch."""
 
     workers: Pool
     listener: Listener

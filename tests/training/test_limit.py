@@ -44,6 +44,7 @@ def test_the_dense_layers_of_a_network_are_found(precision: Precision) -> None:
     assert layers_of(model) == [*hidden, Layer(5, 10, "float32")]
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the text of a CPU's program")
 @pytest.mark.parametrize("axes", limit.LAYOUTS.values(), ids=limit.LAYOUTS)
 @pytest.mark.usefixtures("short_measurements")
 def test_a_product_is_computed_each_time_that_it_is_timed(
