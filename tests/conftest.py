@@ -22,7 +22,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import mlplab  # noqa: E402  chooses the backend before any test imports Keras
 from mlplab.runs.run import Run  # noqa: E402
-from mlplab.training.compilation import CPU_OPTIONS  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -70,14 +69,6 @@ def pytest_collection_finish() -> None:
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let runs draw no figures, which takes longer than to train them."""
     monkeypatch.setattr("mlplab.experiment.judge.draw", lambda *given: None)
-
-
-@pytest.fixture(scope="module")
-def xla_emitters() -> Iterator[None]:
-    """Compile training programs with XLA's emitters: the older ones may round a loop otherwise."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(CPU_OPTIONS, "xla_cpu_use_fusion_emitters", True)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.helpers import train
+from tests.helpers import own_emitters, train
 
 import mlplab
 from mlplab.errors import RecipeError, RunError
@@ -32,15 +32,17 @@ def of(rate: float, seed: int, **tables: Any) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def members(tmp_path_factory: pytest.TempPathFactory, xla_emitters: None) -> list[Run]:
+def members(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     recipes = [of(rate, seed, **EVERYTHING) for rate, seed in ((1e-3, 0), (3e-3, 0), (3e-3, 5))]
     options = Options(runs_dir=tmp_path_factory.mktemp("runs"), name="all", keep="model")
-    return population.run(recipes, options)
+    with own_emitters():
+        return population.run(recipes, options)
 
 
 def test_a_mapped_member_is_the_run_alone_to_the_bit(members: list[Run], tmp_path: Path) -> None:
     member = members[2]
-    alone = train(member.recipe, tmp_path)
+    with own_emitters():
+        alone = train(member.recipe, tmp_path)
     assert member.metrics == alone.metrics
     assert member.record.best_epoch == alone.record.best_epoch
     untimed = [
