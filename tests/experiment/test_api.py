@@ -6,7 +6,11 @@ from typing import Any
 import mlplab
 from mlplab.runs import layout
 
-SMALL: dict[str, Any] = {"model": {"hidden": [8]}, "training": {"epochs": 1}, "data": {"share": 0.2}}
+SMALL: dict[str, Any] = {
+    "model": {"hidden": [8]},
+    "training": {"epochs": 1},
+    "data": {"share": 0.2},
+}
 
 
 def test_runs_from_python_are_public_runs_with_network_and_page(tmp_path: Path) -> None:
