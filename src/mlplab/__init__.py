@@ -28,6 +28,10 @@ __all__ = ["Run", "load_run", "recipe", "resume", "train", "train_population"]
 __version__ = metadata.version("mlplab")
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name in __all__:
         from mlplab import api

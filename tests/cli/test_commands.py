@@ -1,6 +1,7 @@
 """The command line: what it prints, where, and with which exit code."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,9 @@ from mlplab.cli.members import variants
 from mlplab.cli.train import parse_seeds
 from mlplab.errors import RecipeError
 from mlplab.recipes import load
+from mlplab.runs.run import Run
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 QUICK = ["training.epochs=2", "model.hidden=[16]", "callbacks.tensorboard=none"]
 
@@ -23,11 +27,10 @@ def mlplab(*arguments: str | Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs_dir(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with a run that is called short."""
     folder = tmp_path_factory.mktemp("cli") / "runs"
-    done = mlplab("train", "quickstart", *QUICK, "--runs-dir", folder, "--name", "quick")
-    assert done.exit_code == 0, done.output
-    return folder
+    return Path(shutil.copytree(finished.folder.parent, folder))
 
 
 def test_train_prints_accuracies_parameters_and_the_report(tmp_path: Path) -> None:
@@ -41,15 +44,7 @@ def test_train_prints_accuracies_parameters_and_the_report(tmp_path: Path) -> No
     assert lines[-1].split() == ["report", str(tmp_path / "a" / "report.html")]
 
 
-def test_json_is_all_that_stands_on_stdout(tmp_path: Path) -> None:
-    done = mlplab("train", "quickstart", *QUICK, "--runs-dir", tmp_path, "--json")
-    record = json.loads(done.stdout)
-    assert record["schema"] == 1
-    assert record["status"] == "finished"
-    assert record["command"].startswith("mlplab train quickstart training.epochs=2")
-
-
-def test_what_the_users_code_prints_does_not_stand_among_the_json(
+def test_json_is_all_that_stands_on_stdout_whatever_the_users_code_prints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = "import keras\nclass Talk(keras.callbacks.Callback):\n"
@@ -59,7 +54,9 @@ def test_what_the_users_code_prints_does_not_stand_among_the_json(
     done = mlplab(
         "train", "quickstart", *QUICK, "callbacks.t.name=talking:Talk", "--trust", "--json"
     )
-    assert json.loads(done.stdout)["status"] == "finished"
+    record = json.loads(done.stdout)
+    assert (record["schema"], record["status"]) == (1, "finished")
+    assert record["command"].startswith("mlplab train quickstart training.epochs=2")
     assert "hello" in done.stderr
 
 
@@ -81,6 +78,7 @@ def test_a_population_is_one_table_and_complete_runs(tmp_path: Path) -> None:
     assert [row[0] for row in rows if row[1:2] == ["finished"]] == names
     assert rows[0] == ["member", "status", "epochs", "best", "epoch", "validation", "test"]
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == names
+    assert all((tmp_path / name / "report.html").exists() for name in names)
     record = json.loads((tmp_path / "p-lr0.01-s4" / "record.json").read_text())
     assert record["command"].endswith("optimizer.learning_rate=0.01 --seed 4")
 
@@ -178,7 +176,7 @@ def test_missing_data_names_the_three_ways_out(
 
 def test_a_training_that_diverges_ends_with_exit_code_1(tmp_path: Path) -> None:
     done = mlplab(
-        "train", "quickstart", "optimizer.name=sgd", "optimizer.learning_rate=1e30",
+        "train", "quickstart", *QUICK, "optimizer.name=sgd", "optimizer.learning_rate=1e30",
         "--runs-dir", tmp_path,
     )  # fmt: skip
     assert done.exit_code == 1
@@ -191,29 +189,27 @@ def test_debug_shows_the_traceback() -> None:
 
 
 def test_runs_are_listed_by_validation_and_shown_in_full(runs_dir: Path) -> None:
-    assert "quick" in mlplab("runs", "--runs-dir", runs_dir).stdout
-    shown = mlplab("runs", "show", "quick", "--runs-dir", runs_dir).stdout
+    assert "short" in mlplab("runs", "--runs-dir", runs_dir).stdout
+    shown = mlplab("runs", "show", "short", "--runs-dir", runs_dir).stdout
     assert "val_accuracy" in shown
     assert "[callbacks.early_stopping]" in shown
 
 
 def test_a_damaged_record_does_not_hide_the_other_runs(runs_dir: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(runs_dir, tmp_path / "runs")
     bad = tmp_path / "runs" / "bad"
     bad.mkdir()
     (bad / "record.json").write_text("{")
     done = mlplab("runs", "--runs-dir", tmp_path / "runs")
-    assert "quick" in done.stdout
+    assert "short" in done.stdout
     assert "bad" in done.stderr
 
 
 def test_evaluate_counts_an_opening_of_test(runs_dir: Path) -> None:
-    before = json.loads(mlplab("runs", "show", "quick", "--runs-dir", runs_dir, "--json").stdout)
-    done = mlplab("evaluate", "quick", "--split", "test", "--runs-dir", runs_dir, "--json")
+    before = json.loads(mlplab("runs", "show", "short", "--runs-dir", runs_dir, "--json").stdout)
+    done = mlplab("evaluate", "short", "--split", "test", "--runs-dir", runs_dir, "--json")
     assert json.loads(done.stdout)["accuracy"] == before["metrics"]["test"]["accuracy"]
-    after = json.loads(mlplab("runs", "show", "quick", "--runs-dir", runs_dir, "--json").stdout)
+    after = json.loads(mlplab("runs", "show", "short", "--runs-dir", runs_dir, "--json").stdout)
     assert after["test_openings"] == before["test_openings"] + 1
 
 
@@ -224,7 +220,7 @@ def test_predict_names_what_it_cannot_read_and_classifies_the_rest(
 
     Image.new("L", (20, 30)).save(tmp_path / "a.png")
     done = mlplab(
-        "predict", "quick", tmp_path / "a.png", tmp_path / "b.png", "--runs-dir", runs_dir
+        "predict", "short", tmp_path / "a.png", tmp_path / "b.png", "--runs-dir", runs_dir
     )
     assert done.exit_code == 2
     assert "a.png: " in done.stdout
@@ -233,9 +229,9 @@ def test_predict_names_what_it_cannot_read_and_classifies_the_rest(
 
 
 def test_report_is_written_anew(runs_dir: Path) -> None:
-    page = runs_dir / "quick" / "report.html"
+    page = runs_dir / "short" / "report.html"
     page.unlink()
-    assert mlplab("report", "quick", "--runs-dir", runs_dir).stdout.strip() == str(page)
+    assert mlplab("report", "short", "--runs-dir", runs_dir).stdout.strip() == str(page)
     assert page.exists()
 
 

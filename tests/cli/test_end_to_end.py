@@ -23,7 +23,15 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 @pytest.fixture(scope="module")
 def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("end-to-end") / "runs"
-    command = [*MLPLAB, "train", "quickstart", "training.epochs=3", "--runs-dir", str(folder)]
+    command = [
+        *MLPLAB,
+        "train",
+        "quickstart",
+        "training.epochs=2",
+        "model.hidden=[32]",
+        "--runs-dir",
+        str(folder),
+    ]
     subprocess.run([*command, "--seeds", "0..1", "--quiet"], check=True, capture_output=True)
     return folder
 

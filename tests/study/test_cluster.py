@@ -1,17 +1,17 @@
 """A study on a real Ray cluster of two nodes on this machine, one of which dies."""
 
 import json
-import os
-import subprocess
-import sys
-import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mlplab.cli.study import NoStudyProgress
 from mlplab.errors import UserError
 from mlplab.runs import store
+from mlplab.study import design, preconditions
+from mlplab.study import run as conduct
 
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 
@@ -45,31 +45,43 @@ def test_an_address_without_a_cluster_is_refused_before_ray_waits_for_it(
         executors.check("ray", address)
 
 
-@pytest.mark.timeout(240)
-def test_a_node_that_dies_costs_no_trial_and_doubles_none(tmp_path: Path) -> None:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    (tmp_path / "s.toml").write_text(STUDY)
-    cluster = cluster_utils.Cluster(
+@dataclass
+class Removing(NoStudyProgress):
+    """Removes a node of a cluster when the first trial has ended: the others are running."""
+
+    cluster: Any
+    node: Any
+
+    def on_end(self, variant: str, outcome: str, value: float | None) -> None:
+        if self.node is not None:
+            self.cluster.remove_node(self.node, allow_graceful=False)
+            self.node = None
+
+
+@pytest.mark.timeout(300)
+def test_a_node_that_dies_costs_no_trial_and_doubles_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlplab.study.cluster import cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    study = design.read(STUDY, "the study")
+    settings = preconditions.Settings(folder=tmp_path / "runs" / "s")
+    preconditions.begin(study, settings.folder, preconditions.prepare(study, settings))
+    nodes = cluster_utils.Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 1, "include_dashboard": False},
     )
     try:
-        node = cluster.add_node(num_cpus=1)
-        cluster.wait_for_nodes()
-        command = [sys.executable, "-m", "mlplab", "study", "s.toml", "--engine", "ray"]
-        command += ["--address", cluster.address, "--runs-dir", "runs", "--quiet"]
-        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        folder = tmp_path / "runs" / "s"
-        while not store.folders(folder / "trials"):  # both nodes have tasks by now
-            assert process.poll() is None, process.communicate()[1]
-            time.sleep(0.05)
-        cluster.remove_node(node, allow_graceful=False)
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors
-        found = facts(folder)["trials"]
-        assert [trial["outcome"] for trial in found] == ["finished"] * 3
-        assert [path.name for path in store.folders(folder / "trials")] == [
-            f"all-t{number:02d}-s0" for number in range(3)
-        ]
+        removing = Removing(nodes, nodes.add_node(num_cpus=1))
+        nodes.wait_for_nodes()
+        with cluster(nodes.address, 1, 10**8, print) as executor:
+            conduct.conduct(study, settings, executor, removing)
+        assert removing.node is None
     finally:
-        cluster.shutdown()
+        nodes.shutdown()
+    found = facts(settings.folder)["trials"]
+    assert [trial["outcome"] for trial in found] == ["finished"] * 3
+    assert [path.name for path in store.folders(settings.folder / "trials")] == [
+        f"all-t{number:02d}-s0" for number in range(3)
+    ]

@@ -25,7 +25,7 @@ def lr_find(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find a learning rate to start with: some steps at rising rates, until the loss explodes.
+    """Find a learning rate: train a few steps at rising rates, until the loss explodes.
 
     Example: mlplab lr-find published-honest optimizer.name=sgd
     """

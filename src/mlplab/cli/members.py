@@ -115,7 +115,7 @@ def show(console: Console, records: Sequence[Record]) -> None:
     last = records[-1]
     if last.selected_on == "test":
         console.print(
-            "[yellow]selected on the test split, as published: its accuracy is optimistic[/yellow]"
+            "[yellow]selected on the test split, so the test accuracy is optimistic[/yellow]"
         )
     if last.ledger and any("test" in record.metrics for record in records):
         console.print(f"test set evaluated {openings(last.ledger)} in this runs folder")

@@ -15,7 +15,7 @@ from mlplab.recipes import RENAMED
 from mlplab.report import formatting
 from mlplab.report.formatting import counted
 from mlplab.runs import ledger, store, tidy
-from mlplab.runs.record import Record
+from mlplab.runs.record import Record, Status
 from mlplab.runs.run import Run
 from mlplab.text import byte_size
 
@@ -31,7 +31,7 @@ def listing(
     runs_dir: RunsDir = Path("runs"),
     recipe: Annotated[str | None, typer.Option(help="Only runs of this recipe.")] = None,
     group: Annotated[str | None, typer.Option(help="Only runs of this group.")] = None,
-    status: Annotated[str | None, typer.Option(help="Only runs of this status.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Only runs of this status.")] = None,
     sort: Annotated[Order, typer.Option(help="What to sort by.")] = "validation",
     as_json: AsJson = False,
 ) -> None:

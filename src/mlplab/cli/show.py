@@ -65,7 +65,7 @@ def run(console: Console, run: Run) -> None:
         _print(console, content)
     if record.selected_on == "test":
         console.print(
-            "[yellow]selected on the test split, as published: its accuracy is optimistic[/yellow]"
+            "[yellow]selected on the test split, so the test accuracy is optimistic[/yellow]"
         )
     if "test" in record.metrics and record.ledger:
         console.print(
@@ -88,7 +88,7 @@ def _print(console: Console, content: Mapping[str, Any]) -> None:
 def _ending(record: Record) -> str:
     best = f", weights of epoch {record.best_epoch}" if record.best_epoch < record.epochs else ""
     if record.status == "interrupted":
-        best = best if record.best_epoch else ", weights of that moment"
+        best = best if record.best_epoch else ", weights at the interruption"
     reason = f" ({record.reason})" if record.reason else ""
     return (
         f"{record.status}{escape(reason)} after {formatting.counted(record.epochs, 'epoch')}{best},"

@@ -31,7 +31,9 @@ def study(
     ] = "local",
     address: Annotated[
         str | None,
-        typer.Option(help="Of the Ray cluster: HOST:PORT or auto; by default one is started here."),
+        typer.Option(
+            help="Address of the Ray cluster, HOST:PORT or auto; by default one is started here."
+        ),
     ] = None,
     workers: Annotated[
         int | None,

@@ -15,7 +15,7 @@ def tensorboard(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 6006,
 ) -> None:
-    """Show TensorBoard over the runs until Ctrl-C; only on this machine unless --host says more.
+    """Show TensorBoard until Ctrl-C; reachable only from this machine unless --host is given.
 
     Example: mlplab tensorboard
     """

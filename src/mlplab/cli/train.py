@@ -45,19 +45,21 @@ def train(
     ] = None,
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),
-    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's seed.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed to use instead of the recipe's.")] = None,
     seeds: Annotated[
         str | None, typer.Option(help="Several runs: 0..4 or 0,3,7.", metavar="A..B")
     ] = None,
     population: Annotated[
         list[str] | None,
         typer.Option(
-            help="Several runs by one program: seed=0..9 or optimizer.learning_rate=1e-4,1e-3;"
-            " with both, all combinations.",
+            help="Train several runs in one program: seed=0..9 or"
+            " optimizer.learning_rate=1e-4,1e-3; with both, all combinations.",
             metavar="KEY=VALUES",
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The run's name.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The run's name; if it is taken, a number is added.")
+    ] = None,
     group: Annotated[str | None, typer.Option(help="A label for comparisons.")] = None,
     no_test: Annotated[
         bool, typer.Option("--no-test", help="Do not evaluate on the test set.")
@@ -81,7 +83,8 @@ def train(
             min=0,
             max=1e9,
             metavar="SECONDS",
-            help="Least time between checkpoints after epochs; ten times as much within an epoch.",
+            help="Minimum time between checkpoints after epochs; ten times as much within an"
+            " epoch.",
         ),
     ] = 30.0,
     trust: Trust = False,
