@@ -14,9 +14,7 @@ from mlplab.experiment.complete import complete
 def test_what_does_not_fit_is_refused_with_numbers() -> None:
     memory.check({"a": 10}, "Less.", 10, RecipeError)
     memory.check({"a": 10}, "Less.", None, RecipeError)
-    with pytest.raises(
-        RecipeError, match=r"about 3\.0 GB of memory \(2\.0 GB for b, 1\.0 GB for a\)"
-    ):
+    with pytest.raises(RecipeError, match=r"about 3 GB of memory \(2 GB for b, 1 GB for a\)"):
         memory.check({"a": 10**9, "b": 2 * 10**9}, "Less.", 10**9, RecipeError)
 
 
@@ -28,7 +26,8 @@ def test_a_machine_knows_its_memory() -> None:
 def test_a_network_that_does_not_fit_is_refused_before_it_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlplab.models.build", lambda *given: pytest.fail("it was made"))
+    made = "mlplab.experiment.prepare._network"
+    monkeypatch.setattr(made, lambda *given: pytest.fail("it was made"))
     recipe = mlplab.recipe("quickstart", model={"hidden": [30000, 45000]})
     with pytest.raises(
         RecipeError, match=r"1,35\d,\d{3},\d{3} parameters .* are free\.\nUse fewer"

@@ -225,10 +225,8 @@ def test_a_kill_while_trials_are_asked_leaves_them_whole(here: Path) -> None:
     book = Trials(small, here / "optuna.db")
     handle = book._variants["sgd"].ask()  # as far as it had come
     handle.suggest_categorical("optimizer.momentum", [0.0, 0.9])
-    again = Trials(small, here / "optuna.db").ask(range(3))
-    assert [(t.variant, t.number) for t in again if t.variant == "sgd"] == [
-        ("sgd", number) for number in range(3)
-    ]
+    again = Trials(small, here / "optuna.db").ask(range(2))
+    assert [t.number for t in again if t.variant == "sgd"] == [0, 1]
     assert all(set(t.point) == set(small.spaces(t.variant)) for t in again)
 
 
