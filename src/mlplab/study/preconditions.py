@@ -160,8 +160,11 @@ def _check_unchanged(folder: Path, preconditions: Preconditions) -> dict[str, An
     then = begun_with(folder)
     now = {"base": preconditions.base, "data": preconditions.data}
     base = then.get("base")
-    if isinstance(base, dict):  # by the recipes' names, if there are several
-        then["base"] = {recipes.RENAMED.get(key, key): base[key] for key in base}
+    if isinstance(base, dict):  # tables of a recipe, or of several by their names
+        then["base"] = {
+            recipes.RENAMED.get(key, key) if isinstance(base[key], dict) else key: base[key]
+            for key in base
+        }
     changed = recipes.differences({key: then.get(key) for key in now}, now)
     if changed:
         raise RunError(
