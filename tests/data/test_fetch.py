@@ -61,15 +61,15 @@ def server() -> Iterator[Server]:
         server.shutdown()
 
 
-def test_a_whole_download_is_checked_and_told(server: Server, tmp_path: Path) -> None:
-    told: list[tuple[int, int | None]] = []
+def test_a_whole_download_is_checked_and_reported(server: Server, tmp_path: Path) -> None:
+    reported: list[tuple[int, int | None]] = []
     path = download(
-        server.url, tmp_path / "new" / "a.tar.gz", MD5, lambda *facts: told.append(facts)
+        server.url, tmp_path / "new" / "a.tar.gz", MD5, lambda *facts: reported.append(facts)
     )
     assert path.read_bytes() == CONTENT
     assert list(path.parent.iterdir()) == [path]
-    assert told[0] == (0, len(CONTENT))
-    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert reported[0] == (0, len(CONTENT))
+    assert reported[-1] == (len(CONTENT), len(CONTENT))
 
 
 def test_what_is_there_and_right_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
@@ -79,9 +79,7 @@ def test_what_is_there_and_right_is_not_fetched_again(server: Server, tmp_path: 
 
 
 @pytest.mark.parametrize("knows_ranges", [True, False])
-def test_a_lost_connection_is_gone_on_from(
-    server: Server, tmp_path: Path, knows_ranges: bool
-) -> None:
+def test_a_lost_connection_is_resumed(server: Server, tmp_path: Path, knows_ranges: bool) -> None:
     server.hang_up_after, server.knows_ranges = 300_000, knows_ranges
     with pytest.raises(DataError, match="lost at 300,000 of 1,000,000 bytes"):
         download(server.url, tmp_path / "a", MD5)
@@ -91,7 +89,7 @@ def test_a_lost_connection_is_gone_on_from(
     assert server.ranges == [None, "bytes=300000-"]
 
 
-def test_a_killed_download_is_gone_on_from(server: Server, tmp_path: Path) -> None:
+def test_a_killed_download_is_resumed(server: Server, tmp_path: Path) -> None:
     def interrupt(done: int, total: int | None) -> None:
         if done > 400_000:
             raise KeyboardInterrupt

@@ -111,16 +111,16 @@ def test_grey_images_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"network": "MobilNet"}, "did you mean 'MobileNet'"),
         ({"network": "MobileNet", "weights": "nowhere.h5"}, "no file nowhere.h5"),
     ],
 )
-def test_what_is_not_there_is_told(options: dict[str, Any], told: str) -> None:
+def test_what_is_not_there_is_named(options: dict[str, Any], message: str) -> None:
     settings = Pretrained(**{"image_size": SIZE, **options})
     task = models.Task((8, 8, 3), 3, scaling_layer("symmetric"), 0)
-    with pytest.raises(RecipeError, match=told):
+    with pytest.raises(RecipeError, match=message):
         pretrained.load(models.build(settings, task), settings, task)
 
 

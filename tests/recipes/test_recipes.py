@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mlplab
 from mlplab import recipes
 from mlplab.errors import RecipeError
 
@@ -162,3 +163,16 @@ def test_any_override_is_parsed_or_refused(text: str) -> None:
 )
 def test_words_within_brackets_need_no_quotes(text: str, value: object) -> None:
     assert recipes.parse_override(f"data.classes={text}") == (["data", "classes"], value)
+
+
+@pytest.mark.parametrize(
+    ("old", "name"), [("seed", "published"), ("seed-honest", "published-honest")]
+)
+def test_a_renamed_recipe_is_found_by_its_old_name_with_a_note(old: str, name: str) -> None:
+    note = f"the recipe {old} is now called {name}; the old name still works"
+    assert recipes.renamed(old) == note
+    assert recipes.renamed(name) is None
+    assert recipes.load(old) == recipes.load(name)
+    assert recipes.title(old) == name
+    with pytest.warns(FutureWarning, match=note):
+        assert mlplab.recipe(old) == mlplab.recipe(name)
