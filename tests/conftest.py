@@ -59,6 +59,22 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return mlplab.load_run("short", folder / "finished")
 
 
+# Those that take longest, in this order.
+LONG = (
+    *("study/test_conduct.py", "models/test_families.py", "experiment/test_resume.py"),
+    *("training/test_engine.py", "experiment/test_execute.py", "experiment/test_faults.py"),
+    *("augment/test_augment.py", "training/test_population.py", "training/test_teacher.py"),
+    *("models/test_pretrained.py", "cli/test_commands.py", "test_fuzz.py"),
+    *("study/test_cluster.py", "training/test_average.py", "training/test_devices.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files, so that the workers of ``make test`` end together."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
+
+
 def pytest_collection_finish() -> None:
     """Leave what is loaded by now out of garbage collection, which each training asks for."""
     gc.collect()

@@ -94,6 +94,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor[1:] in anchors(found), f"{page_name(page)}: {target}{anchor}"
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if RUNNABLE.search(page.read_text("utf-8"))], ids=page_name
 )
@@ -104,6 +105,7 @@ def test_python_that_is_marked_as_runnable_runs(
     exec("\n".join(RUNNABLE.findall(page.read_text("utf-8"))), {})
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_examples_of_the_python_interface_hold() -> None:
     result = doctest.testmod(api)
     assert result.attempted >= 5

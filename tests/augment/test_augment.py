@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.helpers import train
 
 import mlplab
 from mlplab import recipes
@@ -226,8 +227,8 @@ def test_an_augmented_run_gives_the_same_bits_twice(tmp_path: Path) -> None:
         callbacks={"tensorboard": None},
         evaluation={"splits": ["validation"]},
     )
-    first, again = (mlplab.train(recipe, runs_dir=tmp_path, name=name) for name in "ab")
-    plain = mlplab.train(recipe.model_copy(update={"augment": Augment()}), runs_dir=tmp_path)
+    first, again = (train(recipe, tmp_path, name) for name in "ab")
+    plain = train(recipe.model_copy(update={"augment": Augment()}), tmp_path)
     losses_ = [[row["loss"] for row in run.history] for run in (first, again, plain)]
     assert losses_[0] == losses_[1] != losses_[2]
     assert first.recipe == again.recipe

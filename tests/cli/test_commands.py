@@ -44,7 +44,7 @@ def test_train_prints_accuracies_parameters_and_the_report(tmp_path: Path) -> No
     assert lines[-1].split() == ["report", str(tmp_path / "a" / "report.html")]
 
 
-def test_json_is_all_that_stands_on_stdout_whatever_the_users_code_prints(
+def test_only_json_is_on_stdout_whatever_the_users_code_prints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = "import keras\nclass Talk(keras.callbacks.Callback):\n"
@@ -264,6 +264,12 @@ def test_data_info_counts_images() -> None:
     assert facts["splits"]["train"]["images"] + facts["splits"]["test"]["images"] == 1797
 
 
+def test_the_old_name_of_a_recipe_still_works_with_a_note() -> None:
+    done = mlplab("recipes", "show", "seed")
+    assert done.stdout == mlplab("recipes", "show", "published").stdout
+    assert "seed is now called published" in done.stderr
+
+
 def test_recipes_are_listed_and_shown() -> None:
     assert "published-honest" in mlplab("recipes").stdout
     assert mlplab("recipes", "show", "published").stdout.startswith("# mlplab train published")
@@ -288,7 +294,7 @@ for arguments in (["--help"], ["recipes"], ["runs"], ["train", "--help"]):
     assert done.returncode == 0, done.stderr
 
 
-def test_an_error_in_code_of_the_users_own_is_told_as_such(
+def test_an_error_in_code_of_the_users_own_is_named_as_such(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = "import keras\nimport numpy as np\nclass Boom(keras.callbacks.Callback):\n"

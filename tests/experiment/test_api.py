@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import mlplab
 from mlplab.runs import layout
 
@@ -13,6 +15,7 @@ SMALL: dict[str, Any] = {
 }
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_runs_from_python_are_public_runs_with_network_and_page(tmp_path: Path) -> None:
     recipe = mlplab.recipe("quickstart", **SMALL)
     assert set(dir(mlplab)) == {"Run", "recipe", "train", "train_population", "resume", "load_run"}

@@ -50,7 +50,7 @@ def test_values_and_gradients_are_those_of_xla(
 
 
 @pytest.mark.parametrize(
-    ("stride", "side", "padding"), itertools.product([1, 2], [2, 3], ["same", "valid"])
+    ("stride", "side", "padding"), list(itertools.product([1, 2], [2, 3], ["same", "valid"]))
 )
 def test_a_depthwise_convolution_is_kerass(stride: int, side: int, padding: Any) -> None:
     x, kernel = drawn(2, 7, 6, 5), drawn(side, side, 5, 1)

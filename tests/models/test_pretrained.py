@@ -1,6 +1,5 @@
 """Networks that were trained before, by weights that the tests make themselves."""
 
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -38,10 +37,35 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def build(channels: int = 3, **options: Any) -> tuple[keras.Model, Any, models.Task]:
-    settings = Pretrained(network="MobileNet", image_size=SIZE, **options)
+def build(
+    channels: int = 3, network: str = "MobileNet", **options: Any
+) -> tuple[keras.Model, Any, models.Task]:
+    settings = Pretrained(network=network, image_size=SIZE, **options)
     task = models.Task((8, 8, channels), 3, scaling_layer("symmetric"), 0)
     return models.build(settings, task), settings, task
+
+
+def preprocess_input(images: Any) -> Any:
+    """As every module of ``keras.applications`` has one."""
+    return images / 127.5 - 1
+
+
+def tiny(input_tensor: Any, weights: None = None, include_top: bool = False) -> keras.Model:
+    """A network as ``keras.applications`` has them, but for its size."""
+    x = keras.layers.Conv2D(4, 3, strides=4, name="conv")(input_tensor)
+    x = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(x))
+    outputs = keras.layers.Conv2D(6, 2, name="conv_last")(x)
+    return keras.Model(keras.utils.get_source_inputs(input_tensor), outputs)
+
+
+@pytest.fixture
+def tiny_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Weights of the network called Tiny, and a cache of features of this test's own."""
+    monkeypatch.setitem(pretrained.NETWORKS, "Tiny", tiny)
+    monkeypatch.setenv("MLPLAB_CACHE_DIR", str(tmp_path / "cache"))
+    path = tmp_path / "tiny.weights.h5"
+    tiny(keras.Input((SIZE, SIZE, 3))).save_weights(path)
+    return path
 
 
 def test_its_features_are_those_of_keras_applications(weights: Path) -> None:
@@ -105,8 +129,9 @@ def test_layers_have_the_same_names_in_every_process() -> None:
     assert one == other
 
 
+@pytest.mark.usefixtures("tiny_weights")
 def test_grey_images_are_taken() -> None:
-    model, _, _ = build(channels=1, weights="random")
+    model, _, _ = build(channels=1, network="Tiny", weights="random")
     assert model.predict(np.zeros((2, 8, 8, 1), np.uint8), verbose=0).shape == (2, 3)
 
 
@@ -164,11 +189,10 @@ def train(folder: Path, name: str, progress: NoProgress | None = None, **tables:
 
 
 def test_a_head_is_trained_on_kept_features_and_then_more_layers(
-    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_weights: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MLPLAB_CACHE_DIR", str(tmp_path / "cache"))
-    base = {"name": "pretrained", "network": "MobileNet", "image_size": SIZE}
-    model = {**base, "weights": str(weights)}
+    base = {"name": "pretrained", "network": "Tiny", "image_size": SIZE}
+    model = {**base, "weights": str(tiny_weights)}
     listening = Listening()
     head = train(tmp_path, "head", listening, model=model)
     (source,) = head.record.sources
@@ -187,38 +211,31 @@ def test_a_head_is_trained_on_kept_features_and_then_more_layers(
     assert tuned.record.sources[0].fresh == []
 
 
-def test_features_are_found_again_in_the_same_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLPLAB_CACHE_DIR", str(tmp_path))
+@pytest.mark.usefixtures("tiny_weights")
+def test_features_are_found_again_in_the_same_process() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
     listening = Listening()
-    heads = [build(weights="random")[0] for _ in range(2)]
+    heads = [build(network="Tiny", weights="random")[0] for _ in range(2)]
     first, second = (features.extracted(head, images, listening.on_note) for head in heads)
     assert len(listening.notes) == 1
     np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.torture
-def test_a_head_is_taken_up_again_to_the_same_bits(
-    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_head_is_resumed_to_the_same_bits_with_the_same_weights_alone(
+    tiny_weights: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MLPLAB_CACHE_DIR", str(tmp_path / "cache"))
-    own = tmp_path / "own.weights.h5"
-    shutil.copyfile(weights, own)
-    model = {"name": "pretrained", "network": "MobileNet", "image_size": SIZE, "weights": str(own)}
+    base = {"name": "pretrained", "network": "Tiny", "image_size": SIZE}
+    model = {**base, "weights": str(tiny_weights)}
     tables: dict[str, Any] = {"model": model, "callbacks": {"tensorboard": "none"}}
     whole = train(tmp_path, "whole", **tables, training={"epochs": 4})
     torn = train(tmp_path, "torn", Interrupting(), **tables, training={"epochs": 4})
     assert torn.record.status == "interrupted"
-    saved = own.read_bytes()
-    other = keras.applications.MobileNet(
-        include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)
-    )
-    other.save_weights(own)
+    saved = tiny_weights.read_bytes()
+    keras.utils.set_random_seed(1)
+    tiny(keras.Input((SIZE, SIZE, 3))).save_weights(tiny_weights)
     with pytest.raises(RunError, match="weights"):
         resume.resume(torn, Options(runs_dir=tmp_path))
-    own.write_bytes(saved)
+    tiny_weights.write_bytes(saved)
     again = resume.resume(torn, Options(runs_dir=tmp_path))
     np.testing.assert_array_equal(
         again.predictions("validation")["probabilities"],

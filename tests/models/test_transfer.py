@@ -95,7 +95,7 @@ def test_a_run_that_scales_starts_from_one_that_scales_otherwise(tmp_path: Path)
     run = train(
         tmp_path,
         "then",
-        model={"init_from": "first"},
+        model={"hidden": [16], "init_from": "first"},
         training={"epochs": 1},
         data={"scaling": "standard", "share": 0.1},
     )
@@ -108,7 +108,11 @@ def test_layers_of_another_shape_begin_anew() -> None:
 
 
 def train(folder: Path, name: str, **tables: object) -> Run:
-    quick = {"training": {"epochs": 3}, "callbacks": {"tensorboard": "none"}}
+    quick: dict[str, Any] = {
+        "model": {"hidden": [16]},
+        "training": {"epochs": 3},
+        "callbacks": {"tensorboard": "none"},
+    }
     chosen = mlplab.recipe("quickstart", **(quick | tables))  # type: ignore[arg-type]
     return execute.run(chosen, Options(runs_dir=folder, name=name, keep="model"))
 
@@ -119,7 +123,13 @@ def test_a_run_starts_from_one_of_other_classes_and_says_so(tmp_path: Path) -> N
         for numbers in (range(5), range(5, 10))
     )
     train(tmp_path, "first", data=first)
-    run = train(tmp_path, "then", data=then, model={"init_from": "first"}, training={"epochs": 1})
+    run = train(
+        tmp_path,
+        "then",
+        data=then,
+        model={"hidden": [16], "init_from": "first"},
+        training={"epochs": 1},
+    )
     (source,) = run.record.sources
     assert "dense_1" in source.taken
     assert source.fresh == ["output: none of its classes is known"]

@@ -62,7 +62,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: 
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_is_told_in_plain_words() -> None:
+def test_a_full_disk_is_reported_in_plain_words() -> None:
     with pytest.raises(StorageError, match="no space left"), files.storage("x"):
         Path("/dev/full").write_text("x")
 

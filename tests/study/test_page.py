@@ -159,9 +159,9 @@ def test_the_page_draws_hovers_and_switches_without_a_network(folder: Path) -> N
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page()
-        told: list[str] = []
-        page.on("console", lambda message: told.append(message.text))
-        page.on("pageerror", lambda error: told.append(str(error)))
+        messages: list[str] = []
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
         requests: list[str] = []
         page.on("request", lambda request: requests.append(request.url))
         page.goto(path.as_uri())
@@ -183,7 +183,7 @@ def test_the_page_draws_hovers_and_switches_without_a_network(folder: Path) -> N
         assert page.evaluate("document.title").startswith("made")
         assert page.locator("img").count() == 0
         browser.close()
-    assert told == []
+    assert messages == []
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
 
 

@@ -84,7 +84,7 @@ def test_jobs_start_once_and_what_fails_or_dies_is_tried_twice() -> None:
     assert started() == 3  # the dead one was replaced
 
 
-def test_a_job_that_asks_goes_on_while_it_may() -> None:
+def test_a_job_that_asks_continues_while_it_may() -> None:
     assert ran("a", asks=True).rows == [("a", 1), ("a", 2)]
     assert ran("a", asks=False).rows == [("a", 1), ("a", 2), ("a", 3)]
 

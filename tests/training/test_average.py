@@ -89,7 +89,7 @@ def test_an_epoch_is_judged_at_the_average_by_hand() -> None:
         np.testing.assert_allclose(variable.value, value, atol=1e-5)
 
 
-def test_training_goes_on_from_the_weights_and_not_from_their_average() -> None:
+def test_training_continues_from_the_weights_and_not_from_their_average() -> None:
     plain, averaged = network(), network(Average(momentum=MOMENTUM))
     without, rows = trained(plain).rows, trained(averaged).rows
     for key in ("loss", "accuracy"):

@@ -40,7 +40,7 @@ def test_a_folder_that_others_can_write_is_not_used(tmp_path: Path) -> None:
     assert kept_in() is None
 
 
-def test_training_goes_on_where_nothing_can_be_kept(tmp_path: Path) -> None:
+def test_training_continues_where_nothing_can_be_kept(tmp_path: Path) -> None:
     (tmp_path / "compiled").write_text("")
     notes: list[str] = []
     keep_compiled(notes.append)

@@ -190,7 +190,7 @@ class Notes(NoProgress):
         self.notes.append(text)
 
 
-def test_a_callback_on_batches_hears_every_batch_and_the_user_is_told() -> None:
+def test_a_callback_on_batches_hears_every_batch_and_a_note_names_it() -> None:
     counter, progress = CountBatches(), Notes()
     fit(
         make(keras.optimizers.Adam()),

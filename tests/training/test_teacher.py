@@ -32,8 +32,8 @@ def softened(logits: np.ndarray, temperature: float) -> np.ndarray:
 def test_the_loss_is_that_of_hinton_vinyals_and_dean(temperature: float) -> None:
     loss = Distillation(temperature, weight=0.75)
     found = loss.call(jnp.concatenate([LABELS, TOLD], axis=1), jnp.asarray(SAID))
-    told, said = softened(TOLD, temperature), softened(np.log(SAID), temperature)
-    apart = (told * np.log(told / said)).sum(axis=1)
+    teacher, student = softened(TOLD, temperature), softened(np.log(SAID), temperature)
+    apart = (teacher * np.log(teacher / student)).sum(axis=1)
     from_labels = -np.log((LABELS * SAID).sum(axis=1))
     expected = 0.25 * from_labels + 0.75 * temperature**2 * apart
     np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -98,8 +98,8 @@ def test_what_a_teacher_says_goes_before_the_labels(
 
 
 def agreement(one: Run, other: Run) -> float:
-    said = [run.predictions("test")["probabilities"].argmax(axis=1) for run in (one, other)]
-    return float((said[0] == said[1]).mean())
+    student = [run.predictions("test")["probabilities"].argmax(axis=1) for run in (one, other)]
+    return float((student[0] == student[1]).mean())
 
 
 @pytest.mark.parametrize("views", [0, 2])
@@ -134,9 +134,9 @@ def test_a_teacher_that_has_seen_validation_images_is_noted(taught: Path) -> Non
 
 def test_answers_known_beforehand_are_those_that_would_be_given(taught: Path) -> None:
     """With as many views as epochs, nothing but the time of answering differs."""
-    told = {"runs": ["teacher"], "weight": 0.5}
+    teacher = {"runs": ["teacher"], "weight": 0.5}
     runs = [
-        train(taught, f"views-{views}", teacher=told | {"views": views}, augment={"shift": 1})
+        train(taught, f"views-{views}", teacher=teacher | {"views": views}, augment={"shift": 1})
         for views in (0, 6)
     ]
     during, before = ([row["loss"] for row in run.history] for run in runs)
@@ -187,7 +187,7 @@ def test_a_teacher_is_found_by_the_path_of_its_folder(
     assert found.record.sources[0].digest
 
 
-def test_a_taught_run_goes_on_where_it_was_interrupted(taught: Path) -> None:
+def test_an_interrupted_run_with_a_teacher_ends_as_the_whole_one(taught: Path) -> None:
     """With resolutions that grow as well: both are decided by the epoch alone."""
     tables: dict[str, Any] = {
         "model": {"hidden": [32]},
