@@ -20,6 +20,7 @@ from mlplab.experiment.prepare import Experiment
 from mlplab.experiment.publish import publish
 from mlplab.models import saving
 from mlplab.models.flops import flops_per_example
+from mlplab.recipes.networks import CustomModel
 from mlplab.runs import layout, ledger, store
 from mlplab.runs.checkpoint import Checkpoint, RunState, TrainingState
 from mlplab.runs.record import ENDED, Population, Record, Seconds, Status
@@ -36,6 +37,7 @@ from mlplab.training.plan import (
     TrainingSchedule,
 )
 
+VALIDATION_BATCH = 1000  # large enough for the matrix rate, small enough for a wide network
 PROBE_IMAGES = 512  # for gradients and dead units: enough to distinguish dead units from rare ones
 
 
@@ -165,6 +167,7 @@ class Session:
             resumed=self._resumed,
         )
         self._training_started = time.perf_counter()
+        custom = isinstance(recipe.model, CustomModel)
         return Plan(
             data=TrainingData(
                 train=train or experiment.on_device("train"),
@@ -176,6 +179,8 @@ class Session:
             schedule=TrainingSchedule(
                 epochs=recipe.training.epochs,
                 batch_size=recipe.training.batch_size,
+                # Those of the user's own networks may have losses that are not means over images.
+                validation_batch=None if custom else VALIDATION_BATCH,
                 seed=recipe.seed,
                 resizing=recipe.training.resizing,
                 on_divergence=recipe.training.on_divergence,
@@ -220,7 +225,8 @@ class Session:
                 return int(callback.best_epoch) + 1
         if self.fit.ending == "interrupted":
             return 0  # within an epoch, the weights do not belong to any epoch
-        return len(self.fit.rows) - (self.fit.ending == "diverged")
+        last = int(self.fit.rows[-1]["epoch"]) if self.fit.rows else 0
+        return last - (self.fit.ending == "diverged")
 
     def open_test(self) -> None:
         """Count an evaluation on the test split."""

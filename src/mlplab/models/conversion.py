@@ -1,6 +1,7 @@
 """Networks in Keras's own layers, for files, and in ours, for speed; both compute the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -33,6 +34,8 @@ TO_FAST: dict[type, tuple[Any, Callable[..., bool]]] = {
     keras.layers.DepthwiseConv2D: (DepthwiseConv2D, DepthwiseConv2D.can_replace),
     keras.layers.MaxPooling2D: (MaxPooling2D, pooling.can_replace),
 }
+# Replacements for layers of the user's own networks while they are trained.
+IN_THE_LOOP = TO_FAST | {keras.layers.Conv2D: TO_FAST_ROUNDED[keras.layers.Conv2D]}
 
 
 def to_keras(model: keras.Model) -> keras.Model:
@@ -69,6 +72,40 @@ def to_fast(model: keras.Model, precision: Precision) -> keras.Model:
     copy = keras.models.clone_model(model, clone_function=partial(of_ours, precision=precision))
     copy_weights(copy, model)
     return copy
+
+
+@contextmanager
+def fast_layers(model: keras.Model) -> Iterator[None]:
+    """Let a network compute with our convolutions and pooling until the block ends.
+
+    For the user's own networks, of whatever form: each layer stays the same object, with its own
+    variables and name, and only its class is another for as long as steps are traced. XLA's
+    convolutions are slow in a compiled loop on a CPU. Layers in a lower precision stay as they are,
+    and so do all layers of a model with its own ``train_step``, which may differentiate them
+    in ways that ours do not support.
+    """
+    swapped: list[tuple[keras.layers.Layer, type]] = []
+    try:
+        if type(model).train_step is keras.Model.train_step:
+            for layer in model._flatten_layers(include_self=False):
+                ours = _faster(layer)
+                if ours is not None:
+                    swapped.append((layer, type(layer)))
+                    object.__setattr__(layer, "__class__", ours)
+        yield
+    finally:
+        for layer, before in swapped:
+            object.__setattr__(layer, "__class__", before)
+
+
+def _faster(layer: keras.layers.Layer) -> Any:
+    """Return our class that computes the same as a Keras layer, or ``None``."""
+    ours, can_replace = IN_THE_LOOP.get(type(layer), (None, None))
+    if can_replace is None or not can_replace(layer):
+        return None
+    plain = layer.compute_dtype == layer.variable_dtype == "float32"
+    adapted = getattr(layer, "lora_enabled", False) or layer.quantization_mode
+    return ours if plain and not adapted else None
 
 
 def _known(layer: keras.layers.Layer) -> bool:

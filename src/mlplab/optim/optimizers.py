@@ -76,6 +76,15 @@ _BY_CLASS = {offered.cls: offered for offered in OFFERED}
 AVERAGING = ("use_ema", "ema_momentum", "ema_overwrite_frequency")  # parameters of every optimizer
 
 
+def innermost(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Return the optimizer that changes the weights.
+
+    Keras wraps it into a ``LossScaleOptimizer`` for a network of its policy ``mixed_float16``.
+    """
+    wrapped = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    return innermost(optimizer.inner_optimizer) if wrapped else optimizer
+
+
 def complete(settings: Named) -> Named:
     """Return the settings under Keras's own name, with every default written out.
 
@@ -191,9 +200,10 @@ def averaged_weights(
     def value_of(variable: keras.Variable) -> jax.Array:
         return optimizer_variables[position[id(variable)]]
 
-    if getattr(optimizer, "judged_at_average", False):
-        return [value_of(average) for average in optimizer._model_variables_moving_average]
-    offered = _BY_CLASS.get(type(optimizer))
-    if offered is None or offered.average is None or optimizer.use_ema:
+    inner = innermost(optimizer)
+    if getattr(inner, "judged_at_average", False):
+        return [value_of(average) for average in inner._model_variables_moving_average]
+    offered = _BY_CLASS.get(type(inner))
+    if offered is None or offered.average is None or inner.use_ema:
         return None
-    return offered.average(optimizer, trainable, value_of)
+    return offered.average(inner, trainable, value_of)

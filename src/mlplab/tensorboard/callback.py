@@ -4,7 +4,7 @@
 ``results`` (:mod:`mlplab.tensorboard.hparams`), written when training has ended.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
         self._probe: Probe | None = None
         self._files: tuple[Events, Events] | None = None
         self._statistics: Statistics | None = None
+        self._row: Mapping[str, float] = {}
 
     @property
     def statistics(self) -> Statistics | None:
@@ -84,12 +85,16 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
             train.add(summary.text("recipe", _code_block(self.recipe_text)))
             train.flush()
 
+    def on_row(self, row: Mapping[str, float]) -> None:
+        """Take the complete row of an epoch that has ended, of which ``logs`` are a part."""
+        self._row = {key: value for key, value in row.items() if key not in ("epoch", "seconds")}
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the epoch, and flush it to disk."""
         assert self._files is not None, "an epoch ended that had not started"
         train, validation = self._files
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        for name, value in ({"learning_rate": rate} | (logs or {})).items():
+        for name, value in {"learning_rate": rate, **(logs or {}), **self._row}.items():
             file = validation if name.startswith("val_") else train
             file.add_scalars({f"epoch_{name.removeprefix('val_')}": value}, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:

@@ -14,6 +14,7 @@ import keras
 
 from mlplab.errors import RunError, TrainingError
 from mlplab.runs.checkpoint import TrainingState
+from mlplab.tensorboard.callback import TensorBoard
 from mlplab.training.averaging import AverageSwap
 from mlplab.training.checkpoints import (
     callback_state,
@@ -26,7 +27,6 @@ from mlplab.training.learning_rate import LearningRate
 from mlplab.training.plan import Fit, Plan, Row
 from mlplab.training.steps import CompiledSteps, State, evaluate, variables
 
-VALIDATION_BATCH = 1000  # large enough for the matrix rate, small enough for a wide network
 REWINDS = 3  # the learning rate is not the cause of a fourth divergence
 
 
@@ -77,10 +77,13 @@ class Bookkeeping:
         """Start the callbacks, and restore the state of a checkpoint, if any."""
         resumed = self.control.resumed
         self.model.stop_training = False
+        self.model._initial_epoch = 0
         for callback in self.callbacks.callbacks if resumed else ():
             if isinstance(callback, keras.callbacks.CSVLogger):
                 callback.append = True  # otherwise it would empty its file
         self.callbacks.on_train_begin()
+        self.next_epoch = int(self.model._initial_epoch)  # which BackupAndRestore sets
+        self.over = self.next_epoch >= self.plan.schedule.epochs
         if resumed:
             self.next_epoch = resumed.epoch
             self.over = resumed.over or self.next_epoch >= self.plan.schedule.epochs
@@ -132,16 +135,19 @@ class Bookkeeping:
         if self.result.ending == "interrupted":
             self.over = True
             return
-        measured = self.control.epoch_metrics
-        self.logs |= self._validate() | {"learning_rate": self.rate} | measured(self.model)
-        if not all(map(math.isfinite, self.logs.values())):
+        self.logs |= self._validate()
+        more = {"learning_rate": self.rate} | self.control.epoch_metrics(self.model)
+        if not all(map(math.isfinite, (self.logs | more).values())):
             self.result.ending = "diverged"
             if self._rewind():
                 return
-        row = {"epoch": self.epoch + 1, **self.logs, "seconds": round(seconds, 4)}
+        row = {"epoch": self.epoch + 1, **self.logs, **more, "seconds": round(seconds, 4)}
         self.result.rows.append(row)
         self.control.progress.on_row(row)
-        self.callbacks.on_epoch_end(self.epoch, self.logs)
+        for callback in self.control.callbacks:
+            if isinstance(callback, TensorBoard):
+                callback.on_row(row)
+        self.callbacks.on_epoch_end(self.epoch, self.logs)  # with the keys that fit would give
         self.next_epoch = self.epoch + 1
         if self.result.ending == "diverged":
             self._back_to_good()
@@ -165,7 +171,9 @@ class Bookkeeping:
         if validation is None:
             return {}
         self.callbacks.on_test_begin()
-        logs = evaluate(self.tester, validation, VALIDATION_BATCH, self.model)
+        schedule = self.plan.schedule
+        size = schedule.validation_batch or schedule.batch_size
+        logs = evaluate(self.tester, validation, size, self.model)
         self.callbacks.on_test_end(logs)
         return {f"val_{key}": value for key, value in logs.items()}
 

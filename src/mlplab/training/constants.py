@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import keras
 
+from mlplab.optim.optimizers import innermost
+
 # The initial rate of schedules, by the names in Keras's and ours.
 RATES = ("initial_learning_rate", "peak_learning_rate")
 
@@ -37,7 +39,7 @@ def replaced(model: keras.Model, given: Sequence[jax.Array]) -> Iterator[None]:
 
 
 def _places(model: keras.Model) -> list[tuple[Any, str]]:
-    schedule = model.optimizer._learning_rate
+    schedule = innermost(model.optimizer)._learning_rate
     found: list[tuple[Any, str]] = []
     if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
         found += [(schedule, name) for name in RATES if hasattr(schedule, name)]

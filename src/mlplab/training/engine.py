@@ -53,7 +53,6 @@ def fit(model: keras.Model, plan: Plan) -> Fit:
     data, schedule, control = plan.data, plan.schedule, plan.control
     batch = slice(0, schedule.batch_size)
     model._symbolic_build(data_batch=(data.train.x[batch], data.train.y[batch]))
-    model.optimizer.build(model.trainable_variables)
     sharding = Sharding(control.devices) if len(control.devices) > 1 else None
     if sharding is not None:
         _note_undivided(plan, sharding)
@@ -155,10 +154,14 @@ class EpochRunner:
         self, parts: list[NDArray[np.int32]], done: int
     ) -> Iterator[tuple[NDArray[np.int32], int, int]]:
         """Yield (rows of batches, start, stop), without the steps already done."""
-        size = 1 if self.batch_by_batch else None
         for part in parts:
-            for start, stop in self.pace.ranges(len(part), size, min(done, len(part))):
+            start = min(done, len(part))
+            while start < len(part):
+                # As in fit, one step is taken if training is to stop before the epoch has begun.
+                single = self.batch_by_batch or self.model.stop_training
+                stop = min(len(part), start + (1 if single else self.pace.steps()))
                 yield part, start, stop
+                start = stop
             done = max(0, done - len(part))
 
     def _chunk(
@@ -185,14 +188,9 @@ class Pace:
     def __init__(self) -> None:
         self.seconds = math.inf
 
-    def ranges(
-        self, steps: int, size: int | None = None, start: int = 0
-    ) -> Iterator[tuple[int, int]]:
-        """Yield the ranges [start, stop) of all steps, of a suitable size or a given one."""
-        while start < steps:
-            stop = min(steps, start + (size or max(1, int(CHUNK_SECONDS / self.seconds))))
-            yield start, stop
-            start = stop
+    def steps(self) -> int:
+        """Return how many steps the next range has."""
+        return max(1, int(CHUNK_SECONDS / self.seconds))
 
 
 def order(plan: Plan, epoch: int) -> NDArray[np.int32]:

@@ -12,7 +12,8 @@ def on_batches(callback: keras.callbacks.Callback) -> bool:
     """Return whether a callback needs a hook on each training batch."""
     if isinstance(callback, keras.callbacks.TerminateOnNaN):
         return False  # the loop itself ends at a loss that is not finite
-    if isinstance(callback, keras.callbacks.ModelCheckpoint) and callback.save_freq == "epoch":
+    saves = keras.callbacks.ModelCheckpoint | keras.callbacks.BackupAndRestore
+    if isinstance(callback, saves) and callback.save_freq == "epoch":
         return False  # its batch hook does nothing then
     return _overrides(callback, BATCH_HOOKS)
 

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import keras
 
+from mlplab.optim.optimizers import innermost
 from mlplab.training.constants import RATES
 
 
@@ -16,7 +17,7 @@ class LearningRate:
     """
 
     def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
-        self.optimizer = optimizer
+        self.optimizer = innermost(optimizer)
         self._schedule: Any = None
 
     @property

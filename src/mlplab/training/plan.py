@@ -106,6 +106,8 @@ class TrainingSchedule:
     Attributes:
         epochs: maximum number.
         batch_size: images per step; the last step of an epoch takes the rest.
+        validation_batch: images per step of validation; by default as many as in training, which
+            makes a difference to losses and metrics that are not means over images.
         seed: with the epoch, determines the order of the images.
         shuffle: ``False`` keeps the split's own order in every epoch.
         resizing: stages of the first epochs at a lower resolution: how many, and the side of the
@@ -116,6 +118,7 @@ class TrainingSchedule:
 
     epochs: int = 1
     batch_size: int = 32
+    validation_batch: int | None = None
     seed: int = 0
     shuffle: bool = True
     resizing: Sequence[Sequence[int]] = ()

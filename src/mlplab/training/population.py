@@ -82,7 +82,6 @@ def fit(
             )
     for model, plan in zip(models, plans, strict=True):
         model._symbolic_build(data_batch=(plan.data.train.x[:1], plan.data.train.y[:1]))
-        model.optimizer.build(model.trainable_variables)
     first = plans[0].data
     trainer = CompiledSteps(models[0], "train", first.class_weights, first.augment)
     tester = CompiledSteps(models[0], "test")
@@ -97,7 +96,8 @@ def fit(
     for book in books:
         book.begin()
     for epoch in range(plans[0].schedule.epochs):
-        going = [m for m, book in enumerate(books) if not book.over]
+        # A callback may have set a later first epoch for one of them.
+        going = [m for m, book in enumerate(books) if not book.over and book.next_epoch == epoch]
         if isinstance(steps, _Together) and 0 < 2 * len(going) <= len(steps.members):
             # Members that have ended are still computed; if they are many, compile again without.
             compiling += steps.compile_seconds
@@ -120,7 +120,7 @@ def _epoch(
         book.end_epoch(seconds[m])
         if book.over:
             book.end()
-    rows = [row for book in going.values() for row in book.result.rows[epoch:]]
+    rows = [row for book in going.values() for row in book.result.rows if row["epoch"] == epoch + 1]
     if rows:
         progress.on_row(_mean(rows))
 
@@ -209,7 +209,7 @@ class _Together:
             state = take_state(self.models[m], "train")
             self.states = self._put(self.states, state, self.members.index(m))
         left = list(going)
-        for part, start, stop in self._ranges(parts):
+        for part, start, stop in self._ranges(parts, going):
             logs = dict(zip(self.members, self._chunk(part, start, stop, epoch), strict=True))
             done += stop - start
             progress.on_steps(epoch + 1, done, total, _mean([logs[m] for m in left]))
@@ -229,12 +229,17 @@ class _Together:
         put_state(self.models[member], state, "train")
 
     def _ranges(
-        self, parts: list[NDArray[np.int32]]
+        self, parts: list[NDArray[np.int32]], going: dict[int, Bookkeeping]
     ) -> Iterator[tuple[NDArray[np.int32], int, int]]:
         """Yield (rows of batches by member, start, stop)."""
+        # One step first for a member that is to stop before the epoch has begun, as in fit.
+        size = 1 if any(book.model.stop_training for book in going.values()) else 0
         for part in parts:
-            for start, stop in self.pace.ranges(part.shape[1]):
+            start = 0
+            while start < part.shape[1]:
+                stop = min(part.shape[1], start + (size or self.pace.steps()))
                 yield part, start, stop
+                start, size = stop, 0
 
     def _chunk(self, part: NDArray[np.int32], start: int, stop: int, epoch: int) -> list[Row]:
         """Run a range of steps, wait for it, and return each member's means."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mlplab.augment.pipeline import Augmentation
 from mlplab.errors import TrainingError
+from mlplab.optim.optimizers import innermost
 from mlplab.training.arrays import Arrays
 from mlplab.training.steps import CompiledSteps, batches, put_state, take_state
 
@@ -69,13 +70,12 @@ def range_test(
         class_weights: float32 [classes], as in training.
     """
     optimizer = model.optimizer
-    rate = optimizer._learning_rate
+    rate = innermost(optimizer)._learning_rate
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         raise TrainingError(
             "a range test raises a constant rate, but this optimizer has a schedule"
         )
     model._symbolic_build(data_batch=(train.x[:batch_size], train.y[:batch_size]))
-    optimizer.build(model.trainable_variables)
     place = next(i for i, variable in enumerate(optimizer.variables) if variable is rate)
     compiled = CompiledSteps(model, "train", class_weights, augment)
     order = np.random.default_rng(seed)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab.augment.pipeline import Augmentation
+from mlplab.models.conversion import fast_layers
 from mlplab.training import constants
 from mlplab.training.arrays import Arrays
 from mlplab.training.compilation import compiled
@@ -185,7 +186,11 @@ class CompiledSteps:
             logs, state = one(index, carry[0])
             return state, logs
 
-        with constants.replaced(self.model, inputs.constants), in_one_pass(self.model.optimizer):
+        with (
+            constants.replaced(self.model, inputs.constants),
+            in_one_pass(self.model.optimizer),
+            fast_layers(self.model),
+        ):
             logs = jax.eval_shape(lambda s: one(jnp.int32(0), s)[0], state)
             zeros = {key: jnp.zeros(value.shape, value.dtype) for key, value in logs.items()}
             result: tuple[State, Logs] = jax.lax.fori_loop(start, stop, body, (state, zeros))

@@ -39,6 +39,8 @@ class Conv2D(keras.layers.Conv2D):  # type: ignore[misc]
         **options: as in Keras; but the default padding is "same".
     """
 
+    precision: Precision = "float32"  # for layers that fast_layers gives this class
+
     def __init__(
         self, filters: int, kernel_size: Any, precision: Precision = "float32", **options: Any
     ) -> None:
