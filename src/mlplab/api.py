@@ -89,7 +89,8 @@ def train(
         trust: load your own code that the recipe names.
         profile: after training, time some steps against this machine's limit, and write a trace
             of them, into ``profile/`` of the run folder.
-        progress: called with each chunk of steps and each epoch.
+        progress: called with each chunk of steps and each epoch: an object with any of the methods
+            of ``mlplab.training.plan.Progress``.
 
     Returns:
         The run; look at ``run.record.status`` for how it ended.
@@ -107,7 +108,7 @@ def train(
         >>> run.predictions("test")["probabilities"].shape
         (359, 10)
     """
-    from mlplab.experiment import execute
+    from mlplab.experiment import execute, process
     from mlplab.experiment.options import Options
 
     title = recipes.title(recipe) if isinstance(recipe, str) else "recipe"
@@ -122,7 +123,8 @@ def train(
         trust=trust,
         profile=profile,
     )
-    found = execute.run(_load(recipe) if isinstance(recipe, str) else recipe, options, progress)
+    with process.restored():
+        found = execute.run(_load(recipe) if isinstance(recipe, str) else recipe, options, progress)
     return Run(found.folder)
 
 
@@ -150,7 +152,7 @@ def train_population(
         group: a label that comparisons can use.
         open_test: ``False`` to not evaluate on the test set.
         trust: load your own code that the recipes name.
-        progress: called with steps, and with epochs as means over the members.
+        progress: called with steps, and with epochs as means over the members; as in ``train``.
 
     Returns:
         The runs, in the order of the recipes.
@@ -167,7 +169,7 @@ def train_population(
         >>> [(run.record.seed, run.record.population.members) for run in runs]
         [(0, 2), (1, 2)]
     """
-    from mlplab.experiment import population
+    from mlplab.experiment import population, process
     from mlplab.experiment.options import Options
 
     options = Options(
@@ -179,7 +181,9 @@ def train_population(
         open_test=open_test,
         trust=trust,
     )
-    return [Run(found.folder) for found in population.run(members, options, progress)]
+    with process.restored():
+        found = population.run(members, options, progress)
+    return [Run(run.folder) for run in found]
 
 
 def resume(
@@ -197,18 +201,22 @@ def resume(
         data_dir: folder that contains the data set's folder, such as ``cifar10/``.
         runs_dir: where the run is.
         trust: load your own code that the recipe names.
-        progress: called with each chunk of steps and each epoch.
+        progress: called with each chunk of steps and each epoch: an object with any of the methods
+            of ``mlplab.training.plan.Progress``.
 
     Raises:
         RunError: if the run has ended or is being written, or if its recipe, its data or the
             versions of the packages that compute have changed.
         StorageError: if the disk is full or the run folder cannot be written.
     """
+    from mlplab.experiment import process
     from mlplab.experiment import resume as resuming
     from mlplab.experiment.options import Options
 
     options = Options(data_dir=Path(data_dir) if data_dir is not None else None, trust=trust)
-    return Run(resuming.resume(load_run(query, runs_dir), options, progress).folder)
+    with process.restored():
+        found = resuming.resume(load_run(query, runs_dir), options, progress)
+    return Run(found.folder)
 
 
 def load_run(query: str = "last", runs_dir: str | Path = "runs") -> Run:

@@ -7,8 +7,8 @@ import pytest
 
 from mlplab import models
 from mlplab.errors import RecipeError
-from mlplab.models.custom import load_object
 from mlplab.models.layers.inputs import scaling_layer
+from mlplab.models.user_code import load_object
 from mlplab.recipes.networks import CustomModel
 
 MODULE = """

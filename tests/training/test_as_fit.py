@@ -1,4 +1,4 @@
-"""Networks and callbacks of the user's own see and compute what they would under Keras's ``fit``."""
+"""The user's own networks and callbacks compute and see what they would under ``fit``."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ DATA = Arrays(jnp.asarray(X), jnp.asarray(Y))
 HELD_OUT = Arrays(DATA.x[:40], DATA.y[:40])
 
 
-class Block(keras.layers.Layer):  # type: ignore[misc]
+class Block(keras.layers.Layer):
     """A layer of the user's own, with layers inside that no copy of the graph would reach."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Block(keras.layers.Layer):  # type: ignore[misc]
         return self.pool(self.wide(inputs))
 
 
-class SumOfActivations(keras.layers.Layer):  # type: ignore[misc]
+class SumOfActivations(keras.layers.Layer):
     """Adds a loss that is a sum over the batch, not a mean."""
 
     def call(self, inputs: Any) -> Any:
@@ -130,7 +130,7 @@ def test_a_loss_that_is_not_a_mean_over_images_is_validated_as_in_fit() -> None:
     assert [row["val_loss"] for row in rows] == pytest.approx(history["val_loss"], abs=1e-5)
 
 
-class StopsFirst(keras.callbacks.Callback):  # type: ignore[misc]
+class StopsFirst(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.model.stop_training = epoch == 2
 
@@ -146,7 +146,7 @@ def test_stopping_at_the_start_of_an_epoch_takes_one_more_step_as_in_fit(mode: A
     assert int(ours.optimizer.iterations) == int(theirs.optimizer.iterations) == 2 * 9 + 1
 
 
-class Logs(keras.callbacks.Callback):  # type: ignore[misc]
+class Logs(keras.callbacks.Callback):
     def __init__(self) -> None:
         super().__init__()
         self.keys: set[str] = set()
@@ -165,7 +165,7 @@ def test_the_logs_of_an_epoch_have_the_keys_of_fit(scheduled: bool) -> None:
     assert "learning_rate" in row
 
 
-class Breaks(keras.callbacks.Callback):  # type: ignore[misc]
+class Breaks(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if epoch == 2:
             raise InterruptedError

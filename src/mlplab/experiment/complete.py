@@ -1,10 +1,13 @@
 """Completion of a recipe with Keras's names and every default; contradictions are refused."""
 
-from mlplab import models
+from mlplab import models, recipes
 from mlplab.errors import RecipeError
+from mlplab.models import user_code
 from mlplab.optim import optimizers, schedules
 from mlplab.recipes.networks import CustomModel
 from mlplab.recipes.recipe import Recipe
+from mlplab.recipes.schema import Named
+from mlplab.runs.record import Record
 from mlplab.training import callbacks, losses
 
 
@@ -48,3 +51,20 @@ def complete(recipe: Recipe, trust: bool = False) -> Recipe:
     )
     callbacks.check_together(completed)
     return completed
+
+
+def code(recipe: Recipe) -> user_code.Sources:
+    """Return the source files of the user's own code that a completed recipe names."""
+    named = [recipe.model, *recipe.callbacks.values()]
+    return user_code.sources(
+        settings.name
+        for settings in named
+        if isinstance(settings, CustomModel) or (isinstance(settings, Named) and settings.is_custom)
+    )
+
+
+def is_of(record: Record, recipe: Recipe) -> bool:
+    """Return whether a run's record is of this recipe, complete, with its seed and its code."""
+    digest = user_code.digest(code(recipe)) if record.code is not None else None
+    found = recipes.config_id(recipe, record.source_ids, digest)
+    return (record.config_id, record.seed) == (found, recipe.seed)

@@ -19,7 +19,7 @@ from mlplab.runs import layout, lock, store
 from mlplab.runs.run import Run
 from mlplab.training import devices
 from mlplab.training.engine import fit
-from mlplab.training.plan import NoProgress, Plan, Progress
+from mlplab.training.plan import Plan, Progress, reporting
 from mlplab.training.profile import profile
 
 
@@ -40,7 +40,7 @@ def run(recipe: Recipe, options: Options, progress: Progress | None = None) -> R
         StorageError: if the disk is full or the runs folder cannot be written.
     """
     started = time.perf_counter()
-    progress = progress or NoProgress()
+    progress = reporting(progress)
     check(recipe, options)
     shared = devices.choose(options.devices)
     start(recipe, progress)

@@ -4,7 +4,7 @@ import keras
 
 from mlplab.errors import RunError
 from mlplab.models import saving
-from mlplab.models.custom import load_object
+from mlplab.models.user_code import load_object
 from mlplab.recipes.networks import CustomModel
 from mlplab.runs import layout
 from mlplab.runs.run import Run

@@ -28,7 +28,7 @@ from mlplab.training import callbacks, population
 from mlplab.training.arrays import Arrays
 from mlplab.training.constants import RATES
 from mlplab.training.hooks import on_batches
-from mlplab.training.plan import NoProgress, NotesOnce, Progress
+from mlplab.training.plan import NotesOnce, Progress, reporting
 
 
 def run(
@@ -53,7 +53,7 @@ def run(
         StorageError: if the disk is full or the runs folder cannot be written.
     """
     started = time.perf_counter()
-    progress = progress or NoProgress()
+    progress = reporting(progress)
     for member in members:
         check(member, options)
     completed = [complete(member, options.trust) for member in members]

@@ -103,8 +103,7 @@ def prepare(
 ) -> Experiment:
     """Load the data and build the network, with all random choices determined by the seed.
 
-    Keras's global random generators are seeded, for the user's own networks; Keras prints no
-    progress from here on.
+    Keras's global random generators are seeded, for the user's own networks.
 
     Args:
         recipe: complete or not.
@@ -119,7 +118,6 @@ def prepare(
         DataError: if the data set is missing, damaged or unsuitable.
     """
     _check_backend()
-    keras.config.disable_interactive_logging()  # Keras would print among our results
     recipe = complete(recipe, trust)
     dataset = dataset or data.load(recipe.data, data_dir, note)
     budget.check(recipe, dataset)

@@ -8,12 +8,13 @@ from pathlib import Path
 from mlplab import recipes
 from mlplab.errors import RunError
 from mlplab.experiment import environment
-from mlplab.experiment.complete import complete
+from mlplab.experiment.complete import code, complete, is_of
 from mlplab.experiment.execute import carry_out
 from mlplab.experiment.options import KEPT, Options
 from mlplab.experiment.prepare import Experiment
 from mlplab.experiment.session import Session
 from mlplab.experiment.startup import prepared, start
+from mlplab.models import user_code
 from mlplab.recipes.recipe import Recipe
 from mlplab.report.formatting import counted
 from mlplab.runs import checkpoint, layout, lock, store
@@ -21,7 +22,7 @@ from mlplab.runs.checkpoint import Checkpoint
 from mlplab.runs.record import ENDED, UNFINISHED, Record
 from mlplab.runs.run import Run
 from mlplab.training import devices
-from mlplab.training.plan import NoProgress, Progress
+from mlplab.training.plan import Progress, reporting
 
 # Other versions of these round differently, or draw other random numbers.
 DECIDING = ("mlplab", "keras", "jax", "jaxlib", "numpy")
@@ -45,13 +46,14 @@ def resume(run: Run, options: Options, progress: Progress | None = None) -> Run:
         StorageError: if the disk is full or the folder cannot be written.
     """
     started = time.perf_counter()
-    progress = progress or NoProgress()
+    progress = reporting(progress)
     with lock.writing(run.folder):
         record = store.read_own_record(run.folder)
         _check_unfinished(run, record)
         options = _options(record, options, run.folder)
         saved = _saved(run.folder)
         recipe = complete(run.recipe, options.trust)
+        _check_code(recipe, record)
         _check_recipe(recipe, record, saved)
         _check_versions(saved.run.versions if saved else record.versions, run.name)
         shared = devices.choose(options.devices)
@@ -83,10 +85,7 @@ def unfinished(recipe: Recipe, options: Options) -> Run | None:
             record = store.read_record(folder)
         except RunError:
             continue
-        same = (record.config_id, record.seed) == (
-            recipes.config_id(wanted, record.source_ids),
-            wanted.seed,
-        )
+        same = is_of(record, wanted)
         if same and record.status in UNFINISHED and record.population is None:
             found.append((record.started, folder))
     return Run(max(found)[1]) if found else None
@@ -125,17 +124,20 @@ def _saved(folder: Path) -> Checkpoint | None:
     return checkpoint.read(path) if path.exists() else None
 
 
+def _check_code(recipe: Recipe, record: Record) -> None:
+    if record.code not in (None, user_code.digest(code(recipe))):
+        raise RunError(
+            f"the code that {record.name} was started with has changed; its folder {layout.CODE}/"
+            " has it as it was. Undo that, or train the new code as a separate run"
+        )
+
+
 def _check_recipe(recipe: Recipe, record: Record, saved: Checkpoint | None) -> None:
     tables = recipes.to_tables(recipe)
     if saved is not None:
         changed = recipes.differences(saved.run.recipe, tables)
-    elif (recipes.config_id(recipe, record.source_ids), recipe.seed) != (
-        record.config_id,
-        record.seed,
-    ):
-        changed = [layout.RECIPE]
     else:
-        changed = []
+        changed = [] if is_of(record, recipe) else [layout.RECIPE]
     if changed:
         raise RunError(
             f"the recipe of {record.name} has changed since it was started:"

@@ -15,10 +15,11 @@ from mlplab.augment.pipeline import Augmentation
 from mlplab.errors import StorageError
 from mlplab.evaluation import fields
 from mlplab.experiment import append_files, budget, environment, judge
+from mlplab.experiment.complete import code
 from mlplab.experiment.options import KEPT, Options
 from mlplab.experiment.prepare import Experiment
 from mlplab.experiment.publish import publish
-from mlplab.models import saving
+from mlplab.models import saving, user_code
 from mlplab.models.flops import flops_per_example
 from mlplab.recipes.networks import CustomModel
 from mlplab.runs import layout, ledger, store
@@ -55,6 +56,7 @@ class Session:
 
     Attributes:
         recipe_text: the complete recipe as TOML.
+        code: source files of the user's own that the recipe names.
         record: the content of ``record.json`` so far.
         fit: what the engine did so far.
         ended: whether the record was written in its final form.
@@ -76,6 +78,7 @@ class Session:
         self.folder = folder
         self.started = started
         self.recipe_text = recipes.to_toml(experiment.recipe)
+        self.code = code(experiment.recipe)
         self.record = record or first_record(experiment, options, folder.name)
         self.record.population = population
         self.fit = Fit()
@@ -124,6 +127,11 @@ class Session:
             checkpoints=self.record.population is None,
         )
         files.write_text(self.folder / layout.RECIPE, self.recipe_text)
+        with files.storage(str(self.folder)):
+            for path, source in self.code.items():
+                target = self.folder / layout.CODE / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(source)
         store.write_record(self.folder, self.record)
 
     def go_back(self, checkpoint: Checkpoint | None) -> None:
@@ -249,12 +257,16 @@ class Session:
 def first_record(experiment: Experiment, options: Options, name: str) -> Record:
     """Return the record that a run starts with."""
     recipe, dataset, model = experiment.recipe, experiment.dataset, experiment.model
+    digest = user_code.digest(code(recipe))
     return Record(
         name=name,
         group=options.group,
         recipe=options.recipe_name,
         command=options.command,
-        config_id=recipes.config_id(recipe, {s.run: s.config_id for s in experiment.sources}),
+        config_id=recipes.config_id(
+            recipe, {s.run: s.config_id for s in experiment.sources}, digest
+        ),
+        code=digest,
         seed=recipe.seed,
         data=dataset.name,
         data_id=dataset.data_id,

@@ -28,7 +28,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab.models import custom, parts
+from mlplab.models import custom, parts, user_code
 from mlplab.models.layers.inputs import scaling_layer
 from mlplab.models.parts import LoadedWeights, Shape, Task
 from mlplab.recipes.networks import CustomModel, Network
@@ -72,7 +72,7 @@ def complete(settings: Network | CustomModel, trust: bool) -> Network | CustomMo
         RecipeError: for a name that does not exist, or code that is not trusted or not found.
     """
     if isinstance(settings, CustomModel):
-        custom.load_object(settings.name, trust)
+        user_code.load_object(settings.name, trust)
         return settings
     return parts.complete(settings)
 

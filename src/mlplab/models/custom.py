@@ -1,11 +1,7 @@
-"""The user's own code: found by ``module:name``, loaded only if trusted, and checked."""
+"""Networks of the user's own: built by their function, and checked."""
 
-import importlib
 import inspect
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import keras
@@ -13,38 +9,8 @@ import numpy as np
 
 from mlplab.errors import RecipeError, nearest
 from mlplab.models.parts import Task
+from mlplab.models.user_code import load_object, one_line
 from mlplab.recipes.networks import CustomModel
-
-
-def load_object(name: str, trust: bool) -> Callable[..., Any]:
-    """Import one of the user's own functions or classes.
-
-    Modules are looked for where Python looks, and last in the current directory, so that a file
-    there cannot shadow a library.
-
-    Args:
-        name: ``"module:name"``.
-        trust: whether the user allowed it; importing a module runs it.
-
-    Raises:
-        RecipeError: if that is not allowed, or there is no such module or name, or it cannot be
-            called.
-    """
-    if not trust:
-        raise RecipeError(
-            f"'{name}' is custom code, which a recipe runs only with --trust. "
-            "Add it if you know and trust that code."
-        )
-    module_name, _, attribute = name.partition(":")
-    module = _import(module_name)
-    where = f"the module {module_name} ({getattr(module, '__file__', None) or 'built in'})"
-    if not hasattr(module, attribute):
-        public = [key for key in vars(module) if not key.startswith("_")]
-        raise RecipeError(f"{where} has no '{attribute}'{nearest(attribute, public)}")
-    found = getattr(module, attribute)
-    if not callable(found):
-        raise RecipeError(f"'{attribute}' in {where} cannot be called; name a function or a class")
-    return found  # type: ignore[no-any-return]
 
 
 def build(settings: CustomModel, task: Task, trust: bool) -> keras.Model:
@@ -59,36 +25,18 @@ def build(settings: CustomModel, task: Task, trust: bool) -> keras.Model:
             returns anything but a ``keras.Model`` from images [n, height, width, channels], raw
             uint8, to probabilities [n, classes].
     """
-    function = load_object(settings.name, trust)
+    function = load_object(settings.name, trust, fresh=False)
     ours = {key: getattr(task, key) for key in ("input_shape", "classes", "seed", "scaling")}
     arguments = _arguments(function, settings, ours)
     try:
         model = function(**arguments)
     except Exception as error:
-        raise RecipeError(f"'{settings.name}' failed: {_one_line(error)}") from error
+        raise RecipeError(f"'{settings.name}' failed: {one_line(error)}") from error
     if not isinstance(model, keras.Model):
         kind = type(model).__name__
         raise RecipeError(f"'{settings.name}' returned {kind}; a keras.Model is expected")
     _check(model, settings.name, task.input_shape, task.classes)
     return model
-
-
-def _import(name: str) -> ModuleType:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        # Not removed again: the module may import its neighbours later, when it is called.
-        sys.path.append(here)
-    importlib.invalidate_caches()
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise RecipeError(
-                f"there is no module '{name}': it must be installed or be in {here}"
-            ) from None
-        raise RecipeError(f"importing '{name}' failed: {_one_line(error)}") from error
-    except Exception as error:
-        raise RecipeError(f"importing '{name}' failed: {_one_line(error)}") from error
 
 
 def _arguments(
@@ -127,7 +75,7 @@ def _check(model: keras.Model, name: str, input_shape: tuple[int, int, int], cla
     except Exception as error:
         raise RecipeError(
             f"the model of '{name}' does not take uint8 images of shape "
-            f"[n, {', '.join(map(str, input_shape))}]: {_one_line(error)}"
+            f"[n, {', '.join(map(str, input_shape))}]: {one_line(error)}"
         ) from error
     shape = getattr(output, "shape", None)
     if shape != (None, classes):
@@ -141,9 +89,3 @@ def _check(model: keras.Model, name: str, input_shape: tuple[int, int, int], cla
         raise RecipeError(
             f"the model of '{name}' does not give probabilities; end it with a softmax"
         )
-
-
-def _one_line(error: Exception) -> str:
-    words = " ".join(str(error).split())
-    shown = words if len(words) < 300 else f"{words[:297]}..."
-    return f"{type(error).__name__}: {shown}"

@@ -32,15 +32,20 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
     return [] if one == other else [path]
 
 
-def config_id(recipe: Recipe, sources: Mapping[str, str] | None = None) -> str:
+def config_id(
+    recipe: Recipe, sources: Mapping[str, str] | None = None, code: str | None = None
+) -> str:
     """Return the identity of the configuration: 12 hex digits over the recipe without its seed.
 
     Args:
         recipe: complete.
         sources: identities of the runs that the recipe names, by their names. So replicates that
             each start from a different replicate of one configuration have the same identity.
+        code: hash of the user's own code that the recipe names, if it names any.
     """
     tables = to_tables(recipe)
+    if code is not None:
+        tables["code"] = code
     del tables["seed"]
     known = sources or {}
     if isinstance(tables.get("teacher"), dict):

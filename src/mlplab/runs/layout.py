@@ -5,6 +5,7 @@ A run folder::
     recipe.toml  record.json  metrics.jsonl  predictions-<split>.npz  model.keras  report.html
     checkpoint/training.npz   while the run is unfinished
     tensorboard/  figures/  profile/
+    code/                     of the user, if the recipe names any
 
 A study folder has its definition, facts and trials, and runs in ``trials/`` and ``finals/``.
 """
@@ -20,6 +21,7 @@ CHECKPOINT = f"{CHECKPOINTS}/training.npz"
 EVENTS = "tensorboard"
 FIGURES = "figures"
 PROFILE = "profile"
+CODE = "code"
 PROFILE_TABLE = "table.json"  # in the folder PROFILE
 LOCK = ".lock"
 OWNER = ".owner.json"
@@ -42,7 +44,7 @@ FINALS = "finals"
 NETWORK = "network.onnx"
 NETWORK_FACTS = "network.json"
 
-RESERVED = {RECIPE, RECORD, METRICS, MODEL, REPORT, CHECKPOINTS, EVENTS, FIGURES, PROFILE}
+RESERVED = {RECIPE, RECORD, METRICS, MODEL, REPORT, CHECKPOINTS, EVENTS, FIGURES, PROFILE, CODE}
 """Names that a callback must not write to."""
 
 

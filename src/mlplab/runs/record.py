@@ -116,6 +116,8 @@ class Record(BaseModel):
         schema_version: written as ``schema``.
         config_id: identity of the recipe without its seed, and with the identities of the runs
             that it names in place of their names.
+        code: SHA-256 of the user's own code that the recipe names, which the folder ``code`` has;
+            ``None`` if it names none, or the run was started before this was recorded.
         data: name of the data set.
         data_id: hash of the decoded data set.
         parameters: number of scalars in the network, non-trainable ones included.
@@ -150,6 +152,7 @@ class Record(BaseModel):
     command: str = ""
     config_id: str
     seed: int
+    code: str | None = None
     data: str = ""
     data_id: str = ""
     class_names: list[str] = []

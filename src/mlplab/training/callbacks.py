@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab.errors import RecipeError, nearest
-from mlplab.models.custom import load_object
+from mlplab.models.user_code import load_object
 from mlplab.optim import signatures
 from mlplab.recipes.recipe import Recipe
 from mlplab.recipes.schema import Named
@@ -157,7 +157,7 @@ def build(settings: Mapping[str, Named], context: Context) -> list[keras.callbac
 def _build(where: str, settings: Named, context: Context) -> keras.callbacks.Callback:
     name, params = settings.name, dict(settings.params)
     if settings.is_custom:
-        return custom(where, settings, context.trust)
+        return custom(where, settings, context.trust, fresh=False)
     if name == "LearningRateScheduler":
         return keras.callbacks.LearningRateScheduler(_table_schedule(params["table"]))
     if name == "TensorBoard":
@@ -179,13 +179,17 @@ def _build(where: str, settings: Named, context: Context) -> keras.callbacks.Cal
     return signatures.construct(CALLBACKS[name], params, where)
 
 
-def custom(where: str, settings: Named, trust: bool) -> keras.callbacks.Callback:
+def custom(
+    where: str, settings: Named, trust: bool, fresh: bool = True
+) -> keras.callbacks.Callback:
     """Return one of the user's own callbacks.
+
+    With ``fresh``, its code is loaded again if it has changed.
 
     Raises:
         RecipeError: if it is not trusted, not found or not a callback, naming ``where``.
     """
-    make: Callable[..., Any] = load_object(settings.name, trust)
+    make: Callable[..., Any] = load_object(settings.name, trust, fresh)
     try:
         callback = make(**settings.params)
     except TypeError as error:

@@ -2,13 +2,21 @@
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 from jax.stages import Compiled, Lowered
 
 from mlplab.cache import cache_dir, make_private
 
+SETTINGS = (
+    "jax_compilation_cache_dir",
+    "jax_compilation_cache_max_size",
+    "jax_persistent_cache_min_compile_time_secs",
+)
+LEAST_SECONDS = 0.1  # below this, it is faster to compile than to look up
 LARGEST = 2**29  # bytes in total; the least recently used programs are removed first
 
 # On a CPU, XLA copies whole matrices before a step overwrites them, unless it analyses where their
@@ -42,11 +50,18 @@ def keep_compiled(warn: Callable[[str], None]) -> None:
     if foreign or (os.name == "posix" and facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
         warn(f"compiled programs are not kept: {folder} could be written by others")
         return
-    settings = {
-        "jax_compilation_cache_dir": str(folder),
-        "jax_compilation_cache_max_size": LARGEST,
-        # Faster to compile than to look up, below this.
-        "jax_persistent_cache_min_compile_time_secs": 0.1,
-    }
-    for name, value in settings.items():
+    values = (str(folder), LARGEST, LEAST_SECONDS)
+    for name, value in zip(SETTINGS, values, strict=True):
         jax.config.update(name, value)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def cache_settings_restored() -> Iterator[None]:
+    """When the block ends, let JAX keep its programs as it did before, if it did."""
+    before = {name: getattr(jax.config, name) for name in SETTINGS}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)  # type: ignore[no-untyped-call]
+        compilation_cache.reset_cache()

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import jax
 import keras
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab.augment.pipeline import Augmentation
+from mlplab.errors import UserError
 from mlplab.runs.checkpoint import TrainingState
 from mlplab.training.arrays import Arrays
 from mlplab.training.checkpoints import Keeper
@@ -41,6 +42,40 @@ class NoProgress:
     def on_row(self, row: Row) -> None: ...
 
     def on_note(self, text: str) -> None: ...
+
+
+REPORTS = ("on_steps", "on_row", "on_note")
+
+
+class _Partly(NoProgress):
+    """Reports to those methods that an object has."""
+
+    def __init__(self, given: object) -> None:
+        for name in REPORTS:
+            if callable(method := getattr(given, name, None)):
+                setattr(self, name, method)
+
+
+def reporting(given: object) -> Progress:
+    """Return the progress that reports to an object with any of the methods of ``Progress``.
+
+    Args:
+        given: the object; ``None`` for no reports.
+
+    Raises:
+        UserError: if it has none of them.
+    """
+    if given is None:
+        return NoProgress()
+    has = [callable(getattr(given, name, None)) for name in REPORTS]
+    if all(has):
+        return cast(Progress, given)
+    if not any(has):
+        raise UserError(
+            f"progress is an object of type {type(given).__name__}, but needs at least one of the"
+            f" methods {', '.join(REPORTS)}"
+        )
+    return _Partly(given)
 
 
 class NotesOnce(NoProgress):

@@ -6,7 +6,8 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ def load(model: keras.Model, settings: Pretrained, task: parts.Task) -> LoadedWe
     plain, backbone = _plain(settings, task)
     if settings.weights == "imagenet":
         try:
-            with warnings.catch_warnings():  # about sizes that it was not trained at
+            # It warns about sizes that it was not trained at, and prints a download's progress.
+            with warnings.catch_warnings(), _quiet():
                 warnings.simplefilter("ignore", UserWarning)
                 source = _network(settings)(
                     include_top=False,
@@ -107,6 +109,18 @@ def load(model: keras.Model, settings: Pretrained, task: parts.Task) -> LoadedWe
     # ImageNet has none of the images of the data sets here; for a file that is not known.
     known = settings.weights == "imagenet"
     return LoadedWeights(settings.weights, settings.network, digest.hexdigest(), known)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let Keras print nothing until the block ends."""
+    interactive = keras.config.is_interactive_logging_enabled()
+    keras.config.disable_interactive_logging()
+    try:
+        yield
+    finally:
+        if interactive:
+            keras.config.enable_interactive_logging()
 
 
 def _own(model: keras.Model, settings: Pretrained, precision: Precision) -> keras.Model:
