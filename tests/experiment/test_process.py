@@ -38,7 +38,12 @@ keras.utils.set_random_seed(7)
 assert float(keras.random.normal(())) == drawn[0]
 before = json.loads(json.dumps(state()))
 recipe = mlplab.recipe(
-    "quickstart", training={"epochs": 1}, data={"share": 0.2}, model={"name": "own:network"}
+    "quickstart",
+    training={"epochs": 1},
+    data={"share": 0.2},
+    model={"name": "own:network"},
+    evaluation={"splits": ["validation"]},
+    callbacks={"tensorboard": "none"},
 )
 mlplab.train(recipe, runs_dir="runs", trust=True, open_test=False)
 after = json.loads(json.dumps(state()))
@@ -55,6 +60,7 @@ def network(input_shape, classes, scaling):
 """
 
 
+@pytest.mark.timeout(300)  # a new process loads Keras, JAX and Matplotlib
 def test_nothing_global_is_another_after_a_training(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "elsewhere").mkdir()
@@ -70,8 +76,13 @@ def test_nothing_global_is_another_after_a_training(tmp_path: Path) -> None:
 
 
 def quick() -> Recipe:
-    settings = {"training": {"epochs": 2}, "data": {"share": 0.2}, "model": {"hidden": [8]}}
-    return mlplab.recipe("quickstart", **settings, callbacks={"tensorboard": "none"})
+    return mlplab.recipe(
+        "quickstart",
+        training={"epochs": 2},
+        data={"share": 0.2},
+        model={"hidden": [8]},
+        callbacks={"tensorboard": "none"},
+    )
 
 
 class Rows:
