@@ -60,9 +60,8 @@ class Conv2D(keras.layers.Conv2D):  # type: ignore[misc]
 
     def call(self, inputs: jax.Array) -> jax.Array:
         """Return activation(convolution + bias), float32 [n, height, width, filters]."""
-        outputs = convolved(
-            inputs, self.kernel.value, self.strides[0], self.precision, self.padding
-        )
+        x = inputs.astype(jnp.float32)  # a network of the user's own may pass it raw pixels
+        outputs = convolved(x, self.kernel.value, self.strides[0], self.precision, self.padding)
         if self.bias is not None:
             outputs = outputs + self.bias.value
         return outputs if self.activation is None else self.activation(outputs)

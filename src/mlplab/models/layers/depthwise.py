@@ -31,7 +31,8 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
 
     def call(self, inputs: jax.Array) -> jax.Array:
         """Return activation(convolution + bias), float32 [n, height, width, channels]."""
-        outputs = depthwise(inputs, self.kernel.value, self.strides[0], self.padding)
+        x = inputs.astype(jnp.float32)  # a network of the user's own may pass it raw pixels
+        outputs = depthwise(x, self.kernel.value, self.strides[0], self.padding)
         if self.bias is not None:
             outputs = outputs + self.bias.value
         return outputs if self.activation is None else self.activation(outputs)

@@ -18,7 +18,7 @@ class AveragePooling2D(keras.layers.AveragePooling2D):  # type: ignore[misc]
     def call(self, inputs: jax.Array) -> jax.Array:
         """Return the mean of each square, float32 [n, height // side, width // side, channels]."""
         side: int = self.pool_size[0]
-        return _over_squares(jnp.add, inputs, side) / side**2
+        return _over_squares(jnp.add, inputs.astype(jnp.float32), side) / side**2
 
 
 @keras.saving.register_keras_serializable(package="mlplab")
