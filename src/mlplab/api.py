@@ -189,6 +189,7 @@ def resume(
     runs_dir: str | Path = "runs",
     trust: bool = False,
     progress: "Progress | None" = None,
+    data_path: str | Path | None = None,
 ) -> Run:
     """Continue an interrupted run; the result is what it would have been without interruption.
 
@@ -198,6 +199,7 @@ def resume(
         runs_dir: where the run is.
         trust: load your own code that the recipe names.
         progress: called with each chunk of steps and each epoch.
+        data_path: where the folder of your own images is now, if it was moved.
 
     Raises:
         RunError: if the run has ended or is being written, or if its recipe, its data or the
@@ -208,7 +210,8 @@ def resume(
     from mlplab.experiment.options import Options
 
     options = Options(data_dir=Path(data_dir) if data_dir is not None else None, trust=trust)
-    return Run(resuming.resume(load_run(query, runs_dir), options, progress).folder)
+    moved = Path(data_path) if data_path is not None else None
+    return Run(resuming.resume(load_run(query, runs_dir), options, progress, moved).folder)
 
 
 def load_run(query: str = "last", runs_dir: str | Path = "runs") -> Run:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab import data, figures, files
+from mlplab import figures, files
 from mlplab.data.images import read_image
 from mlplab.errors import DataError, RunError
 from mlplab.evaluation import evaluate as evaluation
@@ -17,6 +17,7 @@ from mlplab.experiment import judge
 from mlplab.experiment.export import Exported
 from mlplab.experiment.networks import load_network
 from mlplab.experiment.publish import publish_again
+from mlplab.experiment.split import data_of
 from mlplab.experiment.split import split as split_as
 from mlplab.runs import layout, ledger, lock, store
 from mlplab.runs.run import Run
@@ -29,6 +30,7 @@ def evaluate(
     trust: bool = False,
     warn: Callable[[str], None] = lambda text: None,
     views: Mapping[str, Any] | None = None,
+    data_path: Path | None = None,
 ) -> dict[str, Any]:
     """Evaluate a trained run on a split, add the result to its record, and return the metrics.
 
@@ -41,6 +43,7 @@ def evaluate(
         trust: whether the user's own code may be loaded.
         warn: called with what the user should know.
         views: ``tta_flip`` and ``tta_shift`` instead of the recipe's.
+        data_path: where the folder of the user's own images is now, if it was moved.
 
     Raises:
         DataError: if the data set is not the one that the run was trained on.
@@ -48,13 +51,14 @@ def evaluate(
         RunError: if the run has no network.
     """
     with lock.writing(run.folder):
-        return _evaluate(run, split, data_dir, trust, warn, views or {})
+        return _evaluate(run, split, data_dir, data_path, trust, warn, views or {})
 
 
 def _evaluate(
     run: Run,
     split: str,
     data_dir: Path | None,
+    data_path: Path | None,
     trust: bool,
     warn: Callable[[str], None],
     views: Mapping[str, Any],
@@ -65,19 +69,16 @@ def _evaluate(
     settings = recipe.evaluation.model_copy(update=views)
     if record.status == "running":
         raise RunError(f"{run.name} was killed during training; `mlplab resume {run.name}` first")
-    dataset = data.load(recipe.data, data_dir, warn)
-    if dataset.data_id != record.data_id:
-        raise DataError(
-            f"the data set {recipe.data.name} found here is not the one that {run.name} was trained"
-            " on (its content differs); point --data-dir at that one"
-        )
+    dataset = data_of(run, data_dir, data_path, warn)
     evaluation.check(settings, dataset.test.images.shape[1:])
     splits = split_as(dataset, recipe)
     model = judge.fast(load_network(run, trust))
     if split == "test" or (split == "validation" and record.selected_on == "test"):
         record.ledger = ledger.open_test(run.folder.parent, record)
         record.test_openings += 1
-    metrics, _ = judge.judge(run.folder, model, splits, [split], settings, over_views=[split])
+    metrics, _ = judge.judge(
+        run.folder, model, splits, [split], settings, over_views=[split], files=dataset.files
+    )
     record.metrics = {**record.metrics, **metrics}
     publish_again(run.folder, record, recipe, [layout.predictions(split)])
     return metrics[split]

@@ -8,7 +8,7 @@ from pathlib import Path
 from mlplab import recipes
 from mlplab.errors import RunError
 from mlplab.experiment import environment
-from mlplab.experiment.complete import complete
+from mlplab.experiment.complete import absolute, complete
 from mlplab.experiment.execute import carry_out
 from mlplab.experiment.options import KEPT, Options
 from mlplab.experiment.prepare import Experiment
@@ -27,7 +27,12 @@ from mlplab.training.plan import NoProgress, Progress
 DECIDING = ("mlplab", "keras", "jax", "jaxlib", "numpy")
 
 
-def resume(run: Run, options: Options, progress: Progress | None = None) -> Run:
+def resume(
+    run: Run,
+    options: Options,
+    progress: Progress | None = None,
+    data_path: Path | None = None,
+) -> Run:
     """Continue an interrupted run, from its last checkpoint or from the beginning.
 
     Weights, metrics and predictions will be bit for bit those of an uninterrupted run.
@@ -36,6 +41,7 @@ def resume(run: Run, options: Options, progress: Progress | None = None) -> Run:
         run: that was interrupted, killed, or failed.
         options: ``data_dir`` and ``trust``; all else is as it was when the run was started.
         progress: receives the training's reports.
+        data_path: where the folder of the user's own images is now, if it was moved.
 
     Raises:
         RunError: if the run has ended or is being written, if it was part of a population that
@@ -52,7 +58,8 @@ def resume(run: Run, options: Options, progress: Progress | None = None) -> Run:
         options = _options(record, options, run.folder)
         saved = _saved(run.folder)
         recipe = complete(run.recipe, options.trust)
-        _check_recipe(recipe, record, saved)
+        _check_recipe(recipe, run, record, saved)
+        recipe = recipe.model_copy(update={"data": absolute(recipe.data, data_path)})
         _check_versions(saved.run.versions if saved else record.versions, run.name)
         shared = devices.choose(options.devices)
         start(recipe, progress)
@@ -83,13 +90,24 @@ def unfinished(recipe: Recipe, options: Options) -> Run | None:
             record = store.read_record(folder)
         except RunError:
             continue
-        same = (record.config_id, record.seed) == (
-            recipes.config_id(wanted, record.source_ids),
-            wanted.seed,
-        )
-        if same and record.status in UNFINISHED and record.population is None:
+        resumable = record.status in UNFINISHED and record.population is None
+        if resumable and is_run_of(wanted, Run(folder), record):
             found.append((record.started, folder))
     return Run(max(found)[1]) if found else None
+
+
+def is_run_of(recipe: Recipe, run: Run, record: Record) -> bool:
+    """Return whether a run is one of a complete recipe, with its seed and its images.
+
+    Raises:
+        RunError: if the run's recipe is damaged.
+    """
+    theirs = run.recipe.data
+    return absolute(theirs).path == recipe.data.path and (record.config_id, record.seed) == (
+        # Records without a source_id have the path as it was given in their config_id.
+        recipes.config_id(recipe, record.source_ids, record.source_id or theirs.path),
+        recipe.seed,
+    )
 
 
 def _check_unfinished(run: Run, record: Record) -> None:
@@ -125,14 +143,11 @@ def _saved(folder: Path) -> Checkpoint | None:
     return checkpoint.read(path) if path.exists() else None
 
 
-def _check_recipe(recipe: Recipe, record: Record, saved: Checkpoint | None) -> None:
-    tables = recipes.to_tables(recipe)
+def _check_recipe(recipe: Recipe, run: Run, record: Record, saved: Checkpoint | None) -> None:
     if saved is not None:
-        changed = recipes.differences(saved.run.recipe, tables)
-    elif (recipes.config_id(recipe, record.source_ids), recipe.seed) != (
-        record.config_id,
-        record.seed,
-    ):
+        changed = recipes.differences(saved.run.recipe, recipes.to_tables(recipe))
+        changed = [key for key in changed if key != "data.path"]  # its content is compared instead
+    elif not is_run_of(recipe, run, record):
         changed = [layout.RECIPE]
     else:
         changed = []
@@ -159,9 +174,10 @@ def _check_versions(then: Mapping[str, str], name: str) -> None:
 
 def _check_data(experiment: Experiment, record: Record) -> None:
     if experiment.dataset.data_id != record.data_id:
+        where = "--data-path" if experiment.recipe.data.path else "--data-dir"
         raise RunError(
-            f"the data set {record.data} found here is not the one that {record.name} was started"
-            " with (its content differs); point --data-dir at that one"
+            f"the data set {record.data_title} found here is not the one that {record.name} was"
+            f" started with (its content differs); point {where} at that one"
         )
 
 

@@ -248,10 +248,14 @@ def first_record(experiment: Experiment, options: Options, name: str) -> Record:
         group=options.group,
         recipe=options.recipe_name,
         command=options.command,
-        config_id=recipes.config_id(recipe, {s.run: s.config_id for s in experiment.sources}),
+        config_id=recipes.config_id(
+            recipe, {s.run: s.config_id for s in experiment.sources}, dataset.source_id
+        ),
         seed=recipe.seed,
         data=dataset.name,
+        data_path=recipe.data.path or "",
         data_id=dataset.data_id,
+        source_id=dataset.source_id,
         class_names=list(dataset.class_names),
         image_shape=list(dataset.train.images.shape[1:]),
         skipped=list(dataset.skipped),

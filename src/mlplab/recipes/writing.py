@@ -32,16 +32,22 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
     return [] if one == other else [path]
 
 
-def config_id(recipe: Recipe, sources: Mapping[str, str] | None = None) -> str:
+def config_id(
+    recipe: Recipe, sources: Mapping[str, str] | None = None, data: str | None = None
+) -> str:
     """Return the identity of the configuration: 12 hex digits over the recipe without its seed.
 
     Args:
         recipe: complete.
         sources: identities of the runs that the recipe names, by their names. So replicates that
             each start from a different replicate of one configuration have the same identity.
+        data: identity of the images of ``data.path``, which counts instead of the path: images
+            that were moved, or a path in another form, are the same configuration.
     """
     tables = to_tables(recipe)
     del tables["seed"]
+    if recipe.data.path is not None and data is not None:
+        tables["data"]["path"] = data
     known = sources or {}
     if isinstance(tables.get("teacher"), dict):
         tables["teacher"]["runs"] = [known.get(name, name) for name in tables["teacher"]["runs"]]

@@ -131,10 +131,7 @@ def _has_ended(options: Options, recipe: Recipe, name: str, progress: RowsOnly) 
     try:
         record = store.read_record(folder)
         wanted = complete(recipe, options.trust)
-        same = (record.config_id, record.seed) == (
-            recipes.config_id(wanted, record.source_ids),
-            wanted.seed,
-        )
+        same = resume.is_run_of(wanted, Run(folder), record)
         if same and record.status in ENDED:
             return True
         if same and record.status in UNFINISHED:

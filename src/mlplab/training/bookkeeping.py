@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import keras
 
 from mlplab.errors import RunError, TrainingError
+from mlplab.models.footprint import evaluation_batch
 from mlplab.runs.checkpoint import TrainingState
 from mlplab.training.averaging import AverageSwap
 from mlplab.training.checkpoints import (
@@ -26,7 +27,6 @@ from mlplab.training.learning_rate import LearningRate
 from mlplab.training.plan import Fit, Plan, Row
 from mlplab.training.steps import CompiledSteps, State, evaluate, variables
 
-VALIDATION_BATCH = 1000  # large enough for the matrix rate, small enough for a wide network
 REWINDS = 3  # the learning rate is not the cause of a fourth divergence
 
 
@@ -165,7 +165,7 @@ class Bookkeeping:
         if validation is None:
             return {}
         self.callbacks.on_test_begin()
-        logs = evaluate(self.tester, validation, VALIDATION_BATCH, self.model)
+        logs = evaluate(self.tester, validation, evaluation_batch(self.model), self.model)
         self.callbacks.on_test_end(logs)
         return {f"val_{key}": value for key, value in logs.items()}
 
