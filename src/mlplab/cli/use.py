@@ -92,7 +92,9 @@ def _print(metrics: dict[str, Any], top_k: int) -> None:
 @app.command(no_args_is_help=True)
 def predict(
     run: RunName,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")
+    ],
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     explain: Annotated[
         Path | None,

@@ -99,6 +99,23 @@ def scan(root: Path) -> Tree:
     return Tree(root, tuple(folder.name for folder in folders), files)
 
 
+def pictures(path: Path) -> list[Path]:
+    """Return the files in a folder, at any depth, sorted; a path that is no folder by itself.
+
+    Raises:
+        DataError: the folder is empty or cannot be listed.
+    """
+    if not path.is_dir():
+        return [path]
+    try:
+        found = list(_files(path, {_identity(path)}))
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be listed: {error.strerror}") from None
+    if not found:
+        raise DataError(f"{path} contains no files")
+    return found
+
+
 def split_source(name: str, train: Tree, test: Tree, shape: Shape) -> Source:
     """Return the data set whose test images are in a separate folder.
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import figures, files
-from mlplab.data.images import read_image
+from mlplab.data.folder import pictures
+from mlplab.data.images import read_image, read_images
 from mlplab.errors import DataError, RunError
 from mlplab.evaluation import evaluate as evaluation
 from mlplab.evaluation.saliency import explainer
@@ -21,6 +22,8 @@ from mlplab.experiment.split import data_of
 from mlplab.experiment.split import split as split_as
 from mlplab.runs import layout, ledger, lock, store
 from mlplab.runs.run import Run
+
+AT_ONCE = 100  # pictures that are read before they are classified
 
 
 def evaluate(
@@ -113,16 +116,18 @@ def predict(
 
     Args:
         run: the trained run.
-        paths: of the pictures.
+        paths: of the pictures, or of folders that contain them at any depth.
         trust: whether the user's own code may be loaded.
         explain: a folder for pictures of what each prediction rests on.
 
     Raises:
+        DataError: if a folder is empty.
         RunError: if the run has no network, or one that cannot be explained.
         StorageError: if the folder cannot be written.
     """
     record = run.record
     store.check_own(run.folder, record, layout.MODEL)
+    paths = [picture for path in paths for picture in pictures(path)]
     height, width, channels = record.image_shape
     model = load_network(run, trust)
 
@@ -130,7 +135,7 @@ def predict(
         return evaluation.probabilities(model, images)
 
     shape = (height, width, channels)
-    results = [_classified(path, shape, record.class_names, answer) for path in paths]
+    results = _classified(paths, shape, record.class_names, answer)
     if explain is None:
         return results
     with files.storage(str(explain)):
@@ -147,24 +152,39 @@ def predict_exported(folder: Path, paths: Sequence[Path]) -> list[Prediction]:
     """Classify image files as :func:`predict` does, with the network of an exported folder.
 
     Raises:
+        DataError: if a folder of pictures is empty.
         RunError: if the folder is damaged, or ONNX Runtime is not installed.
     """
     network = Exported(folder)
     names, answer = network.class_names, network.probabilities
-    return [_classified(path, network.image_shape, names, answer) for path in paths]
+    found = [picture for path in paths for picture in pictures(path)]
+    return _classified(found, network.image_shape, names, answer)
 
 
 def _classified(
-    path: Path,
+    paths: Sequence[Path],
     shape: tuple[int, int, int],
     class_names: Sequence[str],
     answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+) -> list[Prediction]:
+    found = []
+    for start in range(0, len(paths), AT_ONCE):
+        chosen = paths[start : start + AT_ONCE]
+        images = list(read_images(chosen, shape))
+        readable = [image for image in images if not isinstance(image, DataError)]
+        answers = iter(answer(np.stack(readable)) if readable else ())
+        found += [
+            Prediction(str(path), error=str(image))
+            if isinstance(image, DataError)
+            else _prediction(path, next(answers), class_names)
+            for path, image in zip(chosen, images, strict=True)
+        ]
+    return found
+
+
+def _prediction(
+    path: Path, probabilities: NDArray[np.float32], class_names: Sequence[str]
 ) -> Prediction:
-    try:
-        image = read_image(path, shape)
-    except DataError as error:
-        return Prediction(str(path), error=str(error))
-    (probabilities,) = answer(image[None])
     order = np.argsort(-probabilities, kind="stable")
     classes = tuple(class_names[i] for i in order)
     return Prediction(str(path), classes, tuple(float(probabilities[i]) for i in order))
