@@ -226,14 +226,13 @@ class Recipe(Table):
     @classmethod
     def _images_suit_network(cls, tables: Any) -> Any:
         """Read a folder's images in the size that a pretrained network takes, if none is given."""
-        data, model = ((tables.get(key) if isinstance(tables, dict) else None) or {} for key in
-                       ("data", "model"))  # fmt: skip
-        if not isinstance(data, dict) or not isinstance(model, dict):
-            return tables
-        own = data.get("name") == "folder" and "image_size" not in data
-        if own and model.get("name") == "pretrained":
-            side = model.get("image_size", Pretrained.model_fields["image_size"].default)
-            return {**tables, "data": {**data, "image_size": side}}
+        parts = [tables.get(key) for key in ("data", "model")] if isinstance(tables, dict) else []
+        match parts:
+            case [{"name": "folder", **data}, {"name": "pretrained", **model}] if (
+                "image_size" not in data
+            ):
+                side = model.get("image_size", Pretrained.model_fields["image_size"].default)
+                return {**tables, "data": {**tables["data"], "image_size": side}}
         return tables
 
     @field_validator("model", mode="before")
