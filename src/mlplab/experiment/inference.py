@@ -141,10 +141,10 @@ def predict(
     with files.storage(str(explain)):
         explain.mkdir(parents=True, exist_ok=True)
     why = explainer(model)
-    pictures = enumerate(zip(paths, results, strict=True), start=1)
+    numbered = enumerate(zip(paths, results, strict=True), start=1)
     return [
         result if result.error else _explained(why, shape, path, result, number, explain)
-        for number, (path, result) in pictures
+        for number, (path, result) in numbered
     ]
 
 
