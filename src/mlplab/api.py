@@ -193,6 +193,7 @@ def resume(
     runs_dir: str | Path = "runs",
     trust: bool = False,
     progress: "Progress | None" = None,
+    data_path: str | Path | None = None,
 ) -> Run:
     """Continue an interrupted run; the result is what it would have been without interruption.
 
@@ -203,6 +204,7 @@ def resume(
         trust: load your own code that the recipe names.
         progress: called with each chunk of steps and each epoch: an object with any of the methods
             of ``mlplab.training.plan.Progress``.
+        data_path: where the folder of your own images is now, if it was moved.
 
     Raises:
         RunError: if the run has ended or is being written, or if its recipe, its data or the
@@ -214,8 +216,9 @@ def resume(
     from mlplab.experiment.options import Options
 
     options = Options(data_dir=Path(data_dir) if data_dir is not None else None, trust=trust)
+    moved = Path(data_path) if data_path is not None else None
     with process.restored():
-        found = resuming.resume(load_run(query, runs_dir), options, progress)
+        found = resuming.resume(load_run(query, runs_dir), options, progress, moved)
     return Run(found.folder)
 
 

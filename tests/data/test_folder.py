@@ -151,3 +151,24 @@ def test_classes_smaller_than_the_splits_are_refused_with_the_numbers(pets: Path
     assert len(read(pets, validation="test").class_names) == 3
     (pets / "birds" / "00.png").write_text("damaged")
     assert "at least 2, but 'birds' has 1" in refused(pets, validation="test")
+
+
+def test_pictures_that_are_cropped_to_less_than_half_are_named_at_every_load(pets: Path) -> None:
+    Image.new("RGB", (300, 60)).save(pets / "cats" / "panorama.png")
+    for _ in range(2):  # decoded, and then from the cache
+        said: list[str] = []
+        read(pets, said)
+        (text,) = [text for text in said if "cut away" in text]
+        assert "in 1 of 16 files" in text
+        assert "cats/panorama.png" in text
+
+
+def test_the_files_identify_a_folder_at_every_image_size(pets: Path) -> None:
+    small, large = (
+        load(Data(name="folder", path=str(pets), image_size=size), warn=lambda text: None)
+        for size in (8, 16)
+    )
+    assert small.data_id != large.data_id
+    assert small.source_id == large.source_id != small.data_id
+    assert read(pets, test=0.4).source_id != small.source_id  # other test images
+    assert large.files["test"][int(large.test.index[0])].startswith("cats/")

@@ -137,7 +137,7 @@ def test_the_test_split_stays_closed_when_asked(tmp_path: Path) -> None:
     assert not (tmp_path / "ledger.jsonl").exists()
     inference.evaluate(run, "test")
     assert run.record.test_openings == 1
-    assert ledger.count(tmp_path, run.record.data_id)["openings"] == 1
+    assert ledger.count(tmp_path, run.record.data_ids)["openings"] == 1
 
 
 def test_val_loss_is_what_is_minimised_and_the_loss_at_the_end_the_plain_one(

@@ -169,7 +169,7 @@ def at_once(count: int, folder: Path) -> None:
     runs = [Run(path) for path in store.folders(folder)]
     assert sorted(run.record.seed for run in runs) == list(range(count))
     assert all(tidy.check(run.folder).problems == () for run in runs)
-    assert ledger.count(folder, runs[0].record.data_id)["openings"] == count
+    assert ledger.count(folder, runs[0].record.data_ids)["openings"] == count
 
 
 def test_trainings_at_once_do_not_mix(tmp_path: Path) -> None:

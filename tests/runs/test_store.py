@@ -124,7 +124,7 @@ def test_the_ledger_counts_openings_and_configurations_of_one_data_set(tmp_path:
     ledger.open_test(tmp_path, record("a"), 11)
     ledger.open_test(tmp_path, record("b").model_copy(update={"config_id": "other"}))
     ledger.open_test(tmp_path, record("c").model_copy(update={"data_id": "elsewhere"}))
-    assert ledger.count(tmp_path, "d") == {"openings": 12, "configurations": 2}
+    assert ledger.count(tmp_path, {"d"}) == {"openings": 12, "configurations": 2}
 
 
 def test_predictions_read_back_and_damage_is_named(tmp_path: Path) -> None:
@@ -144,3 +144,8 @@ def test_predictions_that_would_fill_the_memory_are_refused(tmp_path: Path) -> N
     store.write_predictions(tmp_path, "test", zeros, np.zeros(1), np.zeros(1))
     with pytest.raises(RunError, match="unpacks to"):
         store.read_predictions(tmp_path, "test")
+
+
+def test_a_split_that_does_not_exist_is_not_suggested(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no split is called 'tests'; did you mean 'test'"):
+        store.read_predictions(tmp_path, "tests")

@@ -146,9 +146,9 @@ def test_a_study_has_its_stated_total_and_opens_the_test_split_for_finals_alone(
         (variant, seed) for variant in ("adam", "sgd") for seed in (1, 2)
     ]
     assert {record.population.members for record in finals if record.population} == {2}
-    counted = ledger.count(small.parent, records[0].data_id)
+    counted = ledger.count(small.parent, records[0].data_ids)
     assert counted == {"openings": 4, "configurations": 2}
-    assert ledger.count(small / "finals", records[0].data_id) == counted
+    assert ledger.count(small / "finals", records[0].data_ids) == counted
 
 
 def test_trials_keep_what_a_comparison_needs_and_no_more(small: Path) -> None:

@@ -33,6 +33,12 @@ DataDir = Annotated[
     Path | None,
     typer.Option(help="Folder containing the data set, such as `cifar10/`.", show_default=False),
 ]
+DataPath = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where the folder of your own images is now, if it was moved.", show_default=False
+    ),
+]
 RunsDir = Annotated[Path, typer.Option(help="Folder of the runs.", envvar="MLPLAB_RUNS_DIR")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Load your own code that the recipe names.")]

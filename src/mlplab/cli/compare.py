@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from mlplab.cli import show
-from mlplab.cli.app import AsJson, DataDir, RunsDir, app, note, out, print_json
+from mlplab.cli.app import AsJson, DataDir, DataPath, RunsDir, app, note, out, print_json
 from mlplab.errors import RunError
 
 
@@ -46,6 +46,7 @@ def compare(
         ),
     ] = None,
     data_dir: DataDir = None,
+    data_path: DataPath = None,
     runs_dir: RunsDir = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -74,14 +75,14 @@ def compare(
 
         reference_side = next(side for side in configurations if side.name == found.reference)
         run = Run(next(iter(reference_side.folders.values())))
-        images = measured_images(run, found.split, data_dir)
+        images = measured_images(run, found.split, data_dir, data_path)
         note(f"page {comparison_folder.write(found, configurations, output, images)}")
     if as_json:
         print_json(found.to_json())
     elif markdown:
         out.print(comparison_tables.markdown(found), markup=False)
     else:
-        data_id = next(iter(configurations[0].records.values())).data_id
-        show.comparison(out, found, runs_dir, data_id)
+        data_ids = next(iter(configurations[0].records.values())).data_ids
+        show.comparison(out, found, runs_dir, data_ids)
         for text in found.notes:
             note(text)

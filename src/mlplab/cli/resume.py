@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mlplab.cli import show
-from mlplab.cli.app import AsJson, DataDir, RunName, RunsDir, Trust, app, out, print_json
+from mlplab.cli.app import AsJson, DataDir, DataPath, RunName, RunsDir, Trust, app, out, print_json
 from mlplab.cli.train import end_by_status, watching
 from mlplab.runs import store
 from mlplab.runs.run import Run
@@ -16,6 +16,7 @@ from mlplab.runs.run import Run
 def resume(
     run: RunName,
     data_dir: DataDir = None,
+    data_path: DataPath = None,
     runs_dir: RunsDir = Path("runs"),
     trust: Trust = False,
     as_json: AsJson = False,
@@ -33,7 +34,8 @@ def resume(
     from mlplab.experiment.options import Options
 
     with watching(found.recipe, 1, quiet, as_json) as progress:
-        done = resuming.resume(found, Options(data_dir=data_dir, trust=trust), progress)
+        options = Options(data_dir=data_dir, trust=trust)
+        done = resuming.resume(found, options, progress, data_path)
     if as_json:
         print_json(done.record.to_json())
     else:

@@ -56,9 +56,19 @@ def listing(
         out.print(f"no runs in {runs_dir}; `mlplab train quickstart` makes one")
     else:
         out.print(_table(records))
-        for data_id, name in {r.data_id: r.data for r in records if "test" in r.metrics}.items():
-            count = formatting.openings(ledger.count(runs_dir, data_id))
-            out.print(f"[dim]test set of {name} evaluated {count}[/dim]")
+        for record in _one_each([r for r in records if "test" in r.metrics]):
+            count = formatting.openings(ledger.count(runs_dir, record.data_ids))
+            title = escape(record.data_title)
+            out.print(f"[dim]test set of {title} evaluated {count}[/dim]")
+
+
+def _one_each(records: list[Record]) -> list[Record]:
+    """Return one record of each data set."""
+    found: list[Record] = []
+    for record in records:
+        if not any(record.data_ids & other.data_ids for other in found):
+            found.append(record)
+    return found
 
 
 def _of(record: Record, key: str) -> str | None:
@@ -73,7 +83,7 @@ def _key(record: Record, sort: Order) -> Any:
         honest = record.selected_on == "validation"
         accuracy = record.metrics.get("validation", {}).get("accuracy", -1.0)
         # Accuracies on different data sets are not to be ranked among each other.
-        return (record.data, not honest, -accuracy, record.name)
+        return (record.data_title, not honest, -accuracy, record.name)
     return {
         "started": record.started,
         "seconds": record.seconds.total,
@@ -95,7 +105,7 @@ def _table(records: list[Record]) -> Table:
         accuracy = {split: record.metrics.get(split, {}).get("accuracy") for split in shown.SPLITS}
         table.add_row(
             record.name,
-            record.data,
+            escape(record.data_title),
             record.status,
             str(record.epochs),
             "on test" if on_test else formatting.percent(accuracy["validation"]),

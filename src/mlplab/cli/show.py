@@ -1,7 +1,7 @@
 """Runs as text in the terminal."""
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +128,9 @@ def _rows(record: Record) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{split}, {over_views['views']} views", {**metrics, **over_views}
 
 
-def comparison(console: Console, found: "Comparison", runs_dir: Path, data_id: str) -> None:
+def comparison(
+    console: Console, found: "Comparison", runs_dir: Path, data_ids: Collection[str]
+) -> None:
     """Print configurations side by side, and the verdicts."""
     from mlplab.report import comparison_tables  # and with it SciPy, a sixth of a second
 
@@ -142,5 +144,5 @@ def comparison(console: Console, found: "Comparison", runs_dir: Path, data_id: s
     for text in comparison_tables.verdicts(found):
         console.print(escape(text))
     if any("test" in entry.accuracy for entry in found.entries):
-        opened = formatting.openings(ledger.count(runs_dir, data_id))
+        opened = formatting.openings(ledger.count(runs_dir, data_ids))
         console.print(f"[dim]test set evaluated {opened} in this runs folder[/dim]")

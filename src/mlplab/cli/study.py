@@ -177,7 +177,7 @@ def show_study(folder: Path, runs_dir: Path) -> None:
     out.print(shares)
     if found.comparison is not None:
         out.print()
-        show.comparison(out, found.comparison, runs_dir, found.data_id)
+        show.comparison(out, found.comparison, runs_dir, found.data_ids)
         for text in found.comparison.notes:
             note(text)
     for text in found.missing:

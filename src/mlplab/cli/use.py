@@ -8,7 +8,19 @@ import typer
 from rich.markup import escape
 
 from mlplab.cli import show
-from mlplab.cli.app import AsJson, DataDir, RunName, RunsDir, Trust, app, err, note, out, print_json
+from mlplab.cli.app import (
+    AsJson,
+    DataDir,
+    DataPath,
+    RunName,
+    RunsDir,
+    Trust,
+    app,
+    err,
+    note,
+    out,
+    print_json,
+)
 from mlplab.errors import RunError
 from mlplab.report import formatting
 from mlplab.runs import store
@@ -34,6 +46,7 @@ def evaluate(
         ),
     ] = None,
     data_dir: DataDir = None,
+    data_path: DataPath = None,
     runs_dir: RunsDir = Path("runs"),
     trust: Trust = False,
     as_json: AsJson = False,
@@ -48,7 +61,7 @@ def evaluate(
 
     given = {"tta_flip": tta_flip, "tta_shift": tta_shift}
     views = {key: value for key, value in given.items() if value is not None}
-    metrics = inference.evaluate(found, split, data_dir, trust, note, views)
+    metrics = inference.evaluate(found, split, data_dir, trust, note, views, data_path)
     if as_json:
         print_json(metrics)
         return
@@ -79,7 +92,9 @@ def _print(metrics: dict[str, Any], top_k: int) -> None:
 @app.command(no_args_is_help=True)
 def predict(
     run: RunName,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")
+    ],
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     explain: Annotated[
         Path | None,

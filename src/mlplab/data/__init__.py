@@ -67,4 +67,11 @@ def load(settings: Data, data_dir: Path | None = None, warn: Warn = _warn) -> Da
         named = ", ".join(dataset.skipped[:NAMED])
         files = "1 file" if len(dataset.skipped) == 1 else f"{len(dataset.skipped)} files"
         warn(f"{files} could not be read and left out: {named}{more}")
+    if dataset.cropped:
+        total = len({name for names in dataset.files.values() for name in names})
+        warn(
+            f"more than half of the picture is cut away in {len(dataset.cropped):,} of {total:,}"
+            f" files, which are long and narrow, such as {dataset.cropped[0]}: images are cropped"
+            " to squares around their centres; cut these into squares to use all of them"
+        )
     return of_classes(dataset, settings.classes) if settings.classes else dataset

@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,11 @@ from mlplab.data.dataset import Dataset, Split
 from mlplab.errors import DataError, StorageError
 from mlplab.files import atomic
 
-FORMAT = 1
+FORMAT = 3
 """Incremented when the files' layout, or what a reader makes of the same bytes, changes."""
+
+FACTS = tuple(part.name for part in fields(Dataset) if part.name not in ("train", "test"))
+"""What a data set has besides its images."""
 
 KEPT = 8
 """Number of decoded data sets kept, those used last; CIFAR-10 takes 184 MB."""
@@ -78,7 +82,7 @@ def decoded(source: Source, warn: Warn) -> Dataset:
 
 
 def _write(path: Path, dataset: Dataset) -> None:
-    facts = [dataset.name, dataset.class_names, dataset.data_id, dataset.skipped]
+    facts = {key: getattr(dataset, key) for key in FACTS}
     arrays = {"facts": np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)}
     for name, split in (("train", dataset.train), ("test", dataset.test)):
         arrays |= {f"{name}_{part}": value for part, value in vars(split).items()}
@@ -90,7 +94,7 @@ def _read(path: Path) -> Dataset | None:
     """Return the cached data set; None if there is none or its checksums do not agree."""
     try:
         arrays = files.arrays(path)
-        name, class_names, data_id, skipped = json.loads(arrays["facts"].tobytes())
+        facts = _immutable(json.loads(arrays["facts"].tobytes()))
         train, test = (
             Split(*(arrays[f"{split}_{part}"] for part in ("images", "labels", "index")))
             for split in ("train", "test")
@@ -98,4 +102,11 @@ def _read(path: Path) -> Dataset | None:
     except Exception:  # zip, npy and JSON each raise their own errors for damaged bytes
         return None
     mark_used(path)
-    return Dataset(name, tuple(class_names), train, test, data_id, tuple(skipped))
+    return Dataset(train=train, test=test, **facts)
+
+
+def _immutable(value: Any) -> Any:
+    """Return JSON's lists, at any depth of tables, as the tuples that they were."""
+    if isinstance(value, dict):
+        return {key: _immutable(part) for key, part in value.items()}
+    return tuple(value) if isinstance(value, list) else value

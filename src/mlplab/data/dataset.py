@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,10 @@ class Dataset:
         test: the test split.
         data_id: ``sha256:…`` over the shapes, pixels, labels and class names, in their order.
         skipped: the files that could not be read, as ``"relative/path: reason"``.
+        files: for ``train`` and ``test``, the name of each image's file, by ``index``; empty if
+            the images are not in files of their own.
+        digests: likewise, the SHA-256 of each file.
+        cropped: the files of which less than half is left in the image.
     """
 
     name: str
@@ -53,6 +58,24 @@ class Dataset:
     test: Split
     data_id: str
     skipped: tuple[str, ...] = ()
+    files: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    digests: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    cropped: tuple[str, ...] = ()
+
+    @cached_property
+    def source_id(self) -> str:
+        """``sha256:…`` over the image files, labels and class names, in their order.
+
+        It is the same whatever size the images are decoded to. A published data set is the same
+        in every layout, so there it is the ``data_id``.
+        """
+        if not self.digests or self.name != "folder":
+            return self.data_id
+        digest = hashlib.sha256(json.dumps(self.class_names).encode())
+        for name, split in (("train", self.train), ("test", self.test)):
+            facts = [(self.digests[name][i], label) for i, label in _pairs(split)]
+            digest.update(json.dumps([name, facts]).encode())
+        return f"sha256:{digest.hexdigest()}"
 
 
 @dataclass(frozen=True)
@@ -122,7 +145,13 @@ def of_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
 
     class_names = tuple(dataset.class_names[label] for label in kept)
     train, test = taken(dataset.train), taken(dataset.test)
-    return assemble(dataset.name, class_names, train, test, dataset.skipped)
+    part = assemble(dataset.name, class_names, train, test, dataset.skipped)
+    return replace(part, files=dataset.files, digests=dataset.digests, cropped=dataset.cropped)
+
+
+def _pairs(split: Split) -> list[tuple[int, int]]:
+    """Return index and label of each image."""
+    return list(zip(split.index.tolist(), split.labels.tolist(), strict=True))
 
 
 def _data_id(class_names: tuple[str, ...], *splits: Split) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import memory
+from mlplab.data import sources
 from mlplab.data.cache import Source, Warn, decoded
 from mlplab.data.dataset import Dataset, Split, assemble, whole
 from mlplab.data.images import Shape, read_images
@@ -98,6 +99,23 @@ def scan(root: Path) -> Tree:
     return Tree(root, tuple(folder.name for folder in folders), files)
 
 
+def pictures(path: Path) -> list[Path]:
+    """Return the files in a folder, at any depth, sorted; a path that is no folder by itself.
+
+    Raises:
+        DataError: the folder is empty or cannot be listed.
+    """
+    if not path.is_dir():
+        return [path]
+    try:
+        found = list(_files(path, {_identity(path)}))
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be listed: {error.strerror}") from None
+    if not found:
+        raise DataError(f"{path} contains no files")
+    return found
+
+
 def split_source(name: str, train: Tree, test: Tree, shape: Shape) -> Source:
     """Return the data set whose test images are in a separate folder.
 
@@ -112,10 +130,11 @@ def split_source(name: str, train: Tree, test: Tree, shape: Shape) -> Source:
         )
 
     def read() -> Dataset:
-        train_split, train_skipped = _read(train, shape)
-        test_split, test_skipped = _read(test, shape)
-        skipped = (*train_skipped, *test_skipped)
-        return assemble(name, train.class_names, train_split, test_split, skipped)
+        parts = {role: _read(tree, shape) for role, tree in (("train", train), ("test", test))}
+        skipped = tuple(text for part in parts.values() for text in part.skipped)
+        splits = parts["train"].split, parts["test"].split
+        dataset = assemble(name, train.class_names, *splits, skipped)
+        return sources.add(dataset, {role: part.files for role, part in parts.items()}, shape)
 
     return Source(partial(_fingerprint, (train, test), name, shape), read)
 
@@ -124,11 +143,12 @@ def held_out_source(tree: Tree, shape: Shape, share: float) -> Source:
     """Return the data set with a share of each class held out for testing."""
 
     def read() -> Dataset:
-        split, skipped = _read(tree, shape)
+        read = _read(tree, shape)
         parts = ("train", "test")
-        kept, tested = hold_out(split.labels, share, TEST_SEED, tree.class_names, parts)
-        taken = split.take(kept), split.take(tested)
-        return assemble("folder", tree.class_names, *taken, skipped)
+        kept, tested = hold_out(read.split.labels, share, TEST_SEED, tree.class_names, parts)
+        taken = read.split.take(kept), read.split.take(tested)
+        dataset = assemble("folder", tree.class_names, *taken, read.skipped)
+        return sources.add(dataset, {"train": read.files, "test": read.files}, shape)
 
     return Source(partial(_fingerprint, (tree,), shape, share, TEST_SEED), read)
 
@@ -176,7 +196,16 @@ def _fingerprint(trees: Sequence[Tree], *settings: object) -> str:
     return json.dumps([roots, facts, [str(setting) for setting in settings]])
 
 
-def _read(tree: Tree, shape: Shape) -> tuple[Split, tuple[str, ...]]:
+@dataclass(frozen=True)
+class Part:
+    """The images of one tree that could be read, their files, and what is said of the others."""
+
+    split: Split
+    files: tuple[Path, ...]
+    skipped: tuple[str, ...]
+
+
+def _read(tree: Tree, shape: Shape) -> Part:
     """Read all images; those that cannot be read are named and left out."""
     paths = [path for files in tree.files for path in files]
     classes = np.repeat(np.arange(len(tree.files)), [len(files) for files in tree.files])
@@ -185,6 +214,7 @@ def _read(tree: Tree, shape: Shape) -> tuple[Split, tuple[str, ...]]:
     memory.check({"the decoded images": size}, advice, memory.available(), DataError)
     images = np.empty((len(paths), *shape), dtype=np.uint8)
     labels: list[int] = []
+    files: list[Path] = []
     skipped: list[str] = []
     for path, label, image in zip(paths, classes, read_images(paths, shape), strict=True):
         if isinstance(image, DataError):
@@ -193,8 +223,10 @@ def _read(tree: Tree, shape: Shape) -> tuple[Split, tuple[str, ...]]:
         else:
             images[len(labels)] = image
             labels.append(int(label))
+            files.append(path)
     _check_readable(tree, labels, skipped)
-    return whole(images[: len(labels)], np.array(labels, dtype=np.int32)), tuple(skipped)
+    split = whole(images[: len(labels)], np.array(labels, dtype=np.int32))
+    return Part(split, tuple(files), tuple(skipped))
 
 
 def _check_readable(tree: Tree, labels: Sequence[int], skipped: Sequence[str]) -> None:

@@ -11,8 +11,8 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     """Return a data set's facts in values that JSON can hold.
 
     Keys: ``name``, ``classes`` (names), ``image_shape`` (height, width, channels), ``splits`` (for
-    ``train`` and ``test``: ``images`` and ``per_class``, counts by class name), ``data_id``,
-    ``skipped`` (files that could not be read).
+    ``train`` and ``test``: ``images`` and ``per_class``, counts by class name), ``data_id``
+    and ``source_id`` (see :class:`Dataset`), ``skipped`` (files that could not be read).
     """
     splits = {}
     for name, split in (("train", dataset.train), ("test", dataset.test)):
@@ -25,5 +25,6 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "image_shape": list(dataset.train.images.shape[1:]),
         "splits": splits,
         "data_id": dataset.data_id,
+        "source_id": dataset.source_id,
         "skipped": list(dataset.skipped),
     }

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from mlplab.augment import transforms
 from mlplab.augment.pipeline import check_shift
+from mlplab.models.footprint import evaluation_batch
 from mlplab.recipes.recipe import Evaluation
 from mlplab.statistics.metrics import METRICS, classification_metrics
 
-BATCH = 1000
 # Metrics that are recorded for probabilities averaged over views.
 OVER_VIEWS = [
     *(metric.name for metric in METRICS if metric.over_views),
@@ -43,7 +43,7 @@ def probabilities(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.f
     Returns:
         float32 [n, classes].
     """
-    size = min(BATCH, max(1, len(images)))
+    size = min(evaluation_batch(model), max(1, len(images)))
     return np.asarray(model.predict(images, batch_size=size, verbose=0), dtype=np.float32)
 
 
@@ -86,12 +86,13 @@ def over_views(model: keras.Model, settings: Evaluation) -> Classifier:
         averaged: jax.Array = jax.lax.map(seen, amounts).mean(axis=0)
         return averaged
 
+    at_once = evaluation_batch(model)
     groups = model.trainable_variables, model.non_trainable_variables
 
     def classify(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         # Read every time: Keras's predict may have put other arrays in the variables.
         weights = tuple([variable.value for variable in group] for group in groups)
-        size, parts = min(BATCH, len(images)), []
+        size, parts = min(at_once, len(images)), []
         for start in range(0, len(images), size):
             batch = images[start : start + size]
             whole = np.pad(batch, ((0, size - len(batch)), (0, 0), (0, 0), (0, 0)))

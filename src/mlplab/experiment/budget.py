@@ -11,6 +11,7 @@ from mlplab import memory, models
 from mlplab.data import Dataset
 from mlplab.errors import RecipeError, StorageError
 from mlplab.experiment import features
+from mlplab.models.footprint import evaluation_batch
 from mlplab.models.layers.convolution import LAID
 from mlplab.models.parts import FEATURES
 from mlplab.optim import optimizers
@@ -21,7 +22,6 @@ from mlplab.text import byte_size
 NUMBER = 4  # bytes: weights, gradients, the optimizer's numbers and activations are float32
 PROGRAM = 500_000_000  # Python, JAX, Keras and their compiled programs
 FILES = 2**25  # bytes of events, figures and the report
-VALIDATION = 1000  # images per step of validation
 
 LARGEST = 2**31
 """Parameters."""
@@ -107,16 +107,17 @@ def needed(recipe: Recipe, dataset: Dataset) -> dict[str, int]:
         )
     between = models.between_layers(recipe.model, network)
     made = [images[0].size, between, *map(_activations, network.layers)]
-    batch, seen = min(recipe.training.batch_size, len(images)), min(VALIDATION, len(images))
-    fixed = 0
+    batch = min(recipe.training.batch_size, len(images))
+    seen = min(evaluation_batch(network), len(images))  # at a time, in an evaluation
+    evaluated, fixed = 3 * seen * max(made), 0
     if features.is_head_only(
         recipe
     ):  # only forward, some images at a time, and then their features
         width = network.get_layer(FEATURES).output.shape[1]
-        numbers, fixed = features.BATCH * 3 * max(made), 2 * len(images) * width
+        numbers, fixed = evaluated, 2 * len(images) * width
     else:
         # Forward, backward, and one between two operations; validation does not keep them.
-        numbers = 3 * batch * sum(made) + 3 * seen * max(made)
+        numbers = 3 * batch * sum(made) + evaluated
     return {
         "the images": 3 * (images.nbytes + dataset.test.images.nbytes),
         f"{parameters:,} parameters with gradients and optimizer": NUMBER * state,

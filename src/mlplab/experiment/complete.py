@@ -1,13 +1,14 @@
 """Completion of a recipe with Keras's names and every default; contradictions are refused."""
 
-from mlplab import models, recipes
+from pathlib import Path
+
+from mlplab import models
 from mlplab.errors import RecipeError
 from mlplab.models import user_code
 from mlplab.optim import optimizers, schedules
 from mlplab.recipes.networks import CustomModel
-from mlplab.recipes.recipe import Recipe
+from mlplab.recipes.recipe import Data, Recipe
 from mlplab.recipes.schema import Named
-from mlplab.runs.record import Record
 from mlplab.training import callbacks, losses
 
 
@@ -42,6 +43,7 @@ def complete(recipe: Recipe, trust: bool = False) -> Recipe:
         )
     completed = recipe.model_copy(
         update={
+            "data": absolute(recipe.data),
             "model": models.complete(recipe.model, trust),
             "optimizer": optimizer,
             "schedule": schedule,
@@ -63,8 +65,21 @@ def code(recipe: Recipe) -> user_code.Sources:
     )
 
 
-def is_of(record: Record, recipe: Recipe) -> bool:
-    """Return whether a run's record is of this recipe, complete, with its seed and its code."""
-    digest = user_code.digest(code(recipe)) if record.code is not None else None
-    found = recipes.config_id(recipe, record.source_ids, digest)
-    return (record.config_id, record.seed) == (found, recipe.seed)
+def absolute(settings: Data, path: Path | None = None) -> Data:
+    """Return ``[data]`` with a path that means the same folder wherever it is read.
+
+    Args:
+        settings: of a recipe.
+        path: where the folder is now, if it was moved.
+
+    Raises:
+        RecipeError: if a path is given for a data set without one.
+    """
+    if settings.path is None:
+        if path is not None:
+            raise RecipeError(
+                f"--data-path is for data.name = 'folder'; for {settings.name}, use --data-dir"
+            )
+        return settings
+    found = Path(path or settings.path).expanduser().resolve()
+    return settings.model_copy(update={"path": str(found)})

@@ -3,8 +3,11 @@
 ``mlplab predict`` takes such a folder instead of a run; ONNX Runtime then computes.
 """
 
+import importlib
 import importlib.util
+import inspect
 import json
+import re
 import secrets
 import shutil
 from pathlib import Path
@@ -14,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import files, memory
+from mlplab.data import images
 from mlplab.errors import MlplabError, RunError, first_line
 from mlplab.experiment.networks import load_network
 from mlplab.models import onnx
@@ -36,19 +40,23 @@ that order.
 ```python
 import json
 
-import numpy as np
 import onnxruntime
-from PIL import Image, ImageOps
+
+from pictures.images import read_image
 
 session = onnxruntime.InferenceSession("{network}")
 names = json.load(open("{facts}"))["class_names"]
-image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("{mode}")
-image = ImageOps.fit(image, ({width}, {height}))
-batch = np.asarray(image, np.uint8).reshape(1, {height}, {width}, {channels})
-(probabilities,) = session.run(None, {{session.get_inputs()[0].name: batch}})
+image = read_image("photo.jpg", ({height}, {width}, {channels}))
+(probabilities,) = session.run(None, {{session.get_inputs()[0].name: image[None]}})
 print(names[probabilities[0].argmax()])
 ```
+
+It needs onnxruntime, NumPy and Pillow, but not mlplab. `pictures/` reads images of any size and
+kind as mlplab does: turned as their EXIF data say, put on white where they are transparent, scaled,
+cropped, 16 bits reduced to 8.
 """
+READER = "pictures"
+OURS = re.compile(r"^from (mlplab\.[\w.]+) import", re.MULTILINE)
 
 
 def export(run: Run, folder: Path, trust: bool = False) -> Path:
@@ -112,16 +120,33 @@ def _write_facts(folder: Path, name: str, record: Record) -> None:
         width=width,
         channels=channels,
         classes=len(record.class_names),
-        mode="RGB" if channels == 3 else "L",
     )
     (folder / README).write_text(text, "utf-8")
+    _write_reader(folder / READER)
+
+
+def _write_reader(folder: Path) -> None:
+    """Write the modules that read pictures as a package that does without mlplab.
+
+    A short example of our own would read some kinds of pictures differently from ``predict``.
+    """
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    left = [images.__name__]
+    while left:
+        module = left.pop()
+        source = inspect.getsource(importlib.import_module(module))
+        left += OURS.findall(source)
+        (folder / f"{module.rpartition('.')[2]}.py").write_text(
+            OURS.sub(lambda found: f"from .{found[1].rpartition('.')[2]} import", source), "utf-8"
+        )
 
 
 def _try(folder: Path, model: Any, shape: list[int]) -> None:
     if importlib.util.find_spec("onnxruntime") is None:
         return
-    images = np.random.default_rng(0).integers(0, 256, (4, *shape), np.uint8)
-    apart = float(abs(Exported(folder).probabilities(images) - np.asarray(model(images))).max())
+    noise = np.random.default_rng(0).integers(0, 256, (4, *shape), np.uint8)
+    apart = float(abs(Exported(folder).probabilities(noise) - np.asarray(model(noise))).max())
     if not apart <= AGREEMENT:
         raise RunError(f"the ONNX file and Keras give probabilities that differ by {apart:.2g}")
 

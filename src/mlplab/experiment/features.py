@@ -20,6 +20,7 @@ from mlplab.cache import cache_dir, make_private, mark_used, tidy
 from mlplab.data import Splits
 from mlplab.errors import StorageError
 from mlplab.experiment import environment
+from mlplab.models.footprint import evaluation_batch
 from mlplab.models.parts import FEATURES
 from mlplab.recipes.recipe import Augment, Recipe
 
@@ -76,7 +77,8 @@ def extracted(model: keras.Model, images: NDArray[np.uint8], note: Note) -> Feat
     if kept is not None:
         return kept
     note(f"computing the features of {len(images):,} images; the next run will reuse them")
-    found = np.asarray(extractor.predict(images, batch_size=BATCH, verbose=0), np.float32)
+    size = min(BATCH, evaluation_batch(extractor))
+    found = np.asarray(extractor.predict(images, batch_size=size, verbose=0), np.float32)
     try:
         make_private(folder)
         with files.atomic(path) as file:

@@ -41,10 +41,17 @@ def finish(session: Session) -> None:
         model = judge.fast(model)
         which = _splits_to_open(session, status)
         settings = experiment.recipe.evaluation
-        record.metrics, predictions = judge.judge(folder, model, experiment.splits, which, settings)
+        record.metrics, predictions = judge.judge(
+            folder,
+            model,
+            experiment.splits,
+            which,
+            settings,
+            files=experiment.dataset.files,
+        )
         if whole:
             record.learnt = judge.learnt(model, experiment.splits, experiment.selects_on_test)
-    record.ledger = ledger.count(session.options.runs_dir, record.data_id)
+    record.ledger = ledger.count(session.options.runs_dir, record.data_ids)
     if whole:
         judge.draw(
             folder,

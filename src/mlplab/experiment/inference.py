@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab import data, figures, files
-from mlplab.data.images import read_image
+from mlplab import figures, files
+from mlplab.data.folder import pictures
+from mlplab.data.images import read_image, read_images
 from mlplab.errors import DataError, RunError
 from mlplab.evaluation import evaluate as evaluation
 from mlplab.evaluation.saliency import explainer
@@ -17,9 +18,12 @@ from mlplab.experiment import judge
 from mlplab.experiment.export import Exported
 from mlplab.experiment.networks import load_network
 from mlplab.experiment.publish import publish_again
+from mlplab.experiment.split import data_of
 from mlplab.experiment.split import split as split_as
 from mlplab.runs import layout, ledger, lock, store
 from mlplab.runs.run import Run
+
+AT_ONCE = 100  # pictures that are read before they are classified
 
 
 def evaluate(
@@ -29,6 +33,7 @@ def evaluate(
     trust: bool = False,
     warn: Callable[[str], None] = lambda text: None,
     views: Mapping[str, Any] | None = None,
+    data_path: Path | None = None,
 ) -> dict[str, Any]:
     """Evaluate a trained run on a split, add the result to its record, and return the metrics.
 
@@ -41,6 +46,7 @@ def evaluate(
         trust: whether the user's own code may be loaded.
         warn: called with what the user should know.
         views: ``tta_flip`` and ``tta_shift`` instead of the recipe's.
+        data_path: where the folder of the user's own images is now, if it was moved.
 
     Raises:
         DataError: if the data set is not the one that the run was trained on.
@@ -48,13 +54,14 @@ def evaluate(
         RunError: if the run has no network.
     """
     with lock.writing(run.folder):
-        return _evaluate(run, split, data_dir, trust, warn, views or {})
+        return _evaluate(run, split, data_dir, data_path, trust, warn, views or {})
 
 
 def _evaluate(
     run: Run,
     split: str,
     data_dir: Path | None,
+    data_path: Path | None,
     trust: bool,
     warn: Callable[[str], None],
     views: Mapping[str, Any],
@@ -65,19 +72,16 @@ def _evaluate(
     settings = recipe.evaluation.model_copy(update=views)
     if record.status == "running":
         raise RunError(f"{run.name} was killed during training; `mlplab resume {run.name}` first")
-    dataset = data.load(recipe.data, data_dir, warn)
-    if dataset.data_id != record.data_id:
-        raise DataError(
-            f"the data set {recipe.data.name} found here is not the one that {run.name} was trained"
-            " on (its content differs); point --data-dir at that one"
-        )
+    dataset = data_of(run, data_dir, data_path, warn)
     evaluation.check(settings, dataset.test.images.shape[1:])
     splits = split_as(dataset, recipe)
     model = judge.fast(load_network(run, trust))
     if split == "test" or (split == "validation" and record.selected_on == "test"):
         record.ledger = ledger.open_test(run.folder.parent, record)
         record.test_openings += 1
-    metrics, _ = judge.judge(run.folder, model, splits, [split], settings, over_views=[split])
+    metrics, _ = judge.judge(
+        run.folder, model, splits, [split], settings, over_views=[split], files=dataset.files
+    )
     record.metrics = {**record.metrics, **metrics}
     publish_again(run.folder, record, recipe, [layout.predictions(split)])
     return metrics[split]
@@ -112,16 +116,18 @@ def predict(
 
     Args:
         run: the trained run.
-        paths: of the pictures.
+        paths: of the pictures, or of folders that contain them at any depth.
         trust: whether the user's own code may be loaded.
         explain: a folder for pictures of what each prediction rests on.
 
     Raises:
+        DataError: if a folder is empty.
         RunError: if the run has no network, or one that cannot be explained.
         StorageError: if the folder cannot be written.
     """
     record = run.record
     store.check_own(run.folder, record, layout.MODEL)
+    paths = [picture for path in paths for picture in pictures(path)]
     height, width, channels = record.image_shape
     model = load_network(run, trust)
 
@@ -129,16 +135,16 @@ def predict(
         return evaluation.probabilities(model, images)
 
     shape = (height, width, channels)
-    results = [_classified(path, shape, record.class_names, answer) for path in paths]
+    results = _classified(paths, shape, record.class_names, answer)
     if explain is None:
         return results
     with files.storage(str(explain)):
         explain.mkdir(parents=True, exist_ok=True)
     why = explainer(model)
-    pictures = enumerate(zip(paths, results, strict=True), start=1)
+    numbered = enumerate(zip(paths, results, strict=True), start=1)
     return [
         result if result.error else _explained(why, shape, path, result, number, explain)
-        for number, (path, result) in pictures
+        for number, (path, result) in numbered
     ]
 
 
@@ -146,24 +152,39 @@ def predict_exported(folder: Path, paths: Sequence[Path]) -> list[Prediction]:
     """Classify image files as :func:`predict` does, with the network of an exported folder.
 
     Raises:
+        DataError: if a folder of pictures is empty.
         RunError: if the folder is damaged, or ONNX Runtime is not installed.
     """
     network = Exported(folder)
     names, answer = network.class_names, network.probabilities
-    return [_classified(path, network.image_shape, names, answer) for path in paths]
+    found = [picture for path in paths for picture in pictures(path)]
+    return _classified(found, network.image_shape, names, answer)
 
 
 def _classified(
-    path: Path,
+    paths: Sequence[Path],
     shape: tuple[int, int, int],
     class_names: Sequence[str],
     answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+) -> list[Prediction]:
+    found = []
+    for start in range(0, len(paths), AT_ONCE):
+        chosen = paths[start : start + AT_ONCE]
+        images = list(read_images(chosen, shape))
+        readable = [image for image in images if not isinstance(image, DataError)]
+        answers = iter(answer(np.stack(readable)) if readable else ())
+        found += [
+            Prediction(str(path), error=str(image))
+            if isinstance(image, DataError)
+            else _prediction(path, next(answers), class_names)
+            for path, image in zip(chosen, images, strict=True)
+        ]
+    return found
+
+
+def _prediction(
+    path: Path, probabilities: NDArray[np.float32], class_names: Sequence[str]
 ) -> Prediction:
-    try:
-        image = read_image(path, shape)
-    except DataError as error:
-        return Prediction(str(path), error=str(error))
-    (probabilities,) = answer(image[None])
     order = np.argsort(-probabilities, kind="stable")
     classes = tuple(class_names[i] for i in order)
     return Prediction(str(path), classes, tuple(float(probabilities[i]) for i in order))

@@ -1,6 +1,6 @@
 """Evaluation of a trained network: predictions, metrics and figures in its run folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ def judge(
     which: Sequence[str],
     settings: Evaluation,
     over_views: Sequence[str] = HELD_OUT,
+    files: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[dict[str, dict[str, Any]], Predictions]:
     """Evaluate a network on some splits and write its predictions.
 
@@ -52,6 +53,7 @@ def judge(
         which: names of the splits to evaluate on.
         settings: k of the top-k accuracy, and the views of test-time augmentation.
         over_views: splits that are also evaluated over these views, if there are any.
+        files: names of the images' files, as in the data set.
 
     Returns:
         Metrics by split, with those over the views as ``tta``; and probabilities of the images as
@@ -71,7 +73,9 @@ def judge(
         metrics[name] = classification_metrics(predicted, split.labels, settings.top_k)
         if averaged is not None:
             metrics[name]["tta"] = evaluate.metrics_over_views(averaged, split.labels, settings)
-        store.write_predictions(folder, name, predicted, split.labels, split.index, averaged)
+        known_files = (files or {}).get("test" if split is splits.test else "train", ())
+        names = [known_files[i] for i in split.index] if known_files else None
+        store.write_predictions(folder, name, predicted, split.labels, split.index, averaged, names)
     return metrics, predictions
 
 

@@ -192,7 +192,7 @@ def _images_of(
     """Return a run's data set if its images are numbered like ours; else ``None``."""
     if recipe.data.validation == "test":
         return None
-    if record.data_id == dataset.data_id:
+    if record.data_ids & {dataset.data_id, dataset.source_id}:  # at any image size
         return dataset
     if theirs.data.name != recipe.data.name or recipe.data.name == "folder":
         return None

@@ -19,7 +19,7 @@ from mlplab.data import Dataset, Splits
 from mlplab.data.statistics import channel_statistics
 from mlplab.errors import RecipeError
 from mlplab.evaluation import evaluate
-from mlplab.experiment import budget, features, parents
+from mlplab.experiment import budget, features, parents, sizes
 from mlplab.experiment.complete import complete
 from mlplab.experiment.split import split
 from mlplab.models.layers.inputs import scaling_layer
@@ -124,6 +124,8 @@ def prepare(
     begun = time.perf_counter()
     splits = split(dataset, recipe)
     _check_images(recipe, splits.train.images.shape[1:])
+    for text in sizes.notes(recipe, splits):
+        note(text)
     keras.utils.set_random_seed(recipe.seed)
     opened = parents.open_all(recipe, runs_dir, dataset, splits, trust, note, data_dir)
     model, sources = _network(recipe, opened, dataset, splits, trust, note)

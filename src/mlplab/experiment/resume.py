@@ -8,7 +8,7 @@ from pathlib import Path
 from mlplab import recipes
 from mlplab.errors import RunError
 from mlplab.experiment import environment
-from mlplab.experiment.complete import code, complete, is_of
+from mlplab.experiment.complete import absolute, code, complete
 from mlplab.experiment.execute import carry_out
 from mlplab.experiment.options import KEPT, Options
 from mlplab.experiment.prepare import Experiment
@@ -28,7 +28,12 @@ from mlplab.training.plan import Progress, reporting
 DECIDING = ("mlplab", "keras", "jax", "jaxlib", "numpy")
 
 
-def resume(run: Run, options: Options, progress: Progress | None = None) -> Run:
+def resume(
+    run: Run,
+    options: Options,
+    progress: Progress | None = None,
+    data_path: Path | None = None,
+) -> Run:
     """Continue an interrupted run, from its last checkpoint or from the beginning.
 
     Weights, metrics and predictions will be bit for bit those of an uninterrupted run.
@@ -37,6 +42,7 @@ def resume(run: Run, options: Options, progress: Progress | None = None) -> Run:
         run: that was interrupted, killed, or failed.
         options: ``data_dir`` and ``trust``; all else is as it was when the run was started.
         progress: receives the training's reports.
+        data_path: where the folder of the user's own images is now, if it was moved.
 
     Raises:
         RunError: if the run has ended or is being written, if it was part of a population that
@@ -54,7 +60,8 @@ def resume(run: Run, options: Options, progress: Progress | None = None) -> Run:
         saved = _saved(run.folder)
         recipe = complete(run.recipe, options.trust)
         _check_code(recipe, record)
-        _check_recipe(recipe, record, saved)
+        _check_recipe(recipe, run, record, saved)
+        recipe = recipe.model_copy(update={"data": absolute(recipe.data, data_path)})
         _check_versions(saved.run.versions if saved else record.versions, run.name)
         shared = devices.choose(options.devices)
         start(recipe, progress)
@@ -85,10 +92,25 @@ def unfinished(recipe: Recipe, options: Options) -> Run | None:
             record = store.read_record(folder)
         except RunError:
             continue
-        same = is_of(record, wanted)
-        if same and record.status in UNFINISHED and record.population is None:
+        resumable = record.status in UNFINISHED and record.population is None
+        if resumable and is_run_of(wanted, Run(folder), record):
             found.append((record.started, folder))
     return Run(max(found)[1]) if found else None
+
+
+def is_run_of(recipe: Recipe, run: Run, record: Record) -> bool:
+    """Return whether a run is one of a complete recipe, with its seed, its images and its code.
+
+    Raises:
+        RunError: if the run's recipe is damaged.
+    """
+    theirs = run.recipe.data
+    digest = user_code.digest(code(recipe)) if record.code is not None else None
+    return absolute(theirs).path == recipe.data.path and (record.config_id, record.seed) == (
+        # Records without a source_id have the path as it was given in their config_id.
+        recipes.config_id(recipe, record.source_ids, record.source_id or theirs.path, digest),
+        recipe.seed,
+    )
 
 
 def _check_unfinished(run: Run, record: Record) -> None:
@@ -132,12 +154,12 @@ def _check_code(recipe: Recipe, record: Record) -> None:
         )
 
 
-def _check_recipe(recipe: Recipe, record: Record, saved: Checkpoint | None) -> None:
-    tables = recipes.to_tables(recipe)
+def _check_recipe(recipe: Recipe, run: Run, record: Record, saved: Checkpoint | None) -> None:
     if saved is not None:
-        changed = recipes.differences(saved.run.recipe, tables)
+        changed = recipes.differences(saved.run.recipe, recipes.to_tables(recipe))
+        changed = [key for key in changed if key != "data.path"]  # its content is compared instead
     else:
-        changed = [] if is_of(record, recipe) else [layout.RECIPE]
+        changed = [] if is_run_of(recipe, run, record) else [layout.RECIPE]
     if changed:
         raise RunError(
             f"the recipe of {record.name} has changed since it was started:"
@@ -161,9 +183,10 @@ def _check_versions(then: Mapping[str, str], name: str) -> None:
 
 def _check_data(experiment: Experiment, record: Record) -> None:
     if experiment.dataset.data_id != record.data_id:
+        where = "--data-path" if experiment.recipe.data.path else "--data-dir"
         raise RunError(
-            f"the data set {record.data} found here is not the one that {record.name} was started"
-            " with (its content differs); point --data-dir at that one"
+            f"the data set {record.data_title} found here is not the one that {record.name} was"
+            f" started with (its content differs); point {where} at that one"
         )
 
 

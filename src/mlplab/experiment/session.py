@@ -21,6 +21,7 @@ from mlplab.experiment.prepare import Experiment
 from mlplab.experiment.publish import publish
 from mlplab.models import saving, user_code
 from mlplab.models.flops import flops_per_example
+from mlplab.models.footprint import evaluation_batch
 from mlplab.recipes.networks import CustomModel
 from mlplab.runs import layout, ledger, store
 from mlplab.runs.checkpoint import Checkpoint, RunState, TrainingState
@@ -38,7 +39,6 @@ from mlplab.training.plan import (
     TrainingSchedule,
 )
 
-VALIDATION_BATCH = 1000  # large enough for the matrix rate, small enough for a wide network
 PROBE_IMAGES = 512  # for gradients and dead units: enough to distinguish dead units from rare ones
 
 
@@ -188,7 +188,7 @@ class Session:
                 epochs=recipe.training.epochs,
                 batch_size=recipe.training.batch_size,
                 # Those of the user's own networks may have losses that are not means over images.
-                validation_batch=None if custom else VALIDATION_BATCH,
+                validation_batch=None if custom else evaluation_batch(experiment.trained),
                 seed=recipe.seed,
                 resizing=recipe.training.resizing,
                 on_divergence=recipe.training.on_divergence,
@@ -264,12 +264,14 @@ def first_record(experiment: Experiment, options: Options, name: str) -> Record:
         recipe=options.recipe_name,
         command=options.command,
         config_id=recipes.config_id(
-            recipe, {s.run: s.config_id for s in experiment.sources}, digest
+            recipe, {s.run: s.config_id for s in experiment.sources}, dataset.source_id, digest
         ),
         code=digest,
         seed=recipe.seed,
         data=dataset.name,
+        data_path=recipe.data.path or "",
         data_id=dataset.data_id,
+        source_id=dataset.source_id,
         class_names=list(dataset.class_names),
         image_shape=list(dataset.train.images.shape[1:]),
         skipped=list(dataset.skipped),

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from mlplab import data
 from mlplab.data import Dataset, Splits
-from mlplab.errors import RunError
+from mlplab.errors import DataError
+from mlplab.experiment.complete import absolute
 from mlplab.recipes.recipe import Recipe
 from mlplab.runs.run import Run
 
@@ -19,8 +20,44 @@ def split(dataset: Dataset, recipe: Recipe) -> Splits:
     return data.split(dataset, settings.validation, recipe.seed, settings.share)
 
 
+def data_of(
+    run: Run, data_dir: Path | None, data_path: Path | None, warn: Callable[[str], None]
+) -> Dataset:
+    """Load the data set that a run was trained on.
+
+    Args:
+        run: the trained run.
+        data_dir: folder that contains the data set's folder, such as ``cifar10/``.
+        data_path: where the folder of the user's own images is now, if it was moved.
+        warn: called with what the user should know.
+
+    Raises:
+        DataError: if it is missing or damaged, or is another one.
+    """
+    record, settings = run.record, run.recipe.data
+    wanted = absolute(settings, data_path)
+    if wanted.path is not None and not Path(wanted.path).is_dir():
+        raise DataError(
+            f"{run.name} was trained on the images in {settings.path}, and there is no such folder"
+            " here; say where they are now with --data-path"
+        )
+    dataset = data.load(wanted, data_dir, warn)
+    if not {dataset.data_id, dataset.source_id} & record.data_ids:
+        where = "--data-path" if wanted.path else "--data-dir"
+        raise DataError(
+            f"the data set {wanted.path or record.data} found here is not the one that {run.name}"
+            f" was trained on (its content differs); point {where} at that one"
+        )
+    if dataset.data_id != record.data_id:
+        warn(
+            "the files are those of the training, but their pixels are decoded differently here"
+            " (another version of Pillow?): results may differ slightly"
+        )
+    return dataset
+
+
 def measured_images(
-    run: Run, split: str, data_dir: Path | None
+    run: Run, split: str, data_dir: Path | None, data_path: Path | None = None
 ) -> Callable[[NDArray[np.int64]], NDArray[np.uint8]]:
     """Return the function from positions in a run's published split to its images.
 
@@ -28,18 +65,12 @@ def measured_images(
         run: the evaluated run.
         split: "test", or anything else for the published training split.
         data_dir: folder that contains the data set's folder, such as ``cifar10/``.
+        data_path: where the folder of the user's own images is now, if it was moved.
 
     Raises:
-        DataError: if the data set is missing or damaged.
-        RunError: if it is not the one that the run was evaluated on.
+        DataError: if the data set is missing or damaged, or is another one.
     """
-    record = run.record
-    dataset = data.load(run.recipe.data, data_dir, lambda text: None)
-    if dataset.data_id != record.data_id:
-        raise RunError(
-            f"the data set {record.data} found here is not the one that {run.name} was evaluated"
-            " on; point --data-dir at that one"
-        )
+    dataset = data_of(run, data_dir, data_path, lambda text: None)
     source = dataset.test if split == "test" else dataset.train
     order = source.index.argsort()
 

@@ -12,6 +12,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from mlplab.recipes.networks import CustomModel, Family
 from mlplab.recipes.networks.mlp import MLP
+from mlplab.recipes.networks.pretrained import Pretrained
 from mlplab.recipes.schema import CUSTOM, Absent, Named, Penalty, Table
 
 DataName = Literal["cifar10", "cifar100", "mnist", "fashion_mnist", "digits", "folder"]
@@ -24,7 +25,11 @@ class Data(Table):
     name: DataName = Field("cifar10", description="the data set")
     path: Annotated[str | None, *Absent] = Field(None, description="the folder of name = 'folder'")
     image_size: int = Field(
-        32, ge=1, le=1024, description="side in pixels that a folder's images are resized to"
+        32,
+        ge=1,
+        le=1024,
+        description="side in pixels that a folder's images are resized to; by default, for a"
+        " pretrained network, its own",
     )
     classes: list[str] = Field(
         [], max_length=10_000, description="the classes that are kept; all where none is named"
@@ -216,6 +221,19 @@ class Recipe(Table):
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     callbacks: dict[str, Named] = Field({})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _images_suit_network(cls, tables: Any) -> Any:
+        """Read a folder's images in the size that a pretrained network takes, if none is given."""
+        parts = [tables.get(key) for key in ("data", "model")] if isinstance(tables, dict) else []
+        match parts:
+            case [{"name": "folder", **data}, {"name": "pretrained", **model}] if (
+                "image_size" not in data
+            ):
+                side = model.get("image_size", Pretrained.model_fields["image_size"].default)
+                return {**tables, "data": {**tables["data"], "image_size": side}}
+        return tables
 
     @field_validator("model", mode="before")
     @classmethod

@@ -33,7 +33,10 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
 
 
 def config_id(
-    recipe: Recipe, sources: Mapping[str, str] | None = None, code: str | None = None
+    recipe: Recipe,
+    sources: Mapping[str, str] | None = None,
+    data: str | None = None,
+    code: str | None = None,
 ) -> str:
     """Return the identity of the configuration: 12 hex digits over the recipe without its seed.
 
@@ -41,12 +44,16 @@ def config_id(
         recipe: complete.
         sources: identities of the runs that the recipe names, by their names. So replicates that
             each start from a different replicate of one configuration have the same identity.
+        data: identity of the images of ``data.path``, which counts instead of the path: images
+            that were moved, or a path in another form, are the same configuration.
         code: hash of the user's own code that the recipe names, if it names any.
     """
     tables = to_tables(recipe)
     if code is not None:
         tables["code"] = code
     del tables["seed"]
+    if recipe.data.path is not None and data is not None:
+        tables["data"]["path"] = data
     known = sources or {}
     if isinstance(tables.get("teacher"), dict):
         tables["teacher"]["runs"] = [known.get(name, name) for name in tables["teacher"]["runs"]]

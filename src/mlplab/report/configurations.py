@@ -100,13 +100,23 @@ def find_sides(runs_dir: Path, queries: Sequence[str]) -> list[Side]:
             sides += _variants(runs_dir / query)
         else:
             sides.append(_side(runs_dir, known, query))
-    data = {record.data_id: record.data for side in sides for record in side.records.values()}
-    if len(data) > 1:
-        raise RunError(
-            f"these runs were trained on different data ({', '.join(sorted(data.values()))}):"
-            " accuracies on different images cannot be compared"
-        )
+    _check_same_data([record for side in sides for record in side.records.values()])
     return sides
+
+
+def _check_same_data(records: Sequence[Record]) -> None:
+    """Refuse runs on different images; one folder at several image sizes is one data set."""
+    first = records[0]
+    known = first.data_ids
+    # An older record only has the identity of the images as they were decoded.
+    known = known.union(*(r.data_ids for r in records if r.data_ids & known))
+    other = next((r for r in records if not r.data_ids & known and r.data_ids), None)
+    if other is not None:
+        raise RunError(
+            f"these runs were trained on different data ({first.data_title} in {first.name},"
+            f" {other.data_title} in {other.name}): accuracies on different images cannot be"
+            " compared"
+        )
 
 
 def _records(runs_dir: Path, strict: bool = False) -> list[tuple[Path, Record]]:

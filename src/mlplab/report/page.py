@@ -15,6 +15,7 @@ from mlplab.errors import RecipeError
 from mlplab.files import read_lines, write_text
 from mlplab.report import formatting, speed
 from mlplab.runs import layout
+from mlplab.runs.record import Record
 from mlplab.runs.store import read_record
 from mlplab.statistics.metrics import METRICS, Metric
 
@@ -58,13 +59,15 @@ def run_page(folder: Path, problems: Sequence[str] = ()) -> str:
     Raises:
         RunError: if ``record.json`` is missing or damaged.
     """
-    record = read_record(folder).to_json()
+    found = read_record(folder)
+    record = found.to_json()
     if record["selected_on"] == "test":
         # Validation was the test split itself; listed twice, it would look like two measurements.
         record["metrics"].pop("validation", None)
     template = environment().get_template("page.html.j2")
     return template.render(
         record=record,
+        data=_data(found),
         problems=problems,
         best_epoch=record["best_epoch"] or None,
         splits={key: record["metrics"].get(key) or {} for key in SPLITS},
@@ -78,6 +81,14 @@ def run_page(folder: Path, problems: Sequence[str] = ()) -> str:
         layers=_table(record["diagnostics"].get("layers") or []),
         recipe=_recipe(folder),
     )
+
+
+def _data(record: Record) -> str:
+    """Return what the run was trained on: ``photos/, 64×64, 3 classes``."""
+    if not record.data:
+        return ""
+    size = "×".join(map(str, record.image_shape[:2]))
+    return f"{record.data_title}, {size}, {len(record.class_names)} classes"
 
 
 def _recipe(folder: Path) -> str:

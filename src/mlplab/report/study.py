@@ -58,7 +58,7 @@ class Results:
         facts: ``study.json``.
         variants: in the order of the study.
         comparison: of the final runs, or ``None`` if there are none.
-        data_id: of the data set, empty if nothing has been run.
+        data_ids: identities of the data set, empty if nothing has been run.
         opened: how often the test set was evaluated, in words; empty if never.
         missing: what was not shown, in words.
     """
@@ -67,7 +67,7 @@ class Results:
     facts: dict[str, Any]
     variants: list[Variant]
     comparison: Comparison | None
-    data_id: str
+    data_ids: frozenset[str]
     opened: str
     missing: list[str]
 
@@ -117,9 +117,9 @@ def _read(folder: Path, facts: dict[str, Any], margin: float) -> Results:
         second = reference if reference in names else _best_tried(variants, names, facts)
         comparison = compare(sides, None, margin, second)
         comparison.notes.extend([*_tuned(variants), *_grown(facts)])
-    data_id = next(iter(finals.values())).data_id if finals else ""
-    opened = formatting.openings(ledger.count(folder.parent, data_id)) if data_id else ""
-    return Results(folder, facts, variants, comparison, data_id, opened, _missing(facts, variants))
+    ids: frozenset[str] = frozenset().union(*(record.data_ids for record in finals.values()))
+    opened = formatting.openings(ledger.count(folder.parent, ids)) if ids else ""
+    return Results(folder, facts, variants, comparison, ids, opened, _missing(facts, variants))
 
 
 def _finals(folder: Path) -> dict[Path, Record]:

@@ -1,5 +1,6 @@
 """The ledger of a runs folder: how often each test split was evaluated on, and by which runs."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def open_test(runs_dir: Path, record: Record, openings: int = 1) -> dict[str, in
         with files.storage(str(path)), FileLock(place / layout.LEDGER_LOCK, timeout=30):
             row = {
                 "data_id": record.data_id,
+                "source_id": record.source_id,
                 "config_id": record.config_id,
                 "run": record.name,
                 "openings": openings,
@@ -31,20 +33,29 @@ def open_test(runs_dir: Path, record: Record, openings: int = 1) -> dict[str, in
             files.append_line(path, row)
     except Timeout:
         raise StorageError(f"the ledger {path} is locked by another program") from None
-    return count(runs_dir, record.data_id)
+    return count(runs_dir, record.data_ids)
 
 
-def count(runs_dir: Path, data_id: str) -> dict[str, int]:
-    """Return how often a test split was evaluated on, and by how many configurations."""
-    rows = [
-        row
-        for row in files.read_lines(ledger_dir(runs_dir.absolute()) / layout.LEDGER)
-        if row.get("data_id") == data_id
-    ]
+def count(runs_dir: Path, data_ids: Collection[str]) -> dict[str, int]:
+    """Return how often a test split was evaluated on, and by how many configurations.
+
+    Args:
+        runs_dir: folder of the runs.
+        data_ids: of the data set, from a record.
+    """
+    rows = files.read_lines(ledger_dir(runs_dir.absolute()) / layout.LEDGER)
+    known = set(data_ids)
+    # Images of two sizes have one source_id and two data_ids; older lines only have a data_id.
+    known = known.union(*(_ids(row) for row in rows if known & _ids(row)))
+    rows = [row for row in rows if known & _ids(row)]
     return {
         "openings": sum(_openings(row) for row in rows),
         "configurations": len({str(row.get("config_id")) for row in rows}),
     }
+
+
+def _ids(row: dict[str, Any]) -> set[str]:
+    return {str(row[key]) for key in ("data_id", "source_id") if row.get(key)}
 
 
 def _openings(row: dict[str, Any]) -> int:

@@ -1,5 +1,6 @@
 """``record.json``: the facts of a run, for comparison, reports and outside programs."""
 
+from pathlib import PurePath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
@@ -119,7 +120,10 @@ class Record(BaseModel):
         code: SHA-256 of the user's own code that the recipe names, which the folder ``code`` has;
             ``None`` if it names none, or the run was started before this was recorded.
         data: name of the data set.
+        data_path: its folder, if the images are the user's own.
         data_id: hash of the decoded data set.
+        source_id: hash of its files, the same whatever size the images are decoded to; empty in
+            older records.
         parameters: number of scalars in the network, non-trainable ones included.
         flops_per_example: multiplications and additions of one forward pass's dense products.
         best_epoch: counted from 1, the epoch whose weights were kept.
@@ -154,7 +158,9 @@ class Record(BaseModel):
     seed: int
     code: str | None = None
     data: str = ""
+    data_path: str = ""
     data_id: str = ""
+    source_id: str = ""
     class_names: list[str] = []
     image_shape: list[int] = []
     skipped: list[str] = []
@@ -184,6 +190,16 @@ class Record(BaseModel):
     findings: list[Finding] = []
     model_summary: str = ""
     files: dict[str, str] = {}
+
+    @property
+    def data_title(self) -> str:
+        """The data set's name; of the user's own images the folder's, with a slash: ``photos/``."""
+        return f"{PurePath(self.data_path).name}/" if self.data_path else self.data
+
+    @property
+    def data_ids(self) -> frozenset[str]:
+        """All identities of the data set; two records of the same data set share at least one."""
+        return frozenset({self.data_id, self.source_id} - {""})
 
     @property
     def source_ids(self) -> dict[str, str]:

@@ -63,9 +63,10 @@ class Run:
     def predictions(self, split: str) -> dict[str, NDArray[np.generic]]:
         """Return ``probabilities`` float32 [n, classes], ``labels`` [n] and ``index`` [n].
 
-        With test-time augmentation there is ``probabilities_tta``, float32 [n, classes], as well.
+        With test-time augmentation there is ``probabilities_tta``, float32 [n, classes], as well;
+        if the images are files of the user's, ``files``, str [n].
 
         Raises:
-            RunError: if the split was not evaluated.
+            RunError: if there is no such split, or it was not evaluated.
         """
         return store.read_predictions(self.folder, split)

@@ -3,19 +3,24 @@
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mlplab import files
-from mlplab.errors import RunError
+from mlplab.errors import RunError, nearest
+from mlplab.recipes.recipe import SplitName
 from mlplab.runs import layout, lock
 from mlplab.runs.record import UNFINISHED, Record
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+OPTIONAL = ("probabilities_tta", "files")
+"""Arrays that not all predictions have."""
 LARGEST_RECORD = 2**25
 """Bytes; the metrics of a thousand classes take 1 MB."""
 KILLED = "The process died without recording why; `mlplab resume` continues it."
@@ -92,6 +97,8 @@ def _digest(tables: dict[str, Any]) -> str:
 def read_record(folder: Path) -> Record:
     """Read ``record.json``; a run recorded as running that no process writes was interrupted.
 
+    A run is called what its folder is called, also after the folder was renamed or copied.
+
     Raises:
         RunError: if it is missing or damaged.
     """
@@ -106,6 +113,7 @@ def read_record(folder: Path) -> Record:
             f"{len(error.errors())} facts wrong" if isinstance(error, ValidationError) else error
         )
         raise RunError(f"{path} is damaged: {detail}") from None
+    record.name = folder.name
     if record.status == "running" and not lock.is_written(folder):
         # Its process was killed, or the machine went down, so it could not record that itself.
         return record.model_copy(update={"status": "interrupted", "reason": KILLED})
@@ -134,12 +142,16 @@ def write_predictions(
     labels: Any,
     index: Any,
     probabilities_tta: NDArray[np.float32] | None = None,
+    names: Sequence[str] | None = None,
 ) -> None:
     """Write ``predictions-<split>.npz``: float32 [n, classes], int32 [n], int64 [n].
 
-    ``probabilities_tta``, averaged over views, is float32 [n, classes] as well.
+    ``probabilities_tta``, averaged over views, is float32 [n, classes] as well. ``names``, written
+    as ``files`` if there are any, are the images' files, str [n].
     """
     arrays = {"probabilities": probabilities, "labels": labels, "index": index}
+    if names is not None:
+        arrays["files"] = np.array(names, np.str_)
     if probabilities_tta is not None:
         arrays["probabilities_tta"] = probabilities_tta
     with files.atomic(folder / layout.predictions(split)) as file:
@@ -147,11 +159,13 @@ def write_predictions(
 
 
 def read_predictions(folder: Path, split: str) -> dict[str, NDArray[Any]]:
-    """Return ``probabilities``, ``labels`` and ``index`` of a split, and any ``probabilities_tta``.
+    """Return ``probabilities``, ``labels`` and ``index``; ``probabilities_tta``, ``files`` if any.
 
     Raises:
-        RunError: if the split was not evaluated or the file is damaged.
+        RunError: if there is no such split, it was not evaluated, or the file is damaged.
     """
+    if split not in SPLITS:
+        raise RunError(f"no split is called '{split}'{nearest(split, SPLITS)}")
     path = folder / layout.predictions(split)
     if not path.exists():
         raise RunError(
@@ -160,7 +174,7 @@ def read_predictions(folder: Path, split: str) -> dict[str, NDArray[Any]]:
         )
     try:
         arrays = files.arrays(path)
-        optional = {key: arrays[key] for key in arrays if key == "probabilities_tta"}
+        optional = {key: arrays[key] for key in OPTIONAL if key in arrays}
         return {key: arrays[key] for key in ("probabilities", "labels", "index")} | optional
     except Exception as error:  # a damaged zip can raise nearly anything
         raise RunError(f"{path} is damaged: {error}") from None
@@ -213,8 +227,8 @@ def find(runs_dir: Path, query: str, unfinished: bool = False) -> Path:
     Raises:
         RunError: if no run or more than one matches.
     """
-    if (Path(query) / layout.RECORD).is_file():
-        return Path(query)
+    if ((path := Path(query)) / layout.RECORD).is_file():
+        return path.resolve() if path.name in ("", "..") else path  # a run has a name
     if NAME.fullmatch(query) and (runs_dir / query / layout.RECORD).is_file():
         return runs_dir / query
     if NAME.fullmatch(query) and is_study(runs_dir / query):

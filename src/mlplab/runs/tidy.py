@@ -48,8 +48,6 @@ def check(folder: Path) -> Check:
     problems = []
     if not store.is_as_written(folder):
         problems.append(f"{layout.RECORD}: damaged or changed")
-    if record.name != folder.name:
-        problems.append(f"{layout.RECORD} belongs to a run called {record.name}")
     for name, recorded in record.files.items():
         path = folder / name
         if path.is_symlink():

@@ -23,7 +23,7 @@ from mlplab.text import line
 VARIANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 LARGEST = 1_000_000
 MOST_CELLS = 10_000
-MEASURED = ("name", "path", "classes", "image_size", "validation", "test")
+MEASURED = ("name", "path", "classes", "validation", "test")
 """Keys of [data] that determine on which images variants are evaluated."""
 
 Tables = dict[str, Any]

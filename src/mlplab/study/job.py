@@ -8,7 +8,7 @@ from typing import Any
 from mlplab import recipes
 from mlplab.errors import DataError, RecipeError, RunError, StorageError
 from mlplab.experiment import execute, population, resume
-from mlplab.experiment.complete import complete, is_of
+from mlplab.experiment.complete import complete
 from mlplab.experiment.options import Options
 from mlplab.recipes.recipe import Recipe
 from mlplab.runs import layout, lock, store, tidy
@@ -131,7 +131,7 @@ def _has_ended(options: Options, recipe: Recipe, name: str, progress: RowsOnly) 
     try:
         record = store.read_record(folder)
         wanted = complete(recipe, options.trust)
-        same = is_of(record, wanted)
+        same = resume.is_run_of(wanted, Run(folder), record)
         if same and record.status in ENDED:
             return True
         if same and record.status in UNFINISHED:

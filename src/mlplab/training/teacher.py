@@ -9,10 +9,9 @@ import keras
 import numpy as np
 
 from mlplab.augment.pipeline import Augmentation
+from mlplab.models.footprint import evaluation_batch
 from mlplab.training.arrays import Arrays
 from mlplab.training.distillation import logarithms
-
-BATCH = 1000  # images per batch when predictions are computed in advance
 
 Values = Any
 """A compiled step's input from the teachers: their weights, or their predictions."""
@@ -84,13 +83,14 @@ class Teacher:
         note(f"the teacher predicts on {self.views} views of {count:,} images")
         rows = np.arange(count, dtype=np.int32)
         answer = jax.jit(self._view, static_argnames=("augment",))
+        size = min(map(evaluation_batch, self.networks))
         found = []
         for epoch in range(self.views):
             parts = []
-            for start in range(0, count, BATCH):
+            for start in range(0, count, size):
                 if should_stop():
                     raise KeyboardInterrupt
-                chosen = rows[start : start + BATCH]
+                chosen = rows[start : start + size]
                 parts.append(answer(self.values, data, chosen, jnp.int32(epoch), augment=augment))
             found.append(jnp.concatenate(parts))
         self.values = jnp.stack(found).block_until_ready()

@@ -1,0 +1,57 @@
+"""The files that the images of a data set are in: their names, their identity, what is cut away."""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mlplab.data.dataset import Dataset
+from mlplab.data.images import Shape, opened
+from mlplab.errors import DataError
+from mlplab.text import line
+
+
+def add(dataset: Dataset, files: Mapping[str, Sequence[Path]], shape: Shape) -> Dataset:
+    """Return a data set with names and digests of its files, and those that are badly cropped.
+
+    Args:
+        dataset: without them.
+        files: for ``train`` and ``test``, the file of each image, by ``index``.
+        shape: of the images.
+
+    Raises:
+        DataError: a file cannot be read any more.
+    """
+    everything = list(dict.fromkeys(path for paths in files.values() for path in paths))
+    root = os.path.commonpath(everything)
+    names = {path: _name(path, root) for path in everything}
+    digests = {path: _digest(path) for path in everything}
+    return replace(
+        dataset,
+        files={split: tuple(names[path] for path in paths) for split, paths in files.items()},
+        digests={split: tuple(digests[path] for path in paths) for split, paths in files.items()},
+        cropped=tuple(names[path] for path in everything if _share_left(path, shape) < 0.5),
+    )
+
+
+def _name(path: Path, root: str) -> str:
+    return line(os.fsencode(os.path.relpath(path, root)).decode(errors="replace"))
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _share_left(path: Path, shape: Shape) -> float:
+    """Return the share of an image that is left when it is cropped to the proportions of a shape.
+
+    Turning it by a quarter, as EXIF data may say, does not change that where the shape is square.
+    """
+    with opened(path, path.name) as image:
+        across = image.width * shape[0] / (image.height * shape[1])
+    return min(across, 1 / across)
