@@ -67,6 +67,20 @@ def test_modes_become_opaque_eight_bit_colour(
     assert pixel(saved(image, format)) == pytest.approx(expected, abs=1)
 
 
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+@pytest.mark.parametrize(
+    ("value", "highest", "expected"),
+    [(2048, 4095, 128), (100, 255, 100), (2048, 4096, 8), (2048, 65535, 8), (0, 0, 0)],
+)
+def test_white_in_16_bits_is_that_of_8_12_or_16(
+    format: str, value: int, highest: int, expected: int
+) -> None:
+    values = np.full((40, 4), value, np.uint16)
+    values[0, 0] = highest  # cropped
+    read = read_image(saved(Image.fromarray(values), format), (4, 4, 1))
+    assert read.reshape(-1)[-1] == pytest.approx(expected, abs=1)
+
+
 def test_transparent_palettes_are_put_on_white() -> None:
     image = Image.new("P", (9, 9), 1)
     image.putpalette([0, 0, 0, 0, 0, 255])

@@ -5,8 +5,10 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlplab import files
 from mlplab.cache import cache_dir, make_private, mark_used, tidy
@@ -14,7 +16,7 @@ from mlplab.data.dataset import Dataset, Split
 from mlplab.errors import DataError, StorageError
 from mlplab.files import atomic
 
-FORMAT = 1
+FORMAT = 2
 """Incremented when the files' layout, or what a reader makes of the same bytes, changes."""
 
 KEPT = 8
@@ -56,7 +58,8 @@ def decoded(source: Source, warn: Warn) -> Dataset:
     """Return the decoded data of ``source``, from the cache if the source is unchanged.
 
     A damaged cache file is replaced silently: it holds nothing that the source does not. A cache
-    that cannot be written only costs time, so it is a warning.
+    that cannot be written only costs time, so it is a warning. Data of which a file was unreachable
+    are not kept: the file may be there next time.
 
     Raises:
         DataError: the source cannot be decoded.
@@ -68,6 +71,8 @@ def decoded(source: Source, warn: Warn) -> Dataset:
     if dataset is not None:
         return dataset
     dataset = source.read()
+    if not dataset.repeatable:
+        return dataset
     try:
         make_private(folder)
         _write(path, dataset)
@@ -78,10 +83,14 @@ def decoded(source: Source, warn: Warn) -> Dataset:
 
 
 def _write(path: Path, dataset: Dataset) -> None:
-    facts = [dataset.name, dataset.class_names, dataset.data_id, dataset.skipped]
-    arrays = {"facts": np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)}
+    facts = [dataset.name, dataset.class_names, dataset.data_id, dataset.skipped, dataset.files]
+    arrays: dict[str, NDArray[Any]] = {
+        "facts": np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
+    }
     for name, split in (("train", dataset.train), ("test", dataset.test)):
         arrays |= {f"{name}_{part}": value for part, value in vars(split).items()}
+    if dataset.validation is not None:
+        arrays["validation"] = dataset.validation
     with atomic(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
 
@@ -90,7 +99,7 @@ def _read(path: Path) -> Dataset | None:
     """Return the cached data set; None if there is none or its checksums do not agree."""
     try:
         arrays = files.arrays(path)
-        name, class_names, data_id, skipped = json.loads(arrays["facts"].tobytes())
+        name, class_names, data_id, skipped, names = json.loads(arrays["facts"].tobytes())
         train, test = (
             Split(*(arrays[f"{split}_{part}"] for part in ("images", "labels", "index")))
             for split in ("train", "test")
@@ -98,4 +107,13 @@ def _read(path: Path) -> Dataset | None:
     except Exception:  # zip, npy and JSON each raise their own errors for damaged bytes
         return None
     mark_used(path)
-    return Dataset(name, tuple(class_names), train, test, data_id, tuple(skipped))
+    return Dataset(
+        name,
+        tuple(class_names),
+        train,
+        test,
+        data_id,
+        tuple(skipped),
+        arrays.get("validation"),
+        {split: tuple(paths) for split, paths in names.items()},
+    )

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,11 @@ class Dataset:
         test: the test split.
         data_id: ``sha256:…`` over the shapes, pixels, labels and class names, in their order.
         skipped: the files that could not be read, as ``"relative/path: reason"``.
+        validation: int64, ``index`` of those training images that were published as a validation
+            split; ``None`` if there is none.
+        files: for ``train`` and ``test``, the name of each image's file, by ``index``; empty if
+            the images are not in files of their own.
+        repeatable: whether reading it again would give the same: not if a file was unreachable.
     """
 
     name: str
@@ -53,6 +59,9 @@ class Dataset:
     test: Split
     data_id: str
     skipped: tuple[str, ...] = ()
+    validation: NDArray[np.int64] | None = None
+    files: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    repeatable: bool = True
 
 
 @dataclass(frozen=True)
@@ -88,10 +97,15 @@ def assemble(
     train: Split,
     test: Split,
     skipped: tuple[str, ...] = (),
+    validation: NDArray[np.int64] | None = None,
 ) -> Dataset:
-    """Return the data set of these splits, with its ``data_id`` and names safe to display."""
+    """Return the data set of these splits, with its ``data_id`` and names safe to display.
+
+    ``validation`` are the ``index`` of the training images that are its validation split.
+    """
     class_names, skipped = tuple(map(line, class_names)), tuple(map(line, skipped))
-    return Dataset(name, class_names, train, test, _data_id(class_names, train, test), skipped)
+    data_id = _data_id(class_names, train, test, validation=validation)
+    return Dataset(name, class_names, train, test, data_id, skipped, validation)
 
 
 def of_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
@@ -104,6 +118,7 @@ def of_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
     Raises:
         DataError: if there is no such class, or only one is named.
     """
+    names = [unicodedata.normalize("NFC", name) for name in names]
     for name in names:
         if name not in dataset.class_names:
             raise DataError(
@@ -122,14 +137,22 @@ def of_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
 
     class_names = tuple(dataset.class_names[label] for label in kept)
     train, test = taken(dataset.train), taken(dataset.test)
-    return assemble(dataset.name, class_names, train, test, dataset.skipped)
+    part = assemble(
+        dataset.name, class_names, train, test, dataset.skipped, validation=dataset.validation
+    )
+    return replace(part, files=dataset.files)
 
 
-def _data_id(class_names: tuple[str, ...], *splits: Split) -> str:
+def _data_id(
+    class_names: tuple[str, ...], *splits: Split, validation: NDArray[np.int64] | None
+) -> str:
     shapes = [split.images.shape for split in splits]
     digest = hashlib.sha256(json.dumps([shapes, class_names]).encode())
     for split in splits:
         digest.update(np.ascontiguousarray(split.images).data)
         # Little-endian everywhere, so that the same data have the same id on every machine.
         digest.update(np.ascontiguousarray(split.labels, dtype="<i4").data)
+    if validation is not None:
+        held_out = np.isin(splits[0].index, validation)
+        digest.update(b"validation" + np.packbits(held_out).tobytes())
     return f"sha256:{digest.hexdigest()}"

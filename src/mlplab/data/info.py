@@ -3,22 +3,32 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlplab.data.dataset import Dataset
+
+
+def labels_by_split(dataset: Dataset) -> dict[str, NDArray[np.int32]]:
+    """Return the labels of the splits that a data set was published in, int32 [n]."""
+    train, test = dataset.train.labels, dataset.test.labels
+    if dataset.validation is None:
+        return {"train": train, "test": test}
+    held_out = np.isin(dataset.train.index, dataset.validation)
+    return {"train": train[~held_out], "validation": train[held_out], "test": test}
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
     """Return a data set's facts in values that JSON can hold.
 
     Keys: ``name``, ``classes`` (names), ``image_shape`` (height, width, channels), ``splits`` (for
-    ``train`` and ``test``: ``images`` and ``per_class``, counts by class name), ``data_id``,
-    ``skipped`` (files that could not be read).
+    ``train``, ``test`` and, if it was published, ``validation``: ``images`` and ``per_class``,
+    counts by class name), ``data_id``, ``skipped`` (files that could not be read).
     """
     splits = {}
-    for name, split in (("train", dataset.train), ("test", dataset.test)):
-        counts = np.bincount(split.labels, minlength=len(dataset.class_names)).tolist()
+    for name, labels in labels_by_split(dataset).items():
+        counts = np.bincount(labels, minlength=len(dataset.class_names)).tolist()
         per_class = dict(zip(dataset.class_names, counts, strict=True))
-        splits[name] = {"images": len(split), "per_class": per_class}
+        splits[name] = {"images": len(labels), "per_class": per_class}
     return {
         "name": dataset.name,
         "classes": list(dataset.class_names),
