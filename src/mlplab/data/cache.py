@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mlplab import files
 from mlplab.cache import cache_dir, make_private, mark_used, tidy
 from mlplab.data.dataset import Dataset, Split
+from mlplab.data.repeats import repeats
 from mlplab.errors import DataError, StorageError
 from mlplab.files import atomic
 
@@ -71,6 +72,7 @@ def decoded(source: Source, warn: Warn) -> Dataset:
     if dataset is not None:
         return dataset
     dataset = source.read()
+    dataset = replace(dataset, repeats=repeats(dataset.train, dataset.test))
     if not dataset.repeatable:
         return dataset
     try:
@@ -89,8 +91,9 @@ def _write(path: Path, dataset: Dataset) -> None:
     }
     for name, split in (("train", dataset.train), ("test", dataset.test)):
         arrays |= {f"{name}_{part}": value for part, value in vars(split).items()}
-    if dataset.validation is not None:
-        arrays["validation"] = dataset.validation
+    for key in ("validation", "repeats"):
+        if (value := getattr(dataset, key)) is not None:
+            arrays[key] = value
     with atomic(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
 
@@ -116,4 +119,5 @@ def _read(path: Path) -> Dataset | None:
         tuple(skipped),
         arrays.get("validation"),
         {split: tuple(paths) for split, paths in names.items()},
+        arrays.get("repeats"),
     )

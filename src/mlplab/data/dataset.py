@@ -50,6 +50,8 @@ class Dataset:
             split; ``None`` if there is none.
         files: for ``train`` and ``test``, the name of each image's file, by ``index``; empty if
             the images are not in files of their own.
+        repeats: the images that occur more than once, see :mod:`mlplab.data.repeats`; ``None`` if
+            they have not been looked for.
         repeatable: whether reading it again would give the same: not if a file was unreachable.
     """
 
@@ -61,7 +63,13 @@ class Dataset:
     skipped: tuple[str, ...] = ()
     validation: NDArray[np.int64] | None = None
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    repeats: NDArray[np.int64] | None = None
     repeatable: bool = True
+
+    def image_name(self, split: str, index: int) -> str:
+        """Return the file of an image, or its position in the split "train" or "test"."""
+        names = self.files.get(split, ())
+        return names[index] if index < len(names) else f"{split} image {index}"
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,7 @@ def of_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
     part = assemble(
         dataset.name, class_names, train, test, dataset.skipped, validation=dataset.validation
     )
-    return replace(part, files=dataset.files)
+    return replace(part, files=dataset.files, repeats=dataset.repeats)
 
 
 def _data_id(

@@ -5,7 +5,7 @@ import tomllib
 import numpy as np
 
 from mlplab.evaluation.diagnostics import Probe
-from mlplab.experiment import judge
+from mlplab.experiment import data_checks, judge
 from mlplab.experiment.session import Session
 from mlplab.models import conversion, saving
 from mlplab.runs import layout, ledger
@@ -42,6 +42,9 @@ def finish(session: Session) -> None:
         which = _splits_to_open(session, status)
         settings = experiment.recipe.evaluation
         record.metrics, predictions = judge.judge(folder, model, experiment.splits, which, settings)
+        record.label_candidates = data_checks.label_candidates(
+            experiment.dataset, experiment.splits, predictions
+        )
         if whole:
             record.learnt = judge.learnt(model, experiment.splits, experiment.selects_on_test)
     record.ledger = ledger.count(session.options.runs_dir, record.data_id)
