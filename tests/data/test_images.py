@@ -227,7 +227,7 @@ def test_avif_is_read() -> None:
 @pytest.mark.parametrize(
     ("start", "said"),
     [
-        (b"\0\0\0\x18ftypheic", "pip install pillow-heif"),
+        (b"\0\0\0\x18ftypheic", r"pip install 'mlplab\[heic\]'"),
         (b"\0\0\0\x18ftypavif", "pip install -U pillow"),
         (b"%PDF-1.7", "not an image that is read here, but PDF"),
         (b" <svg xmlns=", "but SVG; save it as PNG"),

@@ -1,4 +1,6 @@
 import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
 
 from mlplab.statistics.label_errors import candidates
 
@@ -13,6 +15,18 @@ def test_wrong_labels_come_first_in_the_order_of_their_probability() -> None:
     labels[wrong] = (truth[wrong] + 1) % 3
     probabilities[50, labels[50]] = 0.01
     assert candidates(probabilities, labels).tolist() == [50, 7, 120]
+
+
+def test_wrong_labels_of_real_images_are_found() -> None:
+    digits, rng = load_digits(), np.random.default_rng(0)
+    labels = digits.target.copy()
+    wrong = rng.random(len(labels)) < 0.05
+    labels[wrong] = (labels[wrong] + rng.integers(1, 10, wrong.sum())) % 10
+    half = len(labels) // 2
+    model = LogisticRegression(C=0.01, max_iter=200).fit(digits.data[:half], labels[:half])
+    found = candidates(model.predict_proba(digits.data[half:]), labels[half:])
+    assert wrong[half:][found].sum() > 0.7 * wrong[half:].sum()
+    assert wrong[half:][found].mean() > 0.7
 
 
 def test_unsure_predictions_say_nothing_about_a_label() -> None:

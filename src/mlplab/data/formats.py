@@ -52,7 +52,7 @@ def unidentified(source: Path | str | bytes) -> str:
     if start[4:8] == b"ftyp" and start[8:12] in AVIF and "AVIF" not in rasters():
         return "it is an AVIF image, which Pillow 11.3 or later reads: `pip install -U pillow`"
     if start[4:8] == b"ftyp" and start[8:12] in HEIC and "HEIF" not in rasters():
-        return "it is a HEIC image; `pip install pillow-heif` to read it"
+        return "it is a HEIC image; `pip install 'mlplab[heic]'` to read it"
     for beginning, name in OTHERS.items():
         if start.lstrip().startswith(beginning):
             return f"not an image that is read here, but {name}; save it as PNG"

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab.data.dataset import Dataset
+from mlplab.data.repeats import shared
 
 
 def labels_by_split(dataset: Dataset) -> dict[str, NDArray[np.int32]]:
@@ -36,4 +37,12 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "splits": splits,
         "data_id": dataset.data_id,
         "skipped": list(dataset.skipped),
+        "repeated": _repeated(dataset),
     }
+
+
+def _repeated(dataset: Dataset) -> list[str]:
+    if dataset.repeats is None:
+        return []
+    pairs = shared(dataset.repeats, dataset.train.index, dataset.test.index, tests=True)
+    return [dataset.image_name("test", index) for index, _ in pairs]
