@@ -90,6 +90,7 @@ def test_links_in_circles_are_not_followed(pets: Path) -> None:
     (pets / "cats" / "all").symlink_to(pets)
     (pets / "cats" / "self").symlink_to(pets / "cats")
     (pets / "dogs" / "nowhere").symlink_to(pets / "gone")
+    (pets / "round").symlink_to(pets / "round")
     os.mkfifo(pets / "dogs" / "pipe")
     assert read(pets).data_id == before
 

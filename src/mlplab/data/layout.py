@@ -1,5 +1,6 @@
 """What the folders of a data set mean: classes, or splits that contain classes."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -161,8 +162,9 @@ def _classes_of(split: Path) -> Path:
 
 
 def folders(root: Path) -> list[Path]:
-    """Return the folders in ``root``, sorted."""
-    return [path for path in listed(root) if path.is_dir()]
+    """Return the folders in ``root``, sorted, without hidden and system folders."""
+    with os.scandir(root) as entries:  # which knows what is a folder without asking for each file
+        return sorted(Path(entry.path) for entry in entries if _shown(entry) and _is_folder(entry))
 
 
 def loose_images(root: Path) -> list[Path]:
@@ -173,11 +175,15 @@ def loose_images(root: Path) -> list[Path]:
 
 def listed(folder: Path) -> list[Path]:
     """Return what is in a folder, sorted, without hidden and system files."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if not path.name.startswith(".") and path.name.lower() not in SYSTEM_FILES
-    )
+    return sorted(path for path in folder.iterdir() if _shown(path))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
+
+
+def _shown(file: Path | os.DirEntry[str]) -> bool:
+    return not file.name.startswith(".") and file.name.lower() not in SYSTEM_FILES
 
 
 def _names(paths: Iterable[Path]) -> str:
