@@ -34,8 +34,8 @@ LABELS = {
 }
 
 
-def record(accuracy: float = 0.9, **facts: Any) -> Record:
-    metrics = {split: {"accuracy": accuracy} for split in ("validation", "test")}
+def record(accuracy: float = 0.9, n: int = 100, **facts: Any) -> Record:
+    metrics = {split: {"accuracy": accuracy, "n": n} for split in ("validation", "test")}
     return Record(name="a", recipe="a", config_id="0", seed=0, metrics=metrics, **facts)
 
 
@@ -54,6 +54,7 @@ def test_repeated_images_are_named_with_their_share() -> None:
 def test_labels_to_check_are_named_the_most_doubted_first() -> None:
     found = label_errors(record(label_candidates=LABELS))
     assert found is not None
+    assert "for 3 images that it was not trained on" in found.text
     assert "test/cat/7.png (cat, predicted dog), val/cat/9.png (cat, predicted dog)." in found.text
     assert "8.png" not in found.text
     assert "may be mislabelled" in found.text
@@ -62,6 +63,10 @@ def test_labels_to_check_are_named_the_most_doubted_first() -> None:
 def test_a_network_that_is_often_wrong_doubts_no_labels() -> None:
     assert label_errors(record(accuracy=0.6, label_candidates=LABELS)) is None
     assert label_errors(record()) is None
+
+
+def test_a_few_hard_images_among_many_are_no_finding() -> None:
+    assert label_errors(record(n=400, label_candidates=LABELS)) is None
 
 
 def test_the_page_lists_all_of_them(make_run: Callable[..., Path], tmp_path: Path) -> None:
