@@ -40,8 +40,8 @@ import mlplab
 from mlplab import recipes
 from mlplab.cli.app import app
 from mlplab.data import load
+from mlplab.data.formats import FORMATS
 from mlplab.data.idx import FILES
-from mlplab.data.images import FORMATS
 from mlplab.data.published import CIFAR10
 from mlplab.errors import MlplabError
 from mlplab.experiment import export, inference

@@ -264,6 +264,21 @@ def test_data_info_counts_images() -> None:
     assert facts["splits"]["train"]["images"] + facts["splits"]["test"]["images"] == 1797
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["folder"], "the data set 'folder' needs --path"),
+        (["digits", "--path", "x"], "--path is for the data set 'folder'"),
+        (["digits", "--image-size", "0"], "--image-size = 0"),
+    ],
+)
+def test_data_info_speaks_of_its_own_options(arguments: list[str], said: str) -> None:
+    done = mlplab("data", "info", *arguments)
+    assert done.exit_code == 2
+    assert said in " ".join(done.stderr.split())
+    assert "data." not in done.stderr
+
+
 def test_the_old_name_of_a_recipe_still_works_with_a_note() -> None:
     done = mlplab("recipes", "show", "seed")
     assert done.stdout == mlplab("recipes", "show", "published").stdout

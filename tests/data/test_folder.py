@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from mlplab.data import Dataset, load
+from mlplab.data.images import read_image
 from mlplab.data.info import describe
 from mlplab.errors import DataError
 from mlplab.recipes.recipe import Data
@@ -58,7 +60,7 @@ def test_train_and_test_folders_are_kept_apart(tmp_path: Path) -> None:
     dataset = read(tmp_path, said)
     assert set(dataset.train.images[..., 0].ravel()) == {10}
     assert set(dataset.test.images[..., 0].ravel()) == {20}
-    assert said == [f"{tmp_path} has train/ and test/; extra next to them is not used"]
+    assert said[0] == f"not used beside the splits in {tmp_path}: extra"
 
 
 def test_unreadable_files_are_named_and_counted(pets: Path) -> None:
@@ -69,8 +71,7 @@ def test_unreadable_files_are_named_and_counted(pets: Path) -> None:
         dataset = read(pets, said)
         assert len(dataset.skipped) == 2
         assert dataset.skipped[0].endswith("cats/notes.txt: not an image, or damaged")
-        assert len(said) == 1
-        assert "2 files could not be read" in said[0]
+        assert "2 files could not be read" in said[-1]
     assert describe(dataset)["skipped"] == list(dataset.skipped)
 
 
@@ -89,6 +90,7 @@ def test_links_in_circles_are_not_followed(pets: Path) -> None:
     (pets / "cats" / "all").symlink_to(pets)
     (pets / "cats" / "self").symlink_to(pets / "cats")
     (pets / "dogs" / "nowhere").symlink_to(pets / "gone")
+    (pets / "round").symlink_to(pets / "round")
     os.mkfifo(pets / "dogs" / "pipe")
     assert read(pets).data_id == before
 
@@ -118,6 +120,58 @@ def test_changed_files_are_read_again(pets: Path) -> None:
     assert read(pets).data_id != before
 
 
+def test_a_file_that_could_not_be_opened_is_read_when_it_can_be(
+    pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = pets / "cats" / "00.png"
+
+    def open_file(path: Any, *args: Any, **options: Any) -> Any:
+        if path == lost:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return opened(path, *args, **options)
+
+    opened = Image.open
+    with monkeypatch.context() as patched:
+        patched.setattr(Image, "open", open_file)
+        assert read(pets).skipped == (f"{pets.name}/cats/00.png: Stale file handle",)
+    dataset = read(pets)
+    assert not dataset.skipped
+    assert len(dataset.train) + len(dataset.test) == 15
+
+
+def exchange(first: Path, second: Path) -> None:
+    middle = first.with_name("middle")
+    first.rename(middle)
+    second.rename(first)
+    middle.rename(second)
+
+
+@pytest.mark.parametrize("name", ["01.png", "."], ids=["files", "folders"])
+def test_files_exchanged_for_others_of_the_same_size_and_time_are_read(
+    tmp_path: Path, name: str
+) -> None:
+    for folder, grey in (("a", 10), ("b", 200)):
+        for number in range(4):
+            path = tmp_path / folder / f"{number:02}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.new("L", (8, 8), grey + number).save(path)
+            os.utime(path, (1, 1))
+    assert len({path.stat().st_size for path in tmp_path.glob("?/*")}) == 1
+    before = read(tmp_path).data_id
+    exchange(tmp_path / "a" / name, tmp_path / "b" / name)
+    assert read(tmp_path).data_id != before
+
+
+def test_files_know_their_names(pets: Path) -> None:
+    (pets / "cats" / "00.png").write_text("damaged")
+    for _ in range(2):  # also from the cache
+        dataset = read(pets)
+        for split, names in ((dataset.train, "train"), (dataset.test, "test")):
+            for image, index in zip(split.images, split.index, strict=True):
+                path = pets / dataset.files[names][index]
+                assert (read_image(path, (8, 8, 3)) == image).all()
+
+
 def test_too_few_classes_are_refused(tmp_path: Path) -> None:
     assert "contains no folders" in refused(tmp_path)
     fill(tmp_path / "cats", 5)
@@ -137,6 +191,13 @@ def test_a_class_of_which_nothing_can_be_read_is_refused(pets: Path) -> None:
     message = refused(pets)
     assert "none of the 5 files of class 'cats'" in message
     assert "cats/00.png: not an image" in message
+
+
+def test_the_file_that_is_quoted_is_of_the_class_that_cannot_be_read(pets: Path) -> None:
+    (pets / "cats" / "00.png").write_text("damaged")
+    for path in (pets / "dogs").iterdir():
+        path.write_text("damaged")
+    assert "dogs/00.png: not an image" in refused(pets)
 
 
 def test_different_classes_in_train_and_test_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mlplab.data import images
+from mlplab.data import formats, images
 from mlplab.data.images import read_image
 from mlplab.errors import DataError
 
@@ -65,6 +65,20 @@ def test_modes_become_opaque_eight_bit_colour(
     image: Image.Image, format: str, expected: list[int]
 ) -> None:
     assert pixel(saved(image, format)) == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+@pytest.mark.parametrize(
+    ("value", "highest", "expected"),
+    [(2048, 4095, 128), (100, 255, 100), (2048, 4096, 8), (2048, 65535, 8), (0, 0, 0)],
+)
+def test_white_in_16_bits_is_that_of_8_12_or_16(
+    format: str, value: int, highest: int, expected: int
+) -> None:
+    values = np.full((40, 4), value, np.uint16)
+    values[0, 0] = highest  # cropped
+    read = read_image(saved(Image.fromarray(values), format), (4, 4, 1))
+    assert read.reshape(-1)[-1] == pytest.approx(expected, abs=1)
 
 
 def test_transparent_palettes_are_put_on_white() -> None:
@@ -195,3 +209,41 @@ def test_a_jpeg_of_a_thousand_scans_is_refused_and_one_of_ten_read(
     repeated = usual[:last] + usual[last:-2] * 1000 + usual[-2:]
     assert "1,00" in unreadable(repeated)
     assert "scans" in unreadable(repeated)
+
+
+def test_heic_is_read_where_its_package_is_installed() -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    assert pixel(saved(Image.new("RGB", (64, 64), (200, 200, 200)), "HEIF")) == pytest.approx(
+        [200] * 3, abs=3
+    )
+
+
+@pytest.mark.skipif("AVIF" not in formats.rasters(), reason="Pillow was built without AVIF")
+def test_avif_is_read() -> None:
+    content = saved(Image.new("RGB", (64, 64), (200, 200, 200)), "AVIF")
+    assert pixel(content) == pytest.approx([200] * 3, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        (b"\0\0\0\x18ftypheic", r"pip install 'mlplab\[heic\]'"),
+        (b"\0\0\0\x18ftypavif", "pip install -U pillow"),
+        (b"%PDF-1.7", "not an image that is read here, but PDF"),
+        (b" <svg xmlns=", "but SVG; save it as PNG"),
+        (bytes(128) + b"DICM", "but DICOM"),
+        (b"", "the file is empty"),
+        (b"some text", "not an image, or damaged"),
+    ],
+)
+def test_errors_say_what_a_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: bytes, said: str
+) -> None:
+    pillow_s_own = tuple(name for name in formats.FORMATS if name not in ("AVIF", "HEIF"))
+    for module in (formats, images):
+        monkeypatch.setattr(module, "rasters", lambda: pillow_s_own)
+    path = tmp_path / "picture"
+    path.write_bytes(start)
+    for source in (path, start):
+        with pytest.raises(DataError, match=said):
+            read_image(source, COLOUR)

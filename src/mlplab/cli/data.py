@@ -8,6 +8,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from mlplab.cli.app import AsJson, DataDir, app, err, note, out, print_json
+from mlplab.errors import RecipeError, UserError
 from mlplab.recipes.recipe import Augment, DataName
 
 commands = typer.Typer(
@@ -103,6 +104,9 @@ def info(
     out.print(f"identity {facts['data_id']}")
     for line in facts["skipped"]:
         note(f"unreadable: {line}")
+    if repeated := facts["repeated"]:
+        names = ", ".join(repeated[:5]) + (", …" if len(repeated) > 5 else "")
+        note(f"test images that are also training images ({len(repeated):,}): {names}")
 
 
 @commands.command()
@@ -159,6 +163,15 @@ def _augmented(dataset: Any, settings: Augment, chosen: Any) -> Any:
 def _load(name: str, path: Path | None, image_size: int, data_dir: Path | None) -> Any:
     from mlplab import data, recipes
 
+    if (name == "folder") != (path is not None):
+        raise UserError(
+            "the data set 'folder' needs --path, the folder of your images"
+            if path is None
+            else f"--path is for the data set 'folder', not for '{name}'"
+        )
     table = {"name": name, "image_size": image_size, "path": "none" if path is None else str(path)}
-    settings = recipes.validate({"data": table}).data
+    try:
+        settings = recipes.validate({"data": table}).data
+    except RecipeError as error:  # which speaks of a recipe's keys
+        raise UserError(str(error).replace("data.image_size", "--image-size")) from None
     return data.load(settings, data_dir, note)

@@ -3,23 +3,28 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlplab import files
 from mlplab.cache import cache_dir, make_private, mark_used, tidy
 from mlplab.data.dataset import Dataset, Split
+from mlplab.data.repeats import repeats
 from mlplab.errors import DataError, StorageError
 from mlplab.files import atomic
 
-FORMAT = 3
+FORMAT = 4
 """Incremented when the files' layout, or what a reader makes of the same bytes, changes."""
 
-FACTS = tuple(part.name for part in fields(Dataset) if part.name not in ("train", "test"))
-"""What a data set has besides its images."""
+ARRAYS = ("validation", "repeats")
+"""What a data set may have as arrays, besides its images."""
+IMAGES = ("train", "test", "repeatable")  # only what can be read again is kept
+FACTS = tuple(part.name for part in fields(Dataset) if part.name not in (*IMAGES, *ARRAYS))
+"""What a data set has besides arrays."""
 
 KEPT = 8
 """Number of decoded data sets kept, those used last; CIFAR-10 takes 184 MB."""
@@ -60,7 +65,8 @@ def decoded(source: Source, warn: Warn) -> Dataset:
     """Return the decoded data of ``source``, from the cache if the source is unchanged.
 
     A damaged cache file is replaced silently: it holds nothing that the source does not. A cache
-    that cannot be written only costs time, so it is a warning.
+    that cannot be written only costs time, so it is a warning. Data of which a file was unreachable
+    are not kept: the file may be there next time.
 
     Raises:
         DataError: the source cannot be decoded.
@@ -72,6 +78,9 @@ def decoded(source: Source, warn: Warn) -> Dataset:
     if dataset is not None:
         return dataset
     dataset = source.read()
+    dataset = replace(dataset, repeats=repeats(dataset.train, dataset.test))
+    if not dataset.repeatable:
+        return dataset
     try:
         make_private(folder)
         _write(path, dataset)
@@ -83,9 +92,14 @@ def decoded(source: Source, warn: Warn) -> Dataset:
 
 def _write(path: Path, dataset: Dataset) -> None:
     facts = {key: getattr(dataset, key) for key in FACTS}
-    arrays = {"facts": np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)}
+    arrays: dict[str, NDArray[Any]] = {
+        "facts": np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
+    }
     for name, split in (("train", dataset.train), ("test", dataset.test)):
         arrays |= {f"{name}_{part}": value for part, value in vars(split).items()}
+    for key in ARRAYS:
+        if (value := getattr(dataset, key)) is not None:
+            arrays[key] = value
     with atomic(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
 
@@ -102,7 +116,8 @@ def _read(path: Path) -> Dataset | None:
     except Exception:  # zip, npy and JSON each raise their own errors for damaged bytes
         return None
     mark_used(path)
-    return Dataset(train=train, test=test, **facts)
+    found = {key: arrays.get(key) for key in ARRAYS}
+    return Dataset(train=train, test=test, **found, **facts)
 
 
 def _immutable(value: Any) -> Any:

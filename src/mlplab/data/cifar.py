@@ -7,6 +7,7 @@ from mlplab.data import batches, folder, parquet
 from mlplab.data.cache import Source, Warn
 from mlplab.data.dataset import Dataset
 from mlplab.data.published import CIFAR10, CIFAR100, SHAPE, Published, find
+from mlplab.data.trees import scan
 from mlplab.recipes.recipe import Data
 
 
@@ -39,15 +40,17 @@ def _load(kind: Published, data_dir: Path | None, warn: Warn) -> Dataset:
 def _class_folders(candidate: Path, kind: Published) -> Source | None:
     """Return the images in ``train/<class>/`` and ``test/<class>/``."""
     # A folder that merely contains train/ and test/ may be any other data set.
-    if not folder.has_splits(candidate) or not (candidate / "train" / kind.class_names[0]).is_dir():
+    train, test = candidate / "train", candidate / "test"
+    if not (test.is_dir() and (train / kind.class_names[0]).is_dir()):
         return None
-    train, test = folder.scan(candidate / "train"), folder.scan(candidate / "test")
-    if train.class_names != kind.class_names:
-        different = sorted(set(train.class_names) ^ set(kind.class_names))
-        raise kind.unsuitable(
-            candidate, f"missing or additional classes: {', '.join(different[:5])}"
-        )
-    return folder.split_source(kind.name, train, test, SHAPE)
+    trees = {"train": scan(train), "test": scan(test)}
+    for tree in trees.values():
+        different = sorted(set(tree.class_names) ^ set(kind.class_names))
+        if different:
+            raise kind.unsuitable(
+                candidate, f"missing or additional classes: {', '.join(different[:5])}"
+            )
+    return folder.source(kind.name, trees, SHAPE, candidate)
 
 
 LAYOUTS: tuple[Callable[[Path, Published], Source | None], ...] = (

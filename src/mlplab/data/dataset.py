@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -46,10 +47,15 @@ class Dataset:
         test: the test split.
         data_id: ``sha256:…`` over the shapes, pixels, labels and class names, in their order.
         skipped: the files that could not be read, as ``"relative/path: reason"``.
+        validation: int64, ``index`` of those training images that were published as a validation
+            split; ``None`` if there is none.
         files: for ``train`` and ``test``, the name of each image's file, by ``index``; empty if
             the images are not in files of their own.
         digests: likewise, the SHA-256 of each file.
         cropped: the files of which less than half is left in the image.
+        repeats: the images that occur more than once, see :mod:`mlplab.data.repeats`; ``None`` if
+            they have not been looked for.
+        repeatable: whether reading it again would give the same: not if a file was unreachable.
     """
 
     name: str
@@ -58,13 +64,21 @@ class Dataset:
     test: Split
     data_id: str
     skipped: tuple[str, ...] = ()
+    validation: NDArray[np.int64] | None = None
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     digests: dict[str, tuple[str, ...]] = field(default_factory=dict)
     cropped: tuple[str, ...] = ()
+    repeats: NDArray[np.int64] | None = None
+    repeatable: bool = True
+
+    def image_name(self, split: str, index: int) -> str:
+        """Return the file of an image, or its position in the split "train" or "test"."""
+        names = self.files.get(split, ())
+        return names[index] if index < len(names) else f"{split} image {index}"
 
     @cached_property
     def source_id(self) -> str:
-        """``sha256:…`` over the image files, labels and class names, in their order.
+        """``sha256:…`` over the image files, labels, splits and class names, in their order.
 
         It is the same whatever size the images are decoded to. A published data set is the same
         in every layout, so there it is the ``data_id``.
@@ -75,6 +89,8 @@ class Dataset:
         for name, split in (("train", self.train), ("test", self.test)):
             facts = [(self.digests[name][i], label) for i, label in _pairs(split)]
             digest.update(json.dumps([name, facts]).encode())
+        if self.validation is not None:
+            digest.update(json.dumps(["validation", self.validation.tolist()]).encode())
         return f"sha256:{digest.hexdigest()}"
 
 
@@ -111,10 +127,15 @@ def assemble(
     train: Split,
     test: Split,
     skipped: tuple[str, ...] = (),
+    validation: NDArray[np.int64] | None = None,
 ) -> Dataset:
-    """Return the data set of these splits, with its ``data_id`` and names safe to display."""
+    """Return the data set of these splits, with its ``data_id`` and names safe to display.
+
+    ``validation`` are the ``index`` of the training images that are its validation split.
+    """
     class_names, skipped = tuple(map(line, class_names)), tuple(map(line, skipped))
-    return Dataset(name, class_names, train, test, _data_id(class_names, train, test), skipped)
+    data_id = _data_id(class_names, train, test, validation=validation)
+    return Dataset(name, class_names, train, test, data_id, skipped, validation)
 
 
 def of_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
@@ -127,6 +148,7 @@ def of_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
     Raises:
         DataError: if there is no such class, or only one is named.
     """
+    names = [unicodedata.normalize("NFC", name) for name in names]
     for name in names:
         if name not in dataset.class_names:
             raise DataError(
@@ -145,8 +167,11 @@ def of_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
 
     class_names = tuple(dataset.class_names[label] for label in kept)
     train, test = taken(dataset.train), taken(dataset.test)
-    part = assemble(dataset.name, class_names, train, test, dataset.skipped)
-    return replace(part, files=dataset.files, digests=dataset.digests, cropped=dataset.cropped)
+    part = assemble(
+        dataset.name, class_names, train, test, dataset.skipped, validation=dataset.validation
+    )
+    kept = ("files", "digests", "cropped", "repeats", "repeatable")
+    return replace(part, **{key: getattr(dataset, key) for key in kept})
 
 
 def _pairs(split: Split) -> list[tuple[int, int]]:
@@ -154,11 +179,16 @@ def _pairs(split: Split) -> list[tuple[int, int]]:
     return list(zip(split.index.tolist(), split.labels.tolist(), strict=True))
 
 
-def _data_id(class_names: tuple[str, ...], *splits: Split) -> str:
+def _data_id(
+    class_names: tuple[str, ...], *splits: Split, validation: NDArray[np.int64] | None
+) -> str:
     shapes = [split.images.shape for split in splits]
     digest = hashlib.sha256(json.dumps([shapes, class_names]).encode())
     for split in splits:
         digest.update(np.ascontiguousarray(split.images).data)
         # Little-endian everywhere, so that the same data have the same id on every machine.
         digest.update(np.ascontiguousarray(split.labels, dtype="<i4").data)
+    if validation is not None:
+        held_out = np.isin(splits[0].index, validation)
+        digest.update(b"validation" + np.packbits(held_out).tobytes())
     return f"sha256:{digest.hexdigest()}"

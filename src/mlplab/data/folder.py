@@ -1,102 +1,59 @@
-"""The user's own images: a folder for each class, or ``train/`` and ``test/`` with such."""
+"""The user's own images: a folder for each class, or folders of splits that contain such."""
 
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlplab import memory
 from mlplab.data import sources
 from mlplab.data.cache import Source, Warn, decoded
 from mlplab.data.dataset import Dataset, Split, assemble, whole
-from mlplab.data.images import Shape, read_images
+from mlplab.data.formats import rasters
+from mlplab.data.images import Shape, UnreachableError, read_images
+from mlplab.data.layout import EXPECTED, understand
 from mlplab.data.splits import check_sizes, hold_out
+from mlplab.data.trees import Tree, all_files, class_name, same_classes, scan
+from mlplab.data.understood import summary, unused
 from mlplab.errors import DataError
 from mlplab.recipes.recipe import Data
 
 TEST_SEED = 0
 """Fixed: the choice of test images is a property of the data set, not of an experiment."""
 
-SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "icon\r", "@eadir", "__macosx"})
-
-LAYOUT = "expected a folder of images for each class, or train/ and test/ with such folders"
-
-
-@dataclass(frozen=True)
-class Tree:
-    """The files of one folder of class folders, sorted.
-
-    Attributes:
-        root: the folder.
-        class_names: the names of its class folders.
-        files: for each class, its files, at any depth.
-    """
-
-    root: Path
-    class_names: tuple[str, ...]
-    files: tuple[tuple[Path, ...], ...]
-
 
 def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
     """Return the images of ``settings.path``, each ``settings.image_size`` squared, in colour.
 
-    Without a ``test/``, a share of ``settings.test`` of each class becomes the test split: the
+    Without a test split, a share of ``settings.test`` of each class becomes the test split: the
     same images whatever the recipe's seed.
 
     Raises:
-        DataError: the folder is missing or has fewer than two classes, or a class is empty,
-            unreadable or too small for the splits.
+        DataError: the folder is missing, ambiguous or has fewer than two classes, or a class is
+            empty, unreadable or too small for the splits.
     """
     root = Path(settings.path or "").expanduser()
     if not root.is_dir():
-        raise DataError(f"data.path: there is no folder '{root}'; {LAYOUT}")
-    shape = (settings.image_size, settings.image_size, 3)
-    if not has_splits(root):
-        tree = scan(root)
-        held_out = ["test"] if settings.validation == "test" else ["validation", "test"]
-        parts = ["train", *held_out]
-        check_sizes(np.array([len(files) for files in tree.files]), tree.class_names, parts)
-        return decoded(held_out_source(tree, shape, settings.test), warn)
-    unused = [path.name for path in _listed(root) if path.name not in ("train", "test")]
-    if unused:
-        warn(f"{root} has train/ and test/; {', '.join(unused)} next to them is not used")
-    trees = scan(root / "train"), scan(root / "test")
-    return decoded(split_source("folder", *trees, shape), warn)
-
-
-def has_splits(root: Path) -> bool:
-    """Return whether ``root`` contains ``train/`` and ``test/``."""
-    return (root / "train").is_dir() and (root / "test").is_dir()
-
-
-def scan(root: Path) -> Tree:
-    """List the images of a folder of class folders.
-
-    Hidden and system files are left out. Links are followed, but never into a folder that is
-    already being listed.
-
-    Raises:
-        DataError: there are fewer than two class folders, or one is empty.
-    """
+        raise DataError(f"data.path: there is no folder '{root}'; {EXPECTED}")
     try:
-        folders = [path for path in _listed(root) if path.is_dir()]
-        if len(folders) < 2:
-            found = f"only '{folders[0].name}'" if folders else "no folders"
-            raise DataError(f"{root} contains {found}, but at least 2 classes are needed; {LAYOUT}")
-        home = _identity(root)
-        files = tuple(tuple(_files(folder, {home, _identity(folder)})) for folder in folders)
+        layout = understand(root)
+        said = unused(root, layout, settings)
     except OSError as error:
         raise DataError(f"{error.filename} cannot be listed: {error.strerror}") from None
-    empty = [folder.name for folder, found in zip(folders, files, strict=True) if not found]
-    if empty:
-        raise DataError(f"{root}: no images in {', '.join(empty)}; add some or remove the folder")
-    return Tree(root, tuple(folder.name for folder in folders), files)
+    wanted = set(map(class_name, settings.classes))
+    trees = {role: scan(folder, wanted) for role, folder in layout.folders.items()}
+    trees = same_classes(trees, wanted)
+    _check_sizes(trees, wanted, settings)
+    shape = (settings.image_size, settings.image_size, 3)
+    dataset = decoded(source("folder", trees, shape, root, settings.test, wanted), warn)
+    for text in (*said, summary(root, layout, settings, dataset)):
+        warn(text)
+    return dataset
 
 
 def pictures(path: Path) -> list[Path]:
@@ -108,7 +65,7 @@ def pictures(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     try:
-        found = list(_files(path, {_identity(path)}))
+        found = list(all_files(path))
     except OSError as error:
         raise DataError(f"{error.filename} cannot be listed: {error.strerror}") from None
     if not found:
@@ -116,126 +73,167 @@ def pictures(path: Path) -> list[Path]:
     return found
 
 
-def split_source(name: str, train: Tree, test: Tree, shape: Shape) -> Source:
-    """Return the data set whose test images are in a separate folder.
+def source(
+    name: str,
+    trees: Mapping[str, Tree],
+    shape: Shape,
+    root: Path,
+    share: float = 0.0,
+    wanted: Collection[str] = (),
+) -> Source:
+    """Return the data set of these files.
 
-    Raises:
-        DataError: the two folders have different classes.
+    Args:
+        name: of the data set.
+        trees: by split, with the same classes; at least ``train``.
+        shape: of its images.
+        root: the folder that the names of files are relative to.
+        share: of the training images of each class that is held out for testing if there is no
+            ``test``.
+        wanted: classes that are needed, by default all. Others are left out if too few of their
+            files can be read.
     """
-    different = sorted(set(train.class_names) ^ set(test.class_names))
-    if different:
-        raise DataError(
-            f"{train.root} and {test.root} must have the same classes; only one of them has "
-            f"{', '.join(different[:5])}{' …' if len(different) > 5 else ''}"
-        )
 
     def read() -> Dataset:
-        parts = {role: _read(tree, shape) for role, tree in (("train", train), ("test", test))}
-        skipped = tuple(text for part in parts.values() for text in part.skipped)
-        splits = parts["train"].split, parts["test"].split
-        dataset = assemble(name, train.class_names, *splits, skipped)
-        return sources.add(dataset, {role: part.files for role, part in parts.items()}, shape)
+        read = {role: _read(tree, shape) for role, tree in trees.items()}
+        class_names, parts = _usable(trees["train"].class_names, read, wanted)
+        for role, part in parts.items():
+            _check_readable(trees[role], class_names, part)
+        train = parts["train"]
+        files = {role: part.files for role, part in parts.items()}
+        if "test" in parts:
+            split, test = train.split, parts["test"].split
+        else:
+            left = ("train", "test")
+            kept, out = hold_out(train.split.labels, share, TEST_SEED, class_names, left)
+            split, test = train.split.take(kept), train.split.take(out)
+            files["test"] = files["train"]
+        validation = None
+        if "validation" in parts:
+            validation = parts["validation"].split.index + len(train.files)
+            split = _joined(split, replace(parts["validation"].split, index=validation))
+            files["train"] += files.pop("validation")
+        skipped = tuple(text for part in parts.values() for text, _ in part.skipped)
+        dataset = assemble(name, class_names, split, test, skipped, validation)
+        repeatable = all(part.repeatable for part in parts.values())
+        return replace(sources.add(dataset, files, shape), repeatable=repeatable)
 
-    return Source(partial(_fingerprint, (train, test), name, shape), read)
-
-
-def held_out_source(tree: Tree, shape: Shape, share: float) -> Source:
-    """Return the data set with a share of each class held out for testing."""
-
-    def read() -> Dataset:
-        read = _read(tree, shape)
-        parts = ("train", "test")
-        kept, tested = hold_out(read.split.labels, share, TEST_SEED, tree.class_names, parts)
-        taken = read.split.take(kept), read.split.take(tested)
-        dataset = assemble("folder", tree.class_names, *taken, read.skipped)
-        return sources.add(dataset, {"train": read.files, "test": read.files}, shape)
-
-    return Source(partial(_fingerprint, (tree,), shape, share, TEST_SEED), read)
-
-
-def _listed(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if not path.name.startswith(".") and path.name.lower() not in SYSTEM_FILES
-    )
+    facts = (name, shape, share, TEST_SEED, sorted(wanted), rasters())
+    return Source(partial(_fingerprint, trees, root, *facts), read)
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino
+def _check_sizes(trees: Mapping[str, Tree], wanted: Collection[str], settings: Data) -> None:
+    """Refuse classes that are too small to hold images out, before anything is decoded."""
+    if "test" in trees:
+        return
+    tree = trees["train"].of(wanted) if wanted else trees["train"]
+    published = "validation" in trees or settings.validation == "test"
+    left = ["train", "test"] if published else ["train", "validation", "test"]
+    check_sizes(np.array([len(files) for files in tree.files]), tree.class_names, left)
 
 
-def _files(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    for path in _listed(folder):
-        if path.is_dir():
-            identity = _identity(path)
-            if identity not in seen:
-                seen.add(identity)
-                yield from _files(path, seen)
-        elif path.is_file():  # neither pipes nor broken links
-            yield path
-
-
-def _fingerprint(trees: Sequence[Tree], *settings: object) -> str:
-    """Return a fingerprint of the files from their names, sizes and times.
+def _fingerprint(trees: Mapping[str, Tree], root: Path, *settings: object) -> str:
+    """Return a fingerprint of the files from their names, sizes, times and places on the disk.
 
     Their content is not read: reading every photograph at every start would take longer than the
-    cache saves.
+    cache saves. Files that were exchanged for others of the same size and time have other inodes,
+    or were changed at another time.
     """
-    facts = []
-    for tree in trees:
+    facts: list[list[object]] = []
+    for role, tree in trees.items():
+        facts.append([role, str(tree.root.resolve()), *tree.class_names])
         for path in (path for files in tree.files for path in files):
             try:
                 status = path.stat()
             except OSError as error:
                 raise DataError(f"{path} cannot be read: {error.strerror}") from None
-            name = path.relative_to(tree.root).as_posix()
-            facts.append([name, status.st_size, status.st_mtime_ns])
-    roots = [str(tree.root.resolve()) for tree in trees]
-    return json.dumps([roots, facts, [str(setting) for setting in settings]])
+            times = status.st_mtime_ns, status.st_ctime_ns
+            name = path.relative_to(root).as_posix()
+            facts.append([name, status.st_size, *times, status.st_ino])
+    return json.dumps([facts, [str(setting) for setting in settings]])
 
 
 @dataclass(frozen=True)
 class Part:
-    """The images of one tree that could be read, their files, and what is said of the others."""
+    """The images of one tree that could be read.
 
-    split: Split
+    Attributes:
+        files: of these images.
+        split: the images and labels, in the order of the files.
+        skipped: for each other file, its name with the reason, and its label.
+        repeatable: whether reading them again would give the same.
+    """
+
     files: tuple[Path, ...]
-    skipped: tuple[str, ...]
+    split: Split
+    skipped: tuple[tuple[str, int], ...]
+    repeatable: bool
 
 
 def _read(tree: Tree, shape: Shape) -> Part:
     """Read all images; those that cannot be read are named and left out."""
     paths = [path for files in tree.files for path in files]
-    classes = np.repeat(np.arange(len(tree.files)), [len(files) for files in tree.files])
+    classes = np.repeat(np.arange(len(tree.files)), [len(files) for files in tree.files]).tolist()
     size = len(paths) * math.prod(shape)
     advice = "Choose a smaller data.image_size."
     memory.check({"the decoded images": size}, advice, memory.available(), DataError)
     images = np.empty((len(paths), *shape), dtype=np.uint8)
     labels: list[int] = []
     files: list[Path] = []
-    skipped: list[str] = []
+    skipped: list[tuple[str, int]] = []
+    repeatable = True
     for path, label, image in zip(paths, classes, read_images(paths, shape), strict=True):
         if isinstance(image, DataError):
             name = os.fsencode(path.relative_to(tree.root.parent)).decode(errors="replace")
-            skipped.append(f"{name}: {str(image).partition(' cannot be read: ')[2]}")
+            skipped.append((f"{name}: {str(image).partition(' cannot be read: ')[2]}", label))
+            repeatable = repeatable and not isinstance(image, UnreachableError)
         else:
             images[len(labels)] = image
-            labels.append(int(label))
+            labels.append(label)
             files.append(path)
-    _check_readable(tree, labels, skipped)
     split = whole(images[: len(labels)], np.array(labels, dtype=np.int32))
-    return Part(split, tuple(files), tuple(skipped))
+    return Part(tuple(files), split, tuple(skipped), repeatable)
 
 
-def _check_readable(tree: Tree, labels: Sequence[int], skipped: Sequence[str]) -> None:
-    unreadable: NDArray[np.intp] = np.flatnonzero(
-        np.bincount(labels, minlength=len(tree.class_names)) == 0
+def _usable(
+    class_names: Sequence[str], parts: Mapping[str, Part], wanted: Collection[str]
+) -> tuple[tuple[str, ...], dict[str, Part]]:
+    """Leave out classes that are not wanted and of which too little can be read."""
+    least = {"train": 1 if "test" in parts else 2}  # the test images are held out of them
+    few = np.zeros(len(class_names), dtype=bool)
+    for role, part in parts.items():
+        few |= np.bincount(part.split.labels, minlength=len(few)) < least.get(role, 1)
+    unwanted = np.array([bool(wanted) and name not in wanted for name in class_names])
+    if not (few & unwanted).any():
+        return tuple(class_names), dict(parts)
+    kept = np.flatnonzero(~(few & unwanted)).tolist()
+    names = tuple(class_names[label] for label in kept)
+    return names, {role: _of_labels(part, kept) for role, part in parts.items()}
+
+
+def _of_labels(part: Part, kept: list[int]) -> Part:
+    numbers = {label: number for number, label in enumerate(kept)}
+    places = np.flatnonzero(np.isin(part.split.labels, kept))
+    split = part.split
+    labels = np.array([numbers[int(label)] for label in split.labels[places]], dtype=np.int32)
+    return Part(
+        tuple(part.files[place] for place in places),
+        whole(split.images[places], labels),
+        tuple((text, numbers[label]) for text, label in part.skipped if label in numbers),
+        part.repeatable,
     )
-    if len(unreadable):
-        name = tree.class_names[unreadable[0]]
+
+
+def _check_readable(tree: Tree, class_names: Sequence[str], part: Part) -> None:
+    present = np.bincount(part.split.labels, minlength=len(class_names))
+    for label in np.flatnonzero(present == 0).tolist():
+        reasons = [text for text, of in part.skipped if of == label]
         raise DataError(
-            f"{tree.root}: none of the {len(tree.files[unreadable[0]])} files of class '{name}' "
-            f"can be read as an image.\nThe first that failed: {skipped[0]}"
+            f"{tree.root}: none of the {len(reasons)} files of class '{class_names[label]}' "
+            f"can be read as an image.\nThe first that failed: {reasons[0]}"
         )
+
+
+def _joined(first: Split, second: Split) -> Split:
+    pairs = zip(vars(first).values(), vars(second).values(), strict=True)
+    return Split(*(np.concatenate(pair) for pair in pairs))

@@ -8,23 +8,17 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from mlplab.data.formats import rasters, unidentified
 from mlplab.errors import DataError
 
 Shape = tuple[int, int, int]
 """Height, width and channels (1: grey, 3: red, green, blue)."""
-
-# Pillow reads more, some by calling other programs: PostScript is a language that Ghostscript runs.
-FORMATS = (
-    *("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "AVIF"),
-    *("PPM", "TGA", "ICO", "ICNS", "PCX", "SGI", "QOI", "DDS"),
-)
 
 LARGE = 1 << 22
 """Images of more pixels are read one at a time, in strips: decoded, one takes up to 1.5 GB."""
@@ -35,7 +29,14 @@ STRIP = 1 << 20
 SCANNED = 1 << 32
 """Limit for pixels times scans of a JPEG. At most ten are usual; each decodes the whole image."""
 
+WHITES = (255.0, 4095.0, 65535.0)
+"""White in files of 16 bits: many cameras and microscopes fill 12 of them, some programs 8."""
+
 _alone = threading.Lock()
+
+
+class UnreachableError(DataError):
+    """A file could not be opened or read this time, whatever it contains."""
 
 
 def read_image(
@@ -90,24 +91,23 @@ def opened(
             if Path(source).exists() and not Path(source).is_file():
                 raise OSError("not a regular file")  # opening a pipe would block forever
         file = io.BytesIO(source) if isinstance(source, bytes) else source
-        with Image.open(file, formats=formats or _rasters()) as image:
+        with Image.open(file, formats=formats or rasters()) as image:
             yield image
     except DataError:
         raise
     except Exception as error:  # a damaged file can make Pillow's decoders raise anything
-        raise DataError(f"{name} cannot be read: {_reason(error)}") from None
+        kind = UnreachableError if _passes(error) else DataError
+        raise kind(f"{name} cannot be read: {_reason(error, source)}") from None
 
 
-@cache
-def _rasters() -> tuple[str, ...]:
-    """Return those of the formats that this build of Pillow supports."""
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
+def _passes(error: Exception) -> bool:
+    """Return whether an error says nothing about the file's content: permissions, a lost mount."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and bool(error.errno))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, source: Path | str | bytes) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "not an image, or damaged"
+        return unidentified(source)
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller first"
     if isinstance(error, OSError) and error.strerror:
@@ -202,13 +202,13 @@ def _on_white(image: Image.Image, white: float) -> Image.Image:
 def _white(image: Image.Image) -> float:
     """Return what counts as white among grey values of 16 or 32 bits.
 
-    Only 16-bit modes define it. For the others it is the smallest usual white (1 for floating
-    point, 255, 65,535) that no value exceeds, else the largest value.
+    It is the smallest usual white (1 for floating point, and :data:`WHITES`) that no value exceeds,
+    else the largest value.
     """
-    if image.mode not in ("I", "F"):
-        return 65535.0
-    highest = float(image.getextrema()[1])  # type: ignore[arg-type]
-    customary = ((1.0,) if image.mode == "F" else ()) + (255.0, 65535.0)
+    if not image.mode.startswith(("I", "F")):
+        return 255.0
+    highest = float(np.asarray(image).max())
+    customary = ((1.0,) if image.mode == "F" else ()) + WHITES
     return next((limit for limit in customary if highest <= limit), highest)
 
 

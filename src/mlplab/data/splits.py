@@ -15,6 +15,8 @@ def split(
 ) -> Splits:
     """Hold validation images out of the training split.
 
+    A validation split that was published with the data set is used as it is.
+
     Args:
         dataset: the data set as published.
         validation: the share of every class that is held out, or ``"test"``: then the validation
@@ -27,12 +29,18 @@ def split(
         DataError: a class has fewer than two training images.
     """
     names = dataset.class_names
-    if validation == "test":
+    published = dataset.validation
+    if published is None and validation == "test":
         return Splits(_part(dataset.train, share, seed, names), dataset.test, dataset.test)
-    kept, held_out = hold_out(
-        dataset.train.labels, validation, seed, names, ("train", "validation")
-    )
+    if published is None:
+        labels, parts = dataset.train.labels, ("train", "validation")
+        kept, held_out = hold_out(labels, float(validation), seed, names, parts)
+    else:
+        is_held_out = np.isin(dataset.train.index, published)
+        kept, held_out = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
     train = _part(dataset.train.take(kept), share, seed, names)
+    if validation == "test":
+        return Splits(train, dataset.test, dataset.test)
     return Splits(train, dataset.train.take(held_out), dataset.test)
 
 

@@ -1,13 +1,12 @@
 """Completion of a recipe with Keras's names and every default; contradictions are refused."""
 
-from pathlib import Path
-
 from mlplab import models
 from mlplab.errors import RecipeError
+from mlplab.experiment.paths import absolute
 from mlplab.models import user_code
 from mlplab.optim import optimizers, schedules
 from mlplab.recipes.networks import CustomModel
-from mlplab.recipes.recipe import Data, Recipe
+from mlplab.recipes.recipe import Recipe
 from mlplab.recipes.schema import Named
 from mlplab.training import callbacks, losses
 
@@ -63,23 +62,3 @@ def code(recipe: Recipe) -> user_code.Sources:
         for settings in named
         if isinstance(settings, CustomModel) or (isinstance(settings, Named) and settings.is_custom)
     )
-
-
-def absolute(settings: Data, path: Path | None = None) -> Data:
-    """Return ``[data]`` with a path that means the same folder wherever it is read.
-
-    Args:
-        settings: of a recipe.
-        path: where the folder is now, if it was moved.
-
-    Raises:
-        RecipeError: if a path is given for a data set without one.
-    """
-    if settings.path is None:
-        if path is not None:
-            raise RecipeError(
-                f"--data-path is for data.name = 'folder'; for {settings.name}, use --data-dir"
-            )
-        return settings
-    found = Path(path or settings.path).expanduser().resolve()
-    return settings.model_copy(update={"path": str(found)})

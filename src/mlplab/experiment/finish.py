@@ -5,7 +5,7 @@ import tomllib
 import numpy as np
 
 from mlplab.evaluation.diagnostics import Probe
-from mlplab.experiment import judge
+from mlplab.experiment import data_checks, judge
 from mlplab.experiment.session import Session
 from mlplab.models import conversion, saving
 from mlplab.runs import layout, ledger
@@ -48,6 +48,9 @@ def finish(session: Session) -> None:
             which,
             settings,
             files=experiment.dataset.files,
+        )
+        record.label_candidates = data_checks.label_candidates(
+            experiment.dataset, experiment.splits, predictions
         )
         if whole:
             record.learnt = judge.learnt(model, experiment.splits, experiment.selects_on_test)

@@ -14,7 +14,7 @@ from mlplab.data.images import read_image, read_images
 from mlplab.errors import DataError, RunError
 from mlplab.evaluation import evaluate as evaluation
 from mlplab.evaluation.saliency import explainer
-from mlplab.experiment import judge
+from mlplab.experiment import data_checks, judge
 from mlplab.experiment.export import Exported
 from mlplab.experiment.networks import load_network
 from mlplab.experiment.publish import publish_again
@@ -79,10 +79,11 @@ def _evaluate(
     if split == "test" or (split == "validation" and record.selected_on == "test"):
         record.ledger = ledger.open_test(run.folder.parent, record)
         record.test_openings += 1
-    metrics, _ = judge.judge(
+    metrics, predictions = judge.judge(
         run.folder, model, splits, [split], settings, over_views=[split], files=dataset.files
     )
     record.metrics = {**record.metrics, **metrics}
+    record.label_candidates |= data_checks.label_candidates(dataset, splits, predictions)
     publish_again(run.folder, record, recipe, [layout.predictions(split)])
     return metrics[split]
 

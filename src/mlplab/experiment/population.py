@@ -8,6 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from mlplab import files, recipes
 from mlplab.errors import RecipeError
@@ -113,9 +114,13 @@ def _train(
     tested = first.arrays(data.test.images, data.test.labels) if first.selects_on_test else None
     plans = []
     for session in sessions:
-        train, validation = published, tested
-        if validation is None:
-            train, validation = _halves(published, session.experiment)
+        splits = session.experiment.splits
+        train = _rows(published, data.train.index, splits.train.index)
+        validation = (
+            _rows(published, data.train.index, splits.validation.index)
+            if tested is None
+            else tested
+        )
         plans.append(session.plan(should_stop, train, validation))
         session.experiment.forget_splits()
     begun = time.perf_counter()
@@ -125,16 +130,11 @@ def _train(
         session.trained(fit, time.perf_counter() - begun)
 
 
-def _halves(published: Arrays, experiment: Experiment) -> tuple[Arrays, Arrays]:
-    """Return training and validation split as rows of the published training split."""
-    index = experiment.dataset.train.index
+def _rows(published: Arrays, index: NDArray[np.int64], chosen: NDArray[np.int64]) -> Arrays:
+    """Return the images numbered ``chosen`` as rows of the published split, numbered ``index``."""
     ascending = np.argsort(index)
-    halves = []
-    for split in (experiment.splits.train, experiment.splits.validation):
-        places = ascending[np.searchsorted(index, split.index, sorter=ascending)]
-        rows = jnp.asarray(places.astype(np.int32))
-        halves.append(Arrays(published.x, published.y, rows))
-    return halves[0], halves[1]
+    places = ascending[np.searchsorted(index, chosen, sorter=ascending)]
+    return Arrays(published.x, published.y, jnp.asarray(places.astype(np.int32)))
 
 
 def _widths(experiment: Experiment) -> list[int]:

@@ -19,7 +19,7 @@ from mlplab.data import Dataset, Splits
 from mlplab.data.statistics import channel_statistics
 from mlplab.errors import RecipeError
 from mlplab.evaluation import evaluate
-from mlplab.experiment import budget, features, parents, sizes
+from mlplab.experiment import budget, data_checks, features, parents, sizes
 from mlplab.experiment.complete import complete
 from mlplab.experiment.split import split
 from mlplab.models.layers.inputs import scaling_layer
@@ -123,6 +123,8 @@ def prepare(
     budget.check(recipe, dataset)
     begun = time.perf_counter()
     splits = split(dataset, recipe)
+    if text := data_checks.note_of(data_checks.repeated(dataset, splits)):
+        note(text)
     _check_images(recipe, splits.train.images.shape[1:])
     for text in sizes.notes(recipe, splits):
         note(text)

@@ -8,9 +8,10 @@ from pathlib import Path
 from mlplab import recipes
 from mlplab.errors import RunError
 from mlplab.experiment import environment
-from mlplab.experiment.complete import absolute, code, complete
+from mlplab.experiment.complete import code, complete
 from mlplab.experiment.execute import carry_out
 from mlplab.experiment.options import KEPT, Options
+from mlplab.experiment.paths import absolute
 from mlplab.experiment.prepare import Experiment
 from mlplab.experiment.session import Session
 from mlplab.experiment.startup import prepared, start

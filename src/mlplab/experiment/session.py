@@ -14,7 +14,7 @@ from mlplab import files, recipes
 from mlplab.augment.pipeline import Augmentation
 from mlplab.errors import StorageError
 from mlplab.evaluation import fields
-from mlplab.experiment import append_files, budget, environment, judge
+from mlplab.experiment import append_files, budget, data_checks, environment, judge
 from mlplab.experiment.complete import code
 from mlplab.experiment.options import KEPT, Options
 from mlplab.experiment.prepare import Experiment
@@ -275,6 +275,7 @@ def first_record(experiment: Experiment, options: Options, name: str) -> Record:
         class_names=list(dataset.class_names),
         image_shape=list(dataset.train.images.shape[1:]),
         skipped=list(dataset.skipped),
+        repeated=data_checks.repeated(dataset, experiment.splits),
         parameters=model.count_params(),
         flops_per_example=flops_per_example(model),
         selected_on="test" if experiment.selects_on_test else "validation",

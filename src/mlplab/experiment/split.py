@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mlplab import data
 from mlplab.data import Dataset, Splits
 from mlplab.errors import DataError
-from mlplab.experiment.complete import absolute
+from mlplab.experiment.paths import absolute
 from mlplab.recipes.recipe import Recipe
 from mlplab.runs.run import Run
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from mlplab.recipes.recipe import Recipe
 from mlplab.report.history import Curves, read_curves
+from mlplab.report.images import OF_IMAGES
 from mlplab.report.judgement import (
     calibration,
     dead_units,
@@ -33,6 +34,7 @@ OF_METRICS: tuple[Callable[[Record], Finding | None], ...] = (
     dead_units,
     weak_class,
     calibration,
+    *OF_IMAGES,
 )
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from mlplab import recipes
 from mlplab.errors import RecipeError
 from mlplab.files import read_lines, write_text
-from mlplab.report import formatting, speed
+from mlplab.report import formatting, images, speed
 from mlplab.runs import layout
 from mlplab.runs.record import Record
 from mlplab.runs.store import read_record
@@ -76,6 +76,7 @@ def run_page(folder: Path, problems: Sequence[str] = ()) -> str:
         metrics=METRICS,
         figures=_figures(folder),
         per_class=_per_class(record),
+        tables=images.tables(record),
         epochs=_table(read_lines(folder / layout.METRICS)),
         speed=speed.tables(folder, record),
         layers=_table(record["diagnostics"].get("layers") or []),

@@ -136,6 +136,10 @@ class Record(BaseModel):
         learnt: what the network has learnt: ``sensitivity`` (accuracy on shifted and noisy images
             of the split that it names), and ``fields`` of its first layer, if that is dense: how
             many ``units``, how many ``empty``, ``local_share`` and ``field_spread`` of the others.
+        repeated: held-out images that are also training images, by split: how many ``images``,
+            their ``share``, how many are of an ``other_class`` in training, and names in ``pairs``.
+        label_candidates: held-out images whose labels may be wrong, by split: how many ``images``,
+            and those ``listed``; see ``mlplab.experiment.data_checks.label_candidates``.
         files: SHA-256 of each file of the run, by its path in the folder.
         reason: why the run failed or diverged.
         rewinds: epochs that were repeated with half the learning rate because they diverged:
@@ -164,6 +168,7 @@ class Record(BaseModel):
     class_names: list[str] = []
     image_shape: list[int] = []
     skipped: list[str] = []
+    repeated: dict[str, dict[str, Any]] = {}
     parameters: int = 0
     flops_per_example: int = 0
     epochs: int = 0
@@ -187,6 +192,7 @@ class Record(BaseModel):
     ended: str = ""
     diagnostics: dict[str, Any] = {}
     learnt: dict[str, Any] = {}
+    label_candidates: dict[str, dict[str, Any]] = {}
     findings: list[Finding] = []
     model_summary: str = ""
     files: dict[str, str] = {}

@@ -1,0 +1,79 @@
+"""What a folder of images was understood to be, in words."""
+
+from pathlib import Path
+
+import numpy as np
+
+from mlplab.data.dataset import Dataset
+from mlplab.data.info import labels_by_split
+from mlplab.data.layout import Layout, loose_images
+from mlplab.data.trees import class_name
+from mlplab.recipes.recipe import Data
+from mlplab.text import line
+
+NAMED = 5
+"""Classes or files that a note names."""
+
+
+def summary(root: Path, layout: Layout, settings: Data, dataset: Dataset) -> str:
+    """Return the splits, classes and numbers of images in one line."""
+    wanted = set(map(class_name, settings.classes))
+    labels = [n for n, name in enumerate(dataset.class_names) if not wanted or name in wanted]
+    found = labels_by_split(dataset)
+    used = {role: int(np.isin(given, labels).sum()) for role, given in found.items()}
+    purposes = {"train": "training", "validation": "validation", "test": "testing"}
+    if settings.validation == "test":
+        purposes["test"] = "validation and testing"
+        used.pop("validation", None)
+    elif "validation" not in used:
+        purposes["train"] = "training and validation"
+    texts = []
+    for role, count in used.items():
+        folder = layout.folders.get(role)
+        place = "held out" if folder is None else f"{relative(folder, root)}/"
+        text = f"{images(count)} for {purposes[role]}"
+        texts.append(text if folder == root else f"{text} ({place})")
+    names = listing([dataset.class_names[label] for label in labels])
+    return f"{line(str(root))} has {', '.join(texts)}, in {len(labels)} classes: {names}"
+
+
+def unused(root: Path, layout: Layout, settings: Data) -> list[str]:
+    """Return a line about each kind of folder or image that is not used.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
+    said = []
+    folders = list(layout.unused)
+    if settings.validation == "test" and "validation" in layout.folders:
+        folders.append(layout.folders["validation"].name)
+    if folders:
+        said.append(f"not used beside the splits in {line(str(root))}: {listing(folders)}")
+    loose = [path for folder in above(root, layout) for path in loose_images(folder)]
+    if loose:
+        names = listing([relative(path, root) for path in loose])
+        said.append(f"not used because they are in no class folder: {images(len(loose))}, {names}")
+    return said
+
+
+def above(root: Path, layout: Layout) -> list[Path]:
+    """Return the folders whose own images belong to no class: from ``root`` to the classes."""
+    found = {root}
+    for folder in layout.folders.values():
+        found |= {path for path in (folder, *folder.parents) if path.is_relative_to(root)}
+    return sorted(found)
+
+
+def images(count: int) -> str:
+    """Return a number of images as text."""
+    return "1 image" if count == 1 else f"{count:,} images"
+
+
+def relative(path: Path, root: Path) -> str:
+    """Return the path below ``root`` as text that can be shown."""
+    return line(path.relative_to(root).as_posix())
+
+
+def listing(names: list[str]) -> str:
+    """Return the first names and, if there are others, an ellipsis."""
+    return ", ".join(map(line, names[:NAMED])) + (", …" if len(names) > NAMED else "")
