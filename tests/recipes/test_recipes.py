@@ -1,4 +1,6 @@
+import json
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,18 @@ from hypothesis import strategies as st
 import mlplab
 from mlplab import recipes
 from mlplab.errors import RecipeError
+from mlplab.recipes.recipe import Loss
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_a_shipped_recipe_says_how_to_run_it(name: str) -> None:
-    first, second, *_ = recipes.text(name).splitlines()
-    assert first == f"# mlplab train {name}"
-    assert second.startswith("# ")
+    first, *others = [line for line in recipes.text(name).splitlines() if line.startswith("# ")]
+    assert others
+    # With a figure on the test set goes the command that evaluates there; `published` does anyway.
+    tested = name != "published" and re.search(r"\btest \d", " ".join(others))
+    assert first == f"# mlplab train {name}" + " --test" * bool(tested)
 
 
 @pytest.mark.parametrize("name", recipes.names())
@@ -129,6 +136,24 @@ def test_the_identity_of_a_configuration_leaves_out_the_seed() -> None:
     assert recipes.config_id(recipes.with_seed(recipe, 7)) == recipes.config_id(recipe)
     other = recipes.load("published", ["model.dropout=0.3"])
     assert recipes.config_id(other) != recipes.config_id(recipe)
+
+
+def test_the_splits_that_are_evaluated_are_no_part_of_a_configuration() -> None:
+    closed = recipes.load("quickstart")
+    opened = recipes.load("quickstart", ['evaluation.splits=["test"]'])
+    assert recipes.config_id(closed) == recipes.config_id(opened)
+
+
+@pytest.mark.parametrize("run", ["mlps/cnn-mid-s0", "transfer/nothing-100-0.08-s0"])
+def test_records_from_when_splits_were_part_of_it_belong_to_their_recipe(run: str) -> None:
+    folder = RESULTS / run
+    known = json.loads((folder / "record.json").read_text())["config_id"]
+    recipe = recipes.load(str(folder / "recipe.toml"))
+    assert recipes.has_config_id(known, recipe)
+    other = recipe.model_copy(update={"loss": Loss(label_smoothing=0.3)})
+    assert not recipes.has_config_id(known, other)
+    every = set(recipe.evaluation.splits) == {"train", "validation", "test"}  # once the default
+    assert (known == recipes.config_id(recipe)) == every
 
 
 VALUES = st.one_of(st.integers(), st.floats(allow_nan=False), st.booleans(), st.text())

@@ -82,7 +82,7 @@ def check(recipe: Recipe, options: Options) -> None:
     """
     if options.name is not None:
         store.check_name(options.name)
-    if recipe.data.validation == "test" and not options.open_test:
+    if recipe.data.validation == "test" and options.test is False:
         raise RecipeError(
             "this recipe validates on the test split, which --no-test forbids;"
             " hold validation images out of training: data.validation=0.1"

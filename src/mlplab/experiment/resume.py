@@ -34,7 +34,8 @@ def resume(run: Run, options: Options, progress: Progress | None = None) -> Run:
 
     Args:
         run: that was interrupted, killed, or failed.
-        options: ``data_dir`` and ``trust``; all else is as it was when the run was started.
+        options: ``data_dir``, ``trust`` and, if given, ``test``; all else is as it was when the
+            run was started.
         progress: receives the training's reports.
 
     Raises:
@@ -50,6 +51,7 @@ def resume(run: Run, options: Options, progress: Progress | None = None) -> Run:
         record = store.read_own_record(run.folder)
         _check_unfinished(run, record)
         options = _options(record, options, run.folder)
+        record.options["test"] = options.test
         saved = _saved(run.folder)
         recipe = complete(run.recipe, options.trust)
         _check_recipe(recipe, record, saved)
@@ -83,11 +85,8 @@ def unfinished(recipe: Recipe, options: Options) -> Run | None:
             record = store.read_record(folder)
         except RunError:
             continue
-        same = (record.config_id, record.seed) == (
-            recipes.config_id(wanted, record.source_ids),
-            wanted.seed,
-        )
-        if same and record.status in UNFINISHED and record.population is None:
+        resumable = record.status in UNFINISHED and record.population is None
+        if resumable and record.is_of(wanted):
             found.append((record.started, folder))
     return Run(max(found)[1]) if found else None
 
@@ -109,6 +108,10 @@ def _check_unfinished(run: Run, record: Record) -> None:
 
 def _options(record: Record, given: Options, folder: Path) -> Options:
     kept = {key: record.options[key] for key in KEPT if key in record.options}
+    if record.options.get("open_test") is False:  # from before `test` replaced it
+        kept.setdefault("test", False)
+    if given.test is not None:
+        kept["test"] = given.test
     return replace(
         given,
         runs_dir=folder.parent,
@@ -129,10 +132,7 @@ def _check_recipe(recipe: Recipe, record: Record, saved: Checkpoint | None) -> N
     tables = recipes.to_tables(recipe)
     if saved is not None:
         changed = recipes.differences(saved.run.recipe, tables)
-    elif (recipes.config_id(recipe, record.source_ids), recipe.seed) != (
-        record.config_id,
-        record.seed,
-    ):
+    elif not record.is_of(recipe):
         changed = [layout.RECIPE]
     else:
         changed = []

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tomli_w
@@ -32,16 +32,38 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
     return [] if one == other else [path]
 
 
+SPLITS = ["train", "validation", "test"]
+"""Stands for ``evaluation.splits`` in every identity; it was the default once."""
+
+
 def config_id(recipe: Recipe, sources: Mapping[str, str] | None = None) -> str:
     """Return the identity of the configuration: 12 hex digits over the recipe without its seed.
+
+    The splits that are evaluated at the end are left out too: they do not change the training.
 
     Args:
         recipe: complete.
         sources: identities of the runs that the recipe names, by their names. So replicates that
             each start from a different replicate of one configuration have the same identity.
     """
+    return _hash(recipe, sources, SPLITS)
+
+
+def has_config_id(known: str, recipe: Recipe, sources: Mapping[str, str] | None = None) -> bool:
+    """Return whether ``known`` is the identity of a recipe, also in its earlier form.
+
+    Records of earlier versions have one that was computed with the recipe's own splits.
+    """
+    return known in (
+        config_id(recipe, sources),
+        _hash(recipe, sources, recipe.evaluation.splits),
+    )
+
+
+def _hash(recipe: Recipe, sources: Mapping[str, str] | None, splits: Sequence[str]) -> str:
     tables = to_tables(recipe)
     del tables["seed"]
+    tables["evaluation"]["splits"] = list(splits)
     known = sources or {}
     if isinstance(tables.get("teacher"), dict):
         tables["teacher"]["runs"] = [known.get(name, name) for name in tables["teacher"]["runs"]]

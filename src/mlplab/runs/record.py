@@ -4,6 +4,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
+from mlplab import recipes
+from mlplab.recipes.recipe import Recipe
+
 Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
 
@@ -186,6 +189,11 @@ class Record(BaseModel):
     def source_ids(self) -> dict[str, str]:
         """Identities of the runs that the recipe names, by their names."""
         return {source.run: source.config_id for source in self.sources}
+
+    def is_of(self, recipe: Recipe) -> bool:
+        """Return whether this is a run of a complete recipe, with its seed."""
+        known = recipes.has_config_id(self.config_id, recipe, self.source_ids)
+        return known and self.seed == recipe.seed
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON-able tables, with ``schema`` for the version."""

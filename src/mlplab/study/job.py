@@ -81,7 +81,7 @@ def carry_out(job: TrialJob, progress: RowsOnly) -> None:
         runs_dir=Path(job.runs_dir),
         group=job.group,
         recipe_name=job.recipe_name,
-        open_test=job.open_test,
+        test=job.open_test,
         trust=job.trust,
         keep=job.keep,  # type: ignore[arg-type]
     )
@@ -131,10 +131,7 @@ def _has_ended(options: Options, recipe: Recipe, name: str, progress: RowsOnly) 
     try:
         record = store.read_record(folder)
         wanted = complete(recipe, options.trust)
-        same = (record.config_id, record.seed) == (
-            recipes.config_id(wanted, record.source_ids),
-            wanted.seed,
-        )
+        same = record.is_of(wanted)
         if same and record.status in ENDED:
             return True
         if same and record.status in UNFINISHED:
