@@ -50,6 +50,11 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
+def last_line(text: str) -> str:
+    """Return the last line of an error's text, which says what went wrong in a traceback."""
+    return ([part for part in text.splitlines() if part.strip()] or [text])[-1].strip()[:300]
+
+
 def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name closest to ``word``, or the choices.
 
