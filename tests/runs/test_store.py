@@ -144,3 +144,11 @@ def test_predictions_that_would_fill_the_memory_are_refused(tmp_path: Path) -> N
     store.write_predictions(tmp_path, "test", zeros, np.zeros(1), np.zeros(1))
     with pytest.raises(RunError, match="unpacks to"):
         store.read_predictions(tmp_path, "test")
+
+
+def test_text_becomes_the_start_of_a_name() -> None:
+    assert store.name_from("my first study!", "study") == "my-first-study"
+    assert store.name_from("small_", "study") == "small_"  # can be a name as it is
+    assert store.name_from("…", "study") == "study"
+    with pytest.raises(RunError, match="stands for the latest run"):
+        store.check_name("last")

@@ -64,7 +64,8 @@ def study(
         raise RecipeError("--address is for a Ray cluster: add --engine ray")
     pairs = {".".join(path): value for path, value in map(recipes.parse_override, overrides or [])}
     chosen = design.load(name, quick, pairs)
-    folder = runs_dir / store.check_name(as_name or Path(name).stem + "-quick" * quick)
+    stem = store.name_from(Path(name).stem, "study")
+    folder = runs_dir / store.check_name(as_name or stem + "-quick" * quick)
 
     from mlplab.study import executors, preconditions
     from mlplab.study import run as conduct
