@@ -95,8 +95,8 @@ def _population(folder: Path, asked: argparse.Namespace, model: Mapping[str, Any
     tables |= {"callbacks": {"early_stopping": "none", "tensorboard": "none"}}
     base = mlplab.recipe("published-honest", **tables, **({"model": model} if model else {}))
     members = [base.model_copy(update={"seed": seed}) for seed in range(asked.members)]
-    together = mlplab.train_population(members, runs_dir=folder, open_test=False)
-    alone = [mlplab.train(recipe, runs_dir=folder, open_test=False) for recipe in members[:3]]
+    together = mlplab.train_population(members, runs_dir=folder, test=False)
+    alone = [mlplab.train(recipe, runs_dir=folder, test=False) for recipe in members[:3]]
     own = statistics.median(row["seconds"] for run in alone for row in run.history[1:])
     record = together[0].record
     mode = record.population.mode if record.population else ""
@@ -117,7 +117,7 @@ def _train(
     name: str, folder: Path, seed: int, profile: bool = False, **tables: Mapping[str, Any]
 ) -> Run:
     recipe = mlplab.recipe(name, seed=seed, **tables)
-    return mlplab.train(recipe, runs_dir=folder, profile=profile)
+    return mlplab.train(recipe, runs_dir=folder, profile=profile, test=True)
 
 
 def table(result: dict[str, Any], names: list[str]) -> str:

@@ -52,8 +52,8 @@ def train(name: str, seed: int, runs_dir: Path) -> None:
             called,
             group=name,
             recipe_name=name,
-            command=f"mlplab train {name} --seed {seed} data.validation={HELD_OUT}",
-            open_test=True,
+            command=f"mlplab train {name} --seed {seed} data.validation={HELD_OUT} --test",
+            test=True,
             keep="results",
         )
         records.keep(run.folder, PAGE)
@@ -108,8 +108,8 @@ def trials() -> list[str]:
         "## How the recipes were settled",
         "",
         "On validation (5,000 images, the other 45,000 trained on), one run each, on the same"
-        " machine: `mlplab train`, what the row says, and `--no-test`. One seed alone each: small"
-        " differences decide nothing.",
+        " machine: `mlplab train` and what the row says. One seed alone each: small differences"
+        " decide nothing.",
         "",
         "| ten views | as they are | training, s | recipe, with what changes |",
         "| ---: | ---: | ---: | --- |",

@@ -41,7 +41,7 @@ def main(folder: Path) -> None:
             continue
         point = best["point"] | {KEY: test.suggestion}
         with tempfile.TemporaryDirectory() as runs:
-            options = Options(runs_dir=Path(runs), open_test=False)
+            options = Options(runs_dir=Path(runs), test=False)
             run = execute.run(
                 study.recipe_of(variant.name, point, study.design.seed),
                 replace(options, keep="results"),

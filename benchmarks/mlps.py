@@ -112,7 +112,7 @@ def train(entries: Sequence[Entry], runs_dir: Path, seconds: float | None) -> No
             settings = [item.format(seed=seed) for item in entry.overrides]
             command = [sys.executable, "-m", "mlplab", "train", entry.recipe, *settings]
             command += ["--seed", str(seed), "--name", name, "--group", entry.name]
-            command += ["--runs-dir", str(runs_dir), "--resume", "auto", "--quiet"]
+            command += ["--runs-dir", str(runs_dir), "--resume", "auto", "--test", "--quiet"]
             run(command, end)
 
 

@@ -196,10 +196,16 @@ def details(records: Sequence[Record]) -> list[str]:
         lines.append(
             f"- **{name}**: {recipe.model.name}, {optimizer.name}"
             f" {optimizer.params['learning_rate']:g}, batch {recipe.training.batch_size},"
-            f" {recipe.training.precision}, augmentation: {changes}. `{record.command}`"
+            f" {recipe.training.precision}, augmentation: {changes}. `{_command(record)}`"
             + (f". {told[0].upper()}{told[1:]}" if told else "")
         )
         picture = COPIES / record.name / PICTURE
         if picture.exists():
             lines += ["", f"  ![Receptive fields of {name}](mlps/{record.name}/{picture.name})", ""]
     return lines
+
+
+def _command(record: Record) -> str:
+    """Return the command that repeats a run; earlier versions evaluated on test without asking."""
+    asks = "--test" in record.command.split()
+    return record.command if asks else f"{record.command} --test"

@@ -89,7 +89,7 @@ def trained(
     epochs: int,
     rate: float = 1e-3,
     batch: int = 250,
-    splits: Sequence[str] = ("train", "validation", "test"),
+    splits: Sequence[str] = ("train", "validation"),
 ) -> Run:
     """Return a run on some of the classes; train it if it does not exist."""
     recipe = mlplab.recipe(

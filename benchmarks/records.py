@@ -4,8 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mlplab import recipes
-from mlplab.experiment import execute
+from mlplab.experiment import execute, resume
 from mlplab.experiment.complete import complete
 from mlplab.experiment.options import Options
 from mlplab.recipes.recipe import Recipe
@@ -24,14 +23,14 @@ def trained(recipe: Recipe, runs_dir: Path, name: str, **options: Any) -> Run:
         recipe: what to train.
         runs_dir: where the run is, or will be created.
         name: of the run.
-        **options: other fields of ``Options``; by default the test split is not opened.
+        **options: other fields of ``Options``; by default the test split stays closed.
     """
     folder = runs_dir / name
     if (folder / "record.json").is_file() and _is_of(recipe, folder):
         return Run(folder)
     shutil.rmtree(folder, ignore_errors=True)
     print(name, flush=True)
-    options = {"open_test": False, **options}
+    options = {"test": False, **options}
     run = execute.run(recipe, Options(runs_dir=runs_dir, name=name, **options))
     if run.record.status != "finished":
         raise SystemExit(f"{name} has status {run.record.status}: {run.record.reason or 'stopped'}")
@@ -39,9 +38,8 @@ def trained(recipe: Recipe, runs_dir: Path, name: str, **options: Any) -> Run:
 
 
 def _is_of(recipe: Recipe, folder: Path) -> bool:
-    if store.read_record(folder).status != "finished":
-        return False
-    return (folder / "recipe.toml").read_text("utf-8") == recipes.to_toml(complete(recipe))
+    record = store.read_record(folder)
+    return record.status == "finished" and resume.is_run_of(complete(recipe), Run(folder), record)
 
 
 def keep(folder: Path, page: Path) -> Path:

@@ -1,7 +1,7 @@
 """Generate the table of the published experiment from the records of its runs.
 
     mlplab train published --seeds 0..2 --runs-dir runs-seed
-    mlplab train published-honest --seeds 0..2 --runs-dir runs-seed
+    mlplab train published-honest --seeds 0..2 --test --runs-dir runs-seed
     python -m benchmarks.results runs-seed docs/results/seed.md
 
 The records and their curves are copied next to the table, into a folder of the same name. The

@@ -149,7 +149,7 @@ def keras(contestant: Contestant, seed: int, epochs: int) -> Measurement:
 def ours(
     recipe: str, seed: int, overrides: Sequence[str] = (), warm: Path | None = None
 ) -> Measurement:
-    """Return a measurement of ``mlplab train RECIPE``.
+    """Return a measurement of ``mlplab train RECIPE --test``.
 
     Args:
         recipe: a name or a file.
@@ -172,7 +172,7 @@ def ours(
             (cache / "decoded").symlink_to(cache_dir() / "decoded")
         runs = folder / "runs"
         command = [str(python(OWN)), "-m", "mlplab", "train", recipe, *overrides]
-        command += ["--seed", str(seed), "--runs-dir", str(runs), "--quiet"]
+        command += ["--seed", str(seed), "--runs-dir", str(runs), "--test", "--quiet"]
         environ = os.environ | {"MLPLAB_CACHE_DIR": str(cache)}
         done = whole.run(command, environ, log, folder, "runs/*/metrics.jsonl")
         return _facts(done, next(runs.glob("*/record.json")))

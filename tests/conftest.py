@@ -54,7 +54,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
             recipe = mlplab.recipe(
                 "quickstart", training={"epochs": 3}, model={"hidden": [32], "dropout": 0.2}
             )
-            trained = mlplab.train(recipe, runs_dir=folder / "unfinished", name="short")
+            trained = mlplab.train(recipe, runs_dir=folder / "unfinished", name="short", test=True)
             trained.folder.parent.rename(folder / "finished")
     return mlplab.load_run("short", folder / "finished")
 

@@ -22,9 +22,12 @@ def train(
     progress: Progress | None = None,
     **options: Any,
 ) -> Run:
-    """Train without figures, diagnostics and page, which take longer than so short a training."""
-    chosen: dict[str, Any] = {"keep": "model", "runs_dir": runs_dir, "name": name, **options}
-    return execute.run(recipe, Options(**chosen), progress)
+    """Train without figures, diagnostics and page, which take longer than so short a training.
+
+    The test split is evaluated as well, unless ``options`` say otherwise.
+    """
+    chosen: dict[str, Any] = {"keep": "model", "test": True, **options}
+    return execute.run(recipe, Options(runs_dir=runs_dir, name=name, **chosen), progress)
 
 
 @contextmanager

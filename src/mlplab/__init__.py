@@ -3,7 +3,7 @@
     import mlplab
 
     run = mlplab.train(mlplab.recipe("quickstart", optimizer={"name": "sgd"}))
-    run.metrics["test"]["accuracy"]
+    run.metrics["validation"]["accuracy"]
 
 Importing this package loads neither Keras nor JAX; the first training does.
 """

@@ -24,8 +24,8 @@ class Run(runs.Run):
     Examples:
         >>> import mlplab
         >>> run = mlplab.load_run("last")               # doctest: +SKIP
-        >>> run.metrics["test"]["accuracy"]             # doctest: +SKIP
-        0.9722
+        >>> run.metrics["validation"]["accuracy"]       # doctest: +SKIP
+        0.9931
     """
 
     def model(self, trust: bool = False) -> "keras.Model":
@@ -40,6 +40,26 @@ class Run(runs.Run):
         from mlplab.experiment.networks import load_network  # and with it Keras
 
         return load_network(self, trust)
+
+    def evaluate(
+        self, split: str = "test", *, data_dir: str | Path | None = None, trust: bool = False
+    ) -> dict[str, Any]:
+        """Evaluate the network on a split, add the metrics to the record, and return them.
+
+        Args:
+            split: ``"train"``, ``"validation"`` or ``"test"``. Each evaluation on the test set is
+                counted in the ledger.
+            data_dir: folder that contains the data set's folder, such as ``cifar10/``.
+            trust: import the user's own module that the recipe names.
+
+        Raises:
+            DataError: if the data set is not the one that the run was trained on.
+            RunError: if the run has no network, or is being written.
+        """
+        from mlplab.experiment import inference
+
+        place = Path(data_dir) if data_dir is not None else None
+        return inference.evaluate(self, split, place, trust, _warn)
 
 
 def recipe(name_or_path: str, **tables: Mapping[str, Any] | int) -> Recipe:
@@ -70,11 +90,12 @@ def train(
     runs_dir: str | Path = "runs",
     name: str | None = None,
     group: str | None = None,
-    open_test: bool = True,
+    test: bool | None = None,
     devices: int | Literal["all"] = 1,
     trust: bool = False,
     profile: bool = False,
     progress: "Progress | None" = None,
+    open_test: bool | None = None,
 ) -> Run:
     """Train a recipe, evaluate the network and record the run.
 
@@ -84,13 +105,15 @@ def train(
         runs_dir: where the run folder is created.
         name: of the run; by default made of the recipe, the time and the seed.
         group: a label that comparisons can use.
-        open_test: ``False`` to not evaluate on the test set.
+        test: whether to evaluate on the test set as well when training has ended; by default only
+            if the recipe says so.
         devices: how many of the machine's devices share each batch, or ``"all"``.
         trust: load your own code that the recipe names.
         profile: after training, time some steps against this machine's limit, and write a trace
             of them, into ``profile/`` of the run folder.
         progress: called with each chunk of steps and each epoch: an object with any of the methods
             of ``mlplab.training.plan.Progress``.
+        open_test: the earlier name of ``test``.
 
     Returns:
         The run; look at ``run.record.status`` for how it ended.
@@ -105,8 +128,8 @@ def train(
         >>> run = mlplab.train(quick, runs_dir=tempfile.mkdtemp())
         >>> run.record.status, len(run.history), run.record.parameters
         ('finished', 2, 85002)
-        >>> run.predictions("test")["probabilities"].shape
-        (359, 10)
+        >>> run.predictions("validation")["probabilities"].shape
+        (145, 10)
     """
     from mlplab.experiment import execute, process
     from mlplab.experiment.options import Options
@@ -118,7 +141,7 @@ def train(
         name=name,
         group=group,
         recipe_name=title,
-        open_test=open_test,
+        test=_by_earlier_name(test, open_test),
         devices=str(devices),
         trust=trust,
         profile=profile,
@@ -135,9 +158,10 @@ def train_population(
     runs_dir: str | Path = "runs",
     name: str | None = None,
     group: str | None = None,
-    open_test: bool = True,
+    test: bool | None = None,
     trust: bool = False,
     progress: "Progress | None" = None,
+    open_test: bool | None = None,
 ) -> list[Run]:
     """Train recipes that differ only in seed and learning rate, in one compiled program.
 
@@ -150,9 +174,11 @@ def train_population(
         runs_dir: where the run folders are created.
         name: extended for each member by what it differs in: ``-s3``, ``-lr0.001-s3``.
         group: a label that comparisons can use.
-        open_test: ``False`` to not evaluate on the test set.
+        test: whether to evaluate on the test set as well when training has ended; by default only
+            if the recipe says so.
         trust: load your own code that the recipes name.
         progress: called with steps, and with epochs as means over the members; as in ``train``.
+        open_test: the earlier name of ``test``.
 
     Returns:
         The runs, in the order of the recipes.
@@ -178,7 +204,7 @@ def train_population(
         name=name,
         group=group,
         recipe_name="population",
-        open_test=open_test,
+        test=_by_earlier_name(test, open_test),
         trust=trust,
     )
     with process.restored():
@@ -229,6 +255,17 @@ def load_run(query: str = "last", runs_dir: str | Path = "runs") -> Run:
         RunError: if no run or more than one fits.
     """
     return Run(store.find(Path(runs_dir), query))
+
+
+def _by_earlier_name(test: bool | None, open_test: bool | None) -> bool | None:
+    if open_test is None:
+        return test
+    warnings.warn("open_test is now called test", FutureWarning, stacklevel=3)
+    return open_test
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=3)
 
 
 def _load(name_or_path: str, tables: Mapping[str, Any] | None = None) -> Recipe:

@@ -50,6 +50,29 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
+def last_line(text: str) -> str:
+    """Return the last line of an error's text, which says what went wrong in a traceback."""
+    return ([part for part in text.splitlines() if part.strip()] or [text])[-1].strip()[:300]
+
+
+SYNONYMS = {
+    "lr": "learning_rate",
+    "rate": "learning_rate",
+    "epoch": "epochs",
+    "num_epochs": "epochs",
+    "n_epochs": "epochs",
+    "batch": "batch_size",
+    "bs": "batch_size",
+    "wd": "weight_decay",
+    "decay": "weight_decay",
+    "optim": "optimizer",
+    "optimiser": "optimizer",
+    "normalization": "normalisation",
+    "initializer": "initialiser",
+}
+"""What other programs call a key, and what it is called here."""
+
+
 def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name closest to ``word``, or the choices.
 
@@ -57,6 +80,9 @@ def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> st
     """
     names = sorted(known)
     by_lower = {name.lower(): name for name in names}
+    synonym = SYNONYMS.get(word.lower())
+    if synonym in by_lower:
+        return f"; did you mean '{synonym}'?"
     close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     if close:
         return f"; did you mean '{by_lower[close[0]]}'?"

@@ -22,6 +22,9 @@ pytestmark = pytest.mark.usefixtures("without_pictures")
 QUICK = ["training.epochs=2", "model.hidden=[16]", "callbacks.tensorboard=none"]
 
 
+UNTESTED = "test set not evaluated: `mlplab evaluate {} --split test`, or train with --test"
+
+
 def mlplab(*arguments: str | Path) -> Any:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
@@ -38,10 +41,19 @@ def test_train_prints_accuracies_parameters_and_the_report(tmp_path: Path) -> No
     lines = done.stdout.splitlines()
     assert lines[0].startswith("a: finished after 2 epochs")
     table = next(i for i, line in enumerate(lines) if line.split()[:1] == ["accuracy"])
-    rows = lines[table + 1 : table + 4]
-    assert [line.split()[0] for line in rows] == ["train", "validation", "test"]
+    assert [line.split()[0] for line in lines[table + 1 : table + 3]] == ["train", "validation"]
+    assert lines[table + 3] == UNTESTED.format("a")
     assert "parameters  1,210" in lines
     assert lines[-1].split() == ["report", str(tmp_path / "a" / "report.html")]
+
+
+def test_train_with_test_evaluates_and_counts_it_too(tmp_path: Path) -> None:
+    done = mlplab("train", "quickstart", *QUICK, "--test", "--runs-dir", tmp_path, "--name", "a")
+    lines = done.stdout.splitlines()
+    assert any(line.split()[:1] == ["test"] and "%" in line for line in lines)
+    assert "test set evaluated 1 time, for 1 configuration in this runs folder" in lines
+    assert "--test" in json.loads((tmp_path / "a" / "record.json").read_text())["command"]
+    assert not any(line.startswith("test set not evaluated") for line in lines)
 
 
 def test_only_json_is_on_stdout_whatever_the_users_code_prints(
@@ -78,6 +90,7 @@ def test_a_population_is_one_table_and_complete_runs(tmp_path: Path) -> None:
     assert [row[0] for row in rows if row[1:2] == ["finished"]] == names
     assert rows[0] == ["member", "status", "epochs", "best", "epoch", "validation", "test"]
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == names
+    assert UNTESTED.format("MEMBER") in done.stdout
     assert all((tmp_path / name / "report.html").exists() for name in names)
     record = json.loads((tmp_path / "p-lr0.01-s4" / "record.json").read_text())
     assert record["command"].endswith("optimizer.learning_rate=0.01 --seed 4")

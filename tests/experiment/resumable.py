@@ -109,7 +109,7 @@ def hear(event, arguments):
                 os.kill(os.getpid(), int(number))
 
 sys.addaudithook(hear)
-options = Options(runs_dir=Path(folder), name="run", checkpoint_seconds=0, keep="model")
+options = Options(runs_dir=Path(folder), name="run", checkpoint_seconds=0, keep="model", test=True)
 execute.run(load(recipe), options)
 print(seen)
 """

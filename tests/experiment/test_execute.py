@@ -124,20 +124,31 @@ def test_the_complete_recipe_has_every_default_of_keras(run: Run) -> None:
 
 def test_a_recipe_that_selects_on_test_opens_it_once_an_epoch(tmp_path: Path) -> None:
     recipe = mlplab.recipe("quickstart", **SHORT, data={"validation": "test"})
-    record = train(recipe, tmp_path).record
+    record = train(recipe, tmp_path, test=None).record
     assert record.selected_on == "test"
+    assert set(record.metrics) == {"train", "validation", "test"}
     assert record.test_openings == 3
     assert any(finding.kind == "tested-on-selection" for finding in record.findings)
 
 
-def test_the_test_split_stays_closed_when_asked(tmp_path: Path) -> None:
-    run = train(mlplab.recipe("quickstart", **SHORT), tmp_path, open_test=False)
+def test_the_test_split_stays_closed_until_it_is_evaluated_later(tmp_path: Path) -> None:
+    run = train(mlplab.recipe("quickstart", **SHORT), tmp_path, test=None)
     assert "test" not in run.metrics
     assert run.record.test_openings == 0
     assert not (tmp_path / "ledger.jsonl").exists()
     inference.evaluate(run, "test")
     assert run.record.test_openings == 1
     assert ledger.count(tmp_path, run.record.data_ids)["openings"] == 1
+
+
+@pytest.mark.parametrize(("test", "opened"), [(None, True), (False, False)])
+def test_a_recipe_that_names_test_opens_it_unless_told_not_to(
+    test: bool | None, opened: bool, tmp_path: Path
+) -> None:
+    splits = {"splits": ["validation", "test"]}
+    run = train(mlplab.recipe("quickstart", **SHORT, evaluation=splits), tmp_path, test=test)
+    assert set(run.metrics) == ({"validation", "test"} if opened else {"validation"})
+    assert run.record.test_openings == opened
 
 
 def test_val_loss_is_what_is_minimised_and_the_loss_at_the_end_the_plain_one(
@@ -343,7 +354,7 @@ def test_a_folder_of_uneven_classes_is_trained_with_balanced_weights(tmp_path: P
         loss={"class_weights": "balanced"},
         training={"epochs": 20},
     )
-    run = mlplab.train(recipe, runs_dir=tmp_path / "runs")
+    run = mlplab.train(recipe, runs_dir=tmp_path / "runs", test=True)
     assert run.record.class_names == ["dark <b>", "light"]
     assert ["broken.png" in line for line in run.record.skipped] == [True]
     assert run.metrics["test"]["balanced_accuracy"] > 0.9
@@ -379,7 +390,7 @@ def test_an_interrupted_run_does_not_look_at_the_test_split_in_secret(tmp_path: 
 def test_keeping_the_test_split_closed_is_refused_where_it_is_the_validation_split() -> None:
     recipe = mlplab.recipe("quickstart", data={"validation": "test"})
     with pytest.raises(RecipeError, match="--no-test"):
-        mlplab.train(recipe, open_test=False)
+        mlplab.train(recipe, test=False)
 
 
 def test_the_record_of_a_training_run_says_how_many_epochs_it_has(tmp_path: Path) -> None:

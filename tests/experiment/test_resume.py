@@ -103,6 +103,22 @@ def test_the_unfinished_run_of_a_recipe_is_found_until_it_is_resumed(
     assert resume.unfinished(recipe("schedule"), options) is None
 
 
+def test_a_run_from_when_test_was_called_open_test_keeps_it_closed(tmp_path: Path) -> None:
+    named = mlplab.recipe("quickstart", evaluation={"splits": ["validation", "test"]})
+    with pytest.raises(RuntimeError):
+        train(named, tmp_path, "run", Stop(1, 0.0), checkpoint_seconds=1e6)
+    record = store.read_record(tmp_path / "run")
+    store.write_record(
+        tmp_path / "run", record.model_copy(update={"options": {"open_test": False}})
+    )
+    assert set(mlplab.resume("run", runs_dir=tmp_path).metrics) == {"validation"}
+
+
+def test_a_run_that_is_resumed_with_another_wish_for_test_follows_that(stopped: Path) -> None:
+    resume.resume(Run(stopped), Options(test=False))
+    assert set(Run(stopped).metrics) == {"train", "validation"}
+
+
 def test_a_changed_recipe_is_refused_by_the_name_of_its_key(stopped: Path) -> None:
     path = stopped / "recipe.toml"
     path.write_text(path.read_text().replace("epochs = 5", "epochs = 6"))

@@ -50,6 +50,7 @@ def test_toml_values_fit_annotations_that_toml_has_no_word_for() -> None:
         ({"every": 1, "loose": {1, 2}}, "w.loose = {1, 2} is wrong"),
         ({"every": 1, "wdths": [1]}, "'w.wdths' is not a parameter of Listener; .* 'widths'"),
         ({"every": 1, "more": 1}, "'w.more' is not a parameter"),
+        ({"every": 1, "nam": "x"}, "did you mean 'name'"),  # which each such table has
     ],
 )
 def test_refuses_what_does_not_fit(params: dict[str, Any], message: str) -> None:

@@ -1,4 +1,6 @@
+import json
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,18 @@ from hypothesis import strategies as st
 import mlplab
 from mlplab import recipes
 from mlplab.errors import RecipeError
+from mlplab.recipes.recipe import Augment, Loss
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_a_shipped_recipe_says_how_to_run_it(name: str) -> None:
-    first, second, *_ = recipes.text(name).splitlines()
-    assert first == f"# mlplab train {name}"
-    assert second.startswith("# ")
+    first, *others = [line for line in recipes.text(name).splitlines() if line.startswith("# ")]
+    assert others
+    # With a figure on the test set goes the command that evaluates there; `published` does anyway.
+    tested = name != "published" and re.search(r"\btest \d", " ".join(others))
+    assert first == f"# mlplab train {name}" + " --test" * bool(tested)
 
 
 @pytest.mark.parametrize("name", recipes.names())
@@ -34,6 +41,23 @@ def test_naming_another_optimizer_drops_the_keys_of_the_one_before() -> None:
     recipe = recipes.load("published", ["optimizer.momentum=0.9", "optimizer.name=sgd"])
     assert recipe.optimizer.name == "sgd"
     assert recipe.optimizer.params == {"momentum": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [(".001", 0.001), ("1.", 1.0), ("-.5e-3", -0.0005), ("True", True), ("False", False)],
+)
+def test_numbers_and_booleans_may_be_written_as_in_python(text: str, value: float) -> None:
+    assert recipes.parse_override(f"a.b={text}") == (["a", "b"], value)
+    assert recipes.parse_override(f"a.b=[{text}, cat]") == (["a", "b"], [value, "cat"])
+
+
+def test_all_callbacks_and_augmentation_can_be_removed_at_once() -> None:
+    assert recipes.load("quickstart").callbacks
+    assert recipes.load("quickstart", ["callbacks=none"]).callbacks == {}
+    only = recipes.load("quickstart", ["callbacks=none", "callbacks.log.name=CSVLogger"])
+    assert list(only.callbacks) == ["log"]
+    assert recipes.load("mlp-budget", ["augment=none"]).augment == Augment()
 
 
 def test_a_callback_is_added_changed_and_removed() -> None:
@@ -76,7 +100,18 @@ def test_none_means_absent() -> None:
         ("callbacks.early.patience=3", "'callbacks.early.name' is missing"),
         ("seed=-1", "seed = -1"),
         ("seed.x=3", "'seed' is a value, not a table"),
-        ("training.epochs", "write table.key=value"),
+        ("training.epochs", "'training.epochs' has no value; write training.epochs=VALUE"),
+        ("epochs=6", "did you mean 'training.epochs'"),
+        ("lr=0.1", "did you mean 'optimizer.learning_rate'"),
+        ("training.lr=0.1", "did you mean 'optimizer.learning_rate'"),
+        ("patience=3", "did you mean 'callbacks.early_stopping.patience'"),
+        ("early_stopping=none", "did you mean 'callbacks.early_stopping'"),
+        ("model.layers=3", "did you mean 'model.hidden'"),
+        ("model.hidden=512", "model.hidden is a list: 'model.hidden=[512]'"),
+        ("model.hidden=(512,256)", "'model.hidden=[512,256]'"),
+        ("training.epochs=3.", "it is a whole number; write training.epochs=3"),
+        ("augment=strong", "'augment' is a table, with the keys flip, shift"),
+        ("callbacks.early_stoping.patience=3", "did you mean 'early_stopping'"),
         ("=3", "write table.key=value"),
         ("optimizer=none", "optimizer"),
         ("average.momentm=0.9", "did you mean 'momentum'"),
@@ -129,6 +164,24 @@ def test_the_identity_of_a_configuration_leaves_out_the_seed() -> None:
     assert recipes.config_id(recipes.with_seed(recipe, 7)) == recipes.config_id(recipe)
     other = recipes.load("published", ["model.dropout=0.3"])
     assert recipes.config_id(other) != recipes.config_id(recipe)
+
+
+def test_the_splits_that_are_evaluated_are_no_part_of_a_configuration() -> None:
+    closed = recipes.load("quickstart")
+    opened = recipes.load("quickstart", ['evaluation.splits=["test"]'])
+    assert recipes.config_id(closed) == recipes.config_id(opened)
+
+
+@pytest.mark.parametrize("run", ["mlps/cnn-mid-s0", "transfer/nothing-100-0.08-s0"])
+def test_records_from_when_splits_were_part_of_it_belong_to_their_recipe(run: str) -> None:
+    folder = RESULTS / run
+    known = json.loads((folder / "record.json").read_text())["config_id"]
+    recipe = recipes.load(str(folder / "recipe.toml"))
+    assert recipes.has_config_id(known, recipe)
+    other = recipe.model_copy(update={"loss": Loss(label_smoothing=0.3)})
+    assert not recipes.has_config_id(known, other)
+    every = set(recipe.evaluation.splits) == {"train", "validation", "test"}  # once the default
+    assert (known == recipes.config_id(recipe)) == every
 
 
 VALUES = st.one_of(st.integers(), st.floats(allow_nan=False), st.booleans(), st.text())

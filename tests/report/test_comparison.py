@@ -174,6 +174,33 @@ def test_what_selected_on_test_is_marked(runs: Path) -> None:
     assert found.entries[-1].name == "b"
 
 
+VALIDATION = {"n": IMAGES, "accuracy": 0.5}
+UNTESTED = {"metrics": {"train": {"n": 5000}, "validation": VALIDATION}}
+
+
+def test_where_one_run_lacks_test_all_are_compared_on_validation(runs: Path) -> None:
+    make(runs, "a", [0.5, 0.6, 0.7])
+    make(runs, "b", [0.51, 0.63, 0.75])
+    record = store.read_record(runs / "b-s1")
+    store.write_record(runs / "b-s1", record.model_copy(update=UNTESTED))
+    found = compare(find_sides(runs, ["a", "b"]))
+    assert found.split == "validation"
+    assert any("not all runs were evaluated on test (missing: b-s1)" in t for t in found.notes)
+    assert {entry.name: "test" in entry.accuracy for entry in found.entries} == {
+        "a": True,
+        "b": False,  # a mean over some of its seeds would not be comparable
+    }
+    with pytest.raises(RunError, match=r"not evaluated on test: b-s1\."):
+        compare(find_sides(runs, ["a", "b"]), "test")
+
+
+def test_validation_images_are_not_compared_with_test_images(runs: Path) -> None:
+    make(runs, "a", [0.5, 0.6, 0.7], selected_on="test")
+    make(runs, "b", [0.5], **UNTESTED)
+    with pytest.raises(RunError, match=r"a validated on the test split.*once b-s0 "):
+        compare(find_sides(runs, ["a", "b"]))
+
+
 def test_the_command_speaks_json_markdown_and_words(runs: Path) -> None:
     make(runs, "a", [0.50, 0.51, 0.49, 0.50, 0.505])
     make(runs, "b", [0.53, 0.541, 0.52, 0.528, 0.536])

@@ -113,7 +113,7 @@ def test_a_closed_test_split_is_said_to_be_closed(folder: Path, tmp_path: Path) 
     record["selected_on"] = "validation"
     (tmp_path / "record.json").write_text(json.dumps(record))
     text = visible(run_page(tmp_path))
-    assert "Not evaluated on the test set." in text
+    assert "Not evaluated on the test set: " in text
     assert "test split. The best epoch" not in text
 
 

@@ -149,3 +149,11 @@ def test_predictions_that_would_fill_the_memory_are_refused(tmp_path: Path) -> N
 def test_a_split_that_does_not_exist_is_not_suggested(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no split is called 'tests'; did you mean 'test'"):
         store.read_predictions(tmp_path, "tests")
+
+
+def test_text_becomes_the_start_of_a_name() -> None:
+    assert store.name_from("my first study!", "study") == "my-first-study"
+    assert store.name_from("small_", "study") == "small_"  # can be a name as it is
+    assert store.name_from("…", "study") == "study"
+    with pytest.raises(RunError, match="stands for the latest run"):
+        store.check_name("last")

@@ -382,7 +382,9 @@ def test_lost_trials_are_tried_twice_recorded_and_shown(here: Path) -> None:
     path = written(here, variants=variants, design={"trials": 1, "finals": 0, "replicates": 2})
     with pool.pool(1, here / "log") as workers:  # which looks for modules where it was started
         done = study(path, "--trust", runs=here / "runs", executor=workers)
-    assert done.exit_code == 0, done.stderr
+    assert done.exit_code == 1
+    assert facts(here / "runs" / "small")["status"] == "incomplete"
+    assert "error: no result for diverges, fails of 3 variants; diverges: the loss" in done.stderr
     found = {trial["runs"][0].split("-")[0]: trial for trial in trials(here / "runs" / "small")}
     assert found["sound"]["outcome"] == "finished"
     assert found["diverges"]["outcome"] == "diverged"
@@ -394,6 +396,36 @@ def test_lost_trials_are_tried_twice_recorded_and_shown(here: Path) -> None:
     members = store.read_record(here / "runs/small/trials/sound-t00-s1").population
     assert members is not None
     assert members.members == 2
+
+    (here / "own.py").write_text(CALLBACK.replace("raise RuntimeError", "str"))
+    with pool.pool(1, here / "log") as workers:
+        done = study(path, "--trust", runs=here / "runs", executor=workers)
+    assert "error: no result for diverges of 3 variants" in done.stderr
+    again = {trial["runs"][0].split("-")[0]: trial for trial in trials(here / "runs" / "small")}
+    assert (again["fails"]["outcome"], again["fails"]["number"]) == ("finished", 0)
+    assert (again["sound"], again["diverges"]) == (found["sound"], found["diverges"])
+
+
+def test_what_failed_is_repeated_under_its_number_until_its_variant_is_chosen(here: Path) -> None:
+    plan = {**SMALL, "variants": {"sgd": SMALL["variants"]["sgd"]}}
+    book = Trials(design.check(plan), here / "optuna.db")
+    first, second = book.ask(range(2))
+    book.tell(first, None, "failed", "out of luck", 2)
+    book.tell(second, 0.5, "finished", None, 1)
+    assert book.ask(range(2), {"sgd"}) == []
+    (again,) = Trials(design.check(plan), here / "optuna.db").ask(range(2))  # a kill loses nothing
+    assert (again.number, again.point) == (first.number, first.point)
+    (again,) = book.ask(range(2))
+    book.tell(again, 0.6, "finished", None, 1)
+    grown = Trials(design.check({**plan, "design": {"trials": 3}}), here / "optuna.db")
+    (third,) = grown.ask(range(3))
+    assert third.number == 2
+    grown.tell(third, 0.7, "finished", None, 1)
+    assert [(trial.number, trial.value) for trial in grown.all("sgd")] == [
+        (0, 0.6),
+        (1, 0.5),
+        (2, 0.7),
+    ]
 
 
 def test_a_bayesian_study_prunes_and_proposes_the_same_again(here: Path) -> None:

@@ -142,6 +142,12 @@ def test_quasirandom_points_leave_no_hole() -> None:
             },
             "a grid takes only choices",
         ),
+        ({"base": 3}, "base = 3 is wrong: input should be a valid string"),
+        ({}, "'base' is missing"),
+        ({"base": "quickstart", "variants": {"x": 3}}, "variants.x = 3 is wrong: it is a table"),
+        ({"base": "quickstart", "trials": 3}, "did you mean 'design.trials'"),
+        ({"base": "quickstart", "training": {"epochs": 3}}, "did you mean 'recipe.training'"),
+        ({"base": "quickstart", "epochs": 3}, "did you mean 'recipe.training.epochs'"),
         ({"base": "quickstart", "reference": "x", "variants": {"a": {}}}, "is not a variant"),
     ],
 )  # fmt: skip

@@ -27,6 +27,8 @@ for line in sys.stdin:
     if key == "dies" and not Path("died").exists():
         Path("died").touch()
         os._exit(9)
+    if key == "crashes":
+        raise SystemExit("Traceback\\nOSError: no such thing\\n")
     for epoch in (1, 2, 3):
         say(row={{"epoch": epoch}})
         if job["asks"] and not json.loads(sys.stdin.readline())["go"]:
@@ -82,6 +84,12 @@ def test_jobs_start_once_and_what_fails_or_dies_is_tried_twice() -> None:
     assert heard.ended["fails"] == Outcome("out of luck", 2)
     assert heard.ended["dies"] == Outcome(None, 2)
     assert started() == 3  # the dead one was replaced
+
+
+def test_a_worker_that_cannot_go_on_is_quoted_and_its_output_is_logged() -> None:
+    said = "its process died (exit code 1): OSError: no such thing"
+    assert ran("crashes").ended["crashes"] == Outcome(said, 2)
+    assert Path("log").read_text().count("no such thing") == 2
 
 
 def test_a_job_that_asks_continues_while_it_may() -> None:

@@ -27,7 +27,8 @@ def trained(batch_size, precision, share):
         augment={"shift": 1},
         callbacks={"tensorboard": "none"},
     )
-    run = execute.run(recipe, Options(runs_dir=Path(sys.argv[1]), devices=share, keep="results"))
+    options = Options(runs_dir=Path(sys.argv[1]), devices=share, test=True, keep="results")
+    run = execute.run(recipe, options)
     shares = jax.jit(Sharding(jax.devices()).share)([jax.numpy.zeros((batch_size, 3))])[0]
     return {"rows": run.history, "device": run.record.device,
             "shape": shares.sharding.shard_shape(shares.shape),

@@ -72,6 +72,7 @@ class Commands(TyperGroup):
         return sorted(super().list_commands(ctx), key=ORDER.index)
 
     def invoke(self, ctx: Any) -> Any:
+        words = [*getattr(ctx, "_protected_args", ()), *ctx.args]  # the command and what follows
         try:
             return super().invoke(ctx)
         except MlplabError as error:
@@ -89,6 +90,9 @@ class Commands(TyperGroup):
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
+            if line := _as_key(error, words):
+                err.print(f"[red]error:[/red] {escape(line)}")
+                raise typer.Exit(2) from None
             if ctx.params.get("debug") or hasattr(error, "exit_code"):
                 raise  # the latter are usage errors, which Typer prints
             place = _in_code_of_the_user(error)
@@ -98,6 +102,34 @@ class Commands(TyperGroup):
                 f"{escape(where)}; `mlplab --debug …` prints the traceback."
             )
             raise typer.Exit(1) from None
+
+
+TAKE_KEYS = {"train": "", "lr-find": "", "study": "recipe."}
+"""Commands that take overrides of a recipe, and what is written before the keys."""
+
+
+def _as_key(error: Exception, words: list[str]) -> str | None:
+    """Return what to write for an option that does not exist, if it is a key of a recipe."""
+    option = getattr(error, "option_name", None)
+    if type(error).__name__ != "NoSuchOption" or not option or not words:
+        return None
+    if words[0] not in TAKE_KEYS:
+        return None
+    from mlplab.recipes.suggestions import meant
+
+    key = meant(option)
+    if key is None:
+        return None
+    given = next((i for i, word in enumerate(words) if word.partition("=")[0] == option), None)
+    value = "VALUE"
+    if given is not None:
+        own = words[given].partition("=")[2]
+        following = words[given + 1 : given + 2]
+        value = own or "".join(word for word in following if not word.startswith("--")) or value
+    return (
+        f"there is no option {option}; keys of a recipe are written without dashes:"
+        f" {TAKE_KEYS[words[0]]}{key}={value}"
+    )
 
 
 def _in_code_of_the_user(error: Exception) -> str | None:

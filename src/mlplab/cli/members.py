@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlplab import recipes
+from mlplab.cli import show as show_run
 from mlplab.errors import RecipeError
 from mlplab.recipes.recipe import Recipe
 from mlplab.report.formatting import openings, percent
@@ -119,6 +120,8 @@ def show(console: Console, records: Sequence[Record]) -> None:
         )
     if last.ledger and any("test" in record.metrics for record in records):
         console.print(f"test set evaluated {openings(last.ledger)} in this runs folder")
+    if any(map(show_run.is_untested, records)):
+        console.print(show_run.untested("MEMBER"))
     members = f"{len(records)} member{'s' if len(records) > 1 else ''}"
     console.print(
         f"{members} trained in {last.seconds.train:.1f} s; one in full: mlplab runs show MEMBER"

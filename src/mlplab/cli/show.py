@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlplab.report import formatting, speed
-from mlplab.runs import ledger
+from mlplab.runs import layout, ledger
 from mlplab.runs.record import Record
 from mlplab.runs.run import Run
 
@@ -71,8 +71,24 @@ def run(console: Console, run: Run) -> None:
         console.print(
             f"test set evaluated {formatting.openings(record.ledger)} in this runs folder"
         )
+    if is_untested(record) and (run.folder / layout.MODEL).is_file():
+        console.print(untested(record.name))
     console.print(f"parameters  {record.parameters:,}")
     console.print(f"report      {escape(str(run.folder / 'report.html'))}")
+
+
+def is_untested(record: Record) -> bool:
+    """Return whether a finished run has seen nothing of the test set."""
+    seen = "test" in record.metrics or record.selected_on == "test"
+    return record.status == "finished" and not seen
+
+
+def untested(name: str) -> str:
+    """Return the line that says how to evaluate on the test set."""
+    return (
+        f"test set not evaluated: `mlplab evaluate {escape(name)} --split test`, or train with"
+        " --test"
+    )
 
 
 def _print(console: Console, content: Mapping[str, Any]) -> None:
@@ -110,6 +126,8 @@ def replicates(console: Console, records: Sequence[Record]) -> None:
         for row, metrics in _rows(record):
             accuracies.setdefault(row, []).append(metrics["accuracy"])
     for row, values in accuracies.items():
+        if len(values) < len(done):
+            continue  # a mean over some of the seeds would stand beside those over all
         spread = f"{100 * statistics.stdev(values):.2f}" if len(values) > 1 else "–"
         each = "  ".join(f"{100 * value:.1f}" for value in values)
         table.add_row(row, formatting.percent(statistics.mean(values)), spread, each)

@@ -5,16 +5,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from mlplab.cli import show
 from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, err, note, out, print_json
-from mlplab.errors import RecipeError
-from mlplab.report.formatting import duration, figure
+from mlplab.errors import RecipeError, last_line
+from mlplab.report.formatting import counted, duration, figure
 
 
 @app.command(no_args_is_help=True)
@@ -50,7 +51,8 @@ def study(
 ) -> None:
     """Run a study: many trials by design, the best of each variant on fresh seeds, a verdict.
 
-    A study that was stopped continues when the same command is given again.
+    A study that was stopped continues when the same command is given again, and failed trials are
+    run again.
 
     Example: mlplab study optimizers --quick
     """
@@ -62,7 +64,8 @@ def study(
         raise RecipeError("--address is for a Ray cluster: add --engine ray")
     pairs = {".".join(path): value for path, value in map(recipes.parse_override, overrides or [])}
     chosen = design.load(name, quick, pairs)
-    folder = runs_dir / store.check_name(as_name or Path(name).stem + "-quick" * quick)
+    stem = store.name_from(Path(name).stem, "study")
+    folder = runs_dir / store.check_name(as_name or stem + "-quick" * quick)
 
     from mlplab.study import executors, preconditions
     from mlplab.study import run as conduct
@@ -87,8 +90,26 @@ def study(
             raise
     if as_json:
         print_json(facts)
-        return
-    show_study(folder, runs_dir)
+    else:
+        show_study(folder, runs_dir)
+    if facts["status"] == "incomplete":
+        err.print(f"[red]error:[/red] {escape(_lacking(facts))}")
+        raise typer.Exit(1)
+
+
+def _lacking(facts: dict[str, Any]) -> str:
+    """Say which variants have no result, why, and what to do."""
+    variants = facts["variants"]
+    reasons = {
+        name: next((trial["reason"] for trial in variants[name]["trials"] if trial["reason"]), None)
+        for name in variants
+        if variants[name]["best"] is None
+    } | facts["final_failures"]
+    name, reason = next(iter(reasons.items()))
+    return (
+        f"no result for {', '.join(reasons)} of {counted(len(variants), 'variant')}; {name}:"
+        f" {last_line(reason or 'no trial has finished')}. The same command runs what failed again"
+    )
 
 
 def _command(name: str, overrides: list[str], quick: bool, trust: bool) -> list[str]:

@@ -61,9 +61,13 @@ def train(
         str | None, typer.Option(help="The run's name; if it is taken, a number is added.")
     ] = None,
     group: Annotated[str | None, typer.Option(help="A label for comparisons.")] = None,
-    no_test: Annotated[
-        bool, typer.Option("--no-test", help="Do not evaluate on the test set.")
-    ] = False,
+    test: Annotated[
+        bool | None,
+        typer.Option(
+            "--test/--no-test",
+            help="Also evaluate on the test set at the end; by default only if the recipe says so.",
+        ),
+    ] = None,
     profile: Annotated[
         bool,
         typer.Option(
@@ -91,7 +95,7 @@ def train(
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
-    """Train a recipe, evaluate the network, and record the run.
+    """Train a recipe, evaluate the network on validation images, and record the run.
 
     Example: mlplab train published optimizer.name=sgd optimizer.learning_rate=0.05 --seeds 0..2
     """
@@ -127,7 +131,7 @@ def train(
 
     def command(variant: Recipe) -> str:
         rates = any(item.startswith(members.RATE) for item in population or [])
-        return _command(recipe, overrides or [], variant, rates, devices, trust, no_test)
+        return _command(recipe, overrides or [], variant, rates, devices, trust, test)
 
     options = Options(
         data_dir=data_dir,
@@ -135,7 +139,7 @@ def train(
         name=name,
         group=group,
         recipe_name=Path(recipe).stem,
-        open_test=not no_test,
+        test=test,
         devices=devices,
         trust=trust,
         profile=profile,
@@ -238,7 +242,7 @@ def _command(
     with_rate: bool,
     devices: str,
     trust: bool,
-    no_test: bool,
+    test: bool | None,
 ) -> str:
     words = ["mlplab", "train", recipe, *overrides]
     if with_rate:
@@ -246,6 +250,6 @@ def _command(
     words += ["--seed", str(variant.seed)]
     if devices != "1":
         words += ["--devices", devices]
-    if no_test:
-        words.append("--no-test")
+    if test is not None:
+        words.append("--test" if test else "--no-test")
     return shlex.join([*words, "--trust"] if trust else words)

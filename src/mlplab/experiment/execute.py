@@ -1,6 +1,5 @@
 """The function that joins data, model, optimizer, engine, evaluation and record."""
 
-import re
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -82,7 +81,7 @@ def check(recipe: Recipe, options: Options) -> None:
     """
     if options.name is not None:
         store.check_name(options.name)
-    if recipe.data.validation == "test" and not options.open_test:
+    if recipe.data.validation == "test" and options.test is False:
         raise RecipeError(
             "this recipe validates on the test split, which --no-test forbids;"
             " hold validation images out of training: data.validation=0.1"
@@ -91,5 +90,5 @@ def check(recipe: Recipe, options: Options) -> None:
 
 def default_name(options: Options, recipe: Recipe, what: str = "") -> str:
     """Return ``<recipe>-<date>-<time>-<what>s<seed>``."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", options.recipe_name).strip("-.") or "recipe"
+    stem = store.name_from(options.recipe_name, "recipe")
     return f"{stem}-{datetime.now():%Y%m%d-%H%M%S}-{what}s{recipe.seed}"

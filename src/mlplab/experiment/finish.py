@@ -83,7 +83,9 @@ def _splits_to_open(session: Session, status: Status) -> list[str]:
     selects_on_test = session.experiment.selects_on_test
     wanted = session.experiment.recipe.evaluation.splits
     which: list[str] = [name for name in wanted if name != "test"]
-    opens = "test" in wanted and session.options.open_test
+    # Validation on the test split is a result on test, and is reported as one.
+    named = "test" in wanted or (selects_on_test and "validation" in wanted)
+    opens = named if session.options.test is None else session.options.test
     if opens and status == "finished":
         which.append("test")
         # A run that selects on test has already seen this accuracy, once per epoch.

@@ -16,7 +16,8 @@ class Options:
         group: a label for comparisons.
         recipe_name: name of the recipe.
         command: command line that repeats the run.
-        open_test: ``False`` to not evaluate on the test set.
+        test: whether the test set is evaluated when training has ended; ``None``: as the recipe
+            says.
         devices: ``"all"`` or a number of them, which share each batch.
         trust: load the user's own code that the recipe names.
         profile: time and trace some steps when training has ended.
@@ -32,7 +33,7 @@ class Options:
     group: str | None = None
     recipe_name: str = "recipe"
     command: str = ""
-    open_test: bool = True
+    test: bool | None = None
     devices: str = "1"
     trust: bool = False
     profile: bool = False
@@ -40,5 +41,5 @@ class Options:
     keep: Literal["all", "model", "results"] = "all"
 
 
-KEPT = ("open_test", "devices", "profile", "checkpoint_seconds", "keep")
+KEPT = ("test", "devices", "profile", "checkpoint_seconds", "keep")
 """Options that a resumed run takes from its record."""

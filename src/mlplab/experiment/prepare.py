@@ -26,7 +26,7 @@ from mlplab.models.layers.inputs import scaling_layer
 from mlplab.optim import optimizers, schedules
 from mlplab.recipes.recipe import Recipe
 from mlplab.runs.record import Source
-from mlplab.training import distillation, losses, resizing
+from mlplab.training import distillation, losses, monitors, resizing
 from mlplab.training.arrays import Arrays
 from mlplab.training.teacher import Teacher
 
@@ -119,6 +119,8 @@ def prepare(
     """
     _check_backend()
     recipe = complete(recipe, trust)
+    for line in monitors.contradictions(recipe.callbacks):
+        note(line)
     dataset = dataset or data.load(recipe.data, data_dir, note)
     budget.check(recipe, dataset)
     begun = time.perf_counter()

@@ -41,7 +41,8 @@ def resume(
 
     Args:
         run: that was interrupted, killed, or failed.
-        options: ``data_dir`` and ``trust``; all else is as it was when the run was started.
+        options: ``data_dir``, ``trust`` and, if given, ``test``; all else is as it was when the
+            run was started.
         progress: receives the training's reports.
         data_path: where the folder of the user's own images is now, if it was moved.
 
@@ -58,6 +59,7 @@ def resume(
         record = store.read_own_record(run.folder)
         _check_unfinished(run, record)
         options = _options(record, options, run.folder)
+        record.options["test"] = options.test
         saved = _saved(run.folder)
         recipe = complete(run.recipe, options.trust)
         _check_code(recipe, record)
@@ -107,11 +109,10 @@ def is_run_of(recipe: Recipe, run: Run, record: Record) -> bool:
     """
     theirs = run.recipe.data
     digest = user_code.digest(code(recipe)) if record.code is not None else None
-    return absolute(theirs).path == recipe.data.path and (record.config_id, record.seed) == (
-        # Records without a source_id have the path as it was given in their config_id.
-        recipes.config_id(recipe, record.source_ids, record.source_id or theirs.path, digest),
-        recipe.seed,
-    )
+    # Records without a source_id have the path as it was given in their config_id.
+    data = record.source_id or theirs.path
+    same = recipes.has_config_id(record.config_id, recipe, record.source_ids, data, digest)
+    return same and absolute(theirs).path == recipe.data.path and record.seed == recipe.seed
 
 
 def _check_unfinished(run: Run, record: Record) -> None:
@@ -131,6 +132,10 @@ def _check_unfinished(run: Run, record: Record) -> None:
 
 def _options(record: Record, given: Options, folder: Path) -> Options:
     kept = {key: record.options[key] for key in KEPT if key in record.options}
+    if record.options.get("open_test") is False:  # from before `test` replaced it
+        kept.setdefault("test", False)
+    if given.test is not None:
+        kept["test"] = given.test
     return replace(
         given,
         runs_dir=folder.parent,

@@ -68,7 +68,7 @@ def complete(
     }
     for key in params:
         if key not in known:
-            near = nearest(key, known)
+            near = nearest(key, [*known, "name"])  # which each of these tables has
             raise RecipeError(f"'{where}.{key}' is not a parameter of {function.__name__}{near}")
     completed = {}
     for name, parameter in known.items():

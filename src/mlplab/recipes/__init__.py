@@ -7,7 +7,14 @@ from mlplab.recipes.explain import validate
 from mlplab.recipes.overrides import Tables, override, parse_override
 from mlplab.recipes.reading import RENAMED, SHIPPED, load, names, parse, renamed, text, title
 from mlplab.recipes.recipe import Recipe
-from mlplab.recipes.writing import config_id, differences, to_tables, to_toml, with_seed
+from mlplab.recipes.writing import (
+    config_id,
+    differences,
+    has_config_id,
+    to_tables,
+    to_toml,
+    with_seed,
+)
 
 __all__ = [
     "RENAMED",
@@ -16,6 +23,7 @@ __all__ = [
     "Tables",
     "config_id",
     "differences",
+    "has_config_id",
     "load",
     "names",
     "override",

@@ -1,7 +1,7 @@
 """Validation of nested tables as a recipe, with errors in the recipe's own terms."""
 
-from collections.abc import Sequence
-from typing import get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -9,6 +9,7 @@ from mlplab.errors import RecipeError, nearest
 from mlplab.recipes.networks import FAMILIES
 from mlplab.recipes.overrides import Tables, at
 from mlplab.recipes.recipe import UNION_TAGS, Recipe
+from mlplab.recipes.suggestions import meant
 
 
 def validate(tables: Tables) -> Recipe:
@@ -38,8 +39,12 @@ def _explain(error: ValidationError, tables: Tables) -> str:
     if first["type"] == "extra_forbidden":
         table = ".".join(path[:-1])
         place = f"a key of [{table}]" if table else "a table of a recipe"
-        return f"'{where}' is not {place}{nearest(path[-1], _known_keys(path[:-1], tables))}"
+        return f"'{where}' is not {place}{_instead(path, tables)}"
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing" and path[:1] == ["callbacks"]:
+        others = [key for key in at(tables, ["callbacks"]) if key != path[1]]
+        near = nearest(path[1], others, "")
+        return f"'{where}' is missing: which callback is [callbacks.{path[1]}]{near or '?'}"
     if first["type"] == "missing":
         return f"'{where}' is missing"
     if first["type"] == "union_tag_invalid":
@@ -48,15 +53,36 @@ def _explain(error: ValidationError, tables: Tables) -> str:
     if first["type"] == "value_error":
         return message if path == ["data"] else f"{where}: {message}"
     if first["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        keys = _known_keys(path, tables)
+        if isinstance(first["input"], str) and keys and "name" not in keys:
+            return f"'{where}' is a table, with the keys {', '.join(keys)}"
         if isinstance(first["input"], str):
             return f"'{where}' is a table; to name what it is, write {where}.name={first['input']}"
-        message = "it is a table of keys"
-    if first["type"] == "list_type" and isinstance(first["input"], str):
-        item = "" if first["input"] == "none" else first["input"]
+        first["msg"] = "it is a table of keys"
+    if first["type"] == "list_type" and isinstance(first["input"], str | int | float):
+        item = "" if first["input"] == "none" else str(first["input"]).strip("()")
         return f"{where} is a list: '{where}=[{item}]'"
-    given = repr(first["input"])
+    return wrong_value(where, first)
+
+
+def wrong_value(where: str, error: Mapping[str, Any]) -> str:
+    """Return one of pydantic's errors about a value in one line, under the name of its key."""
+    value, message = error["input"], error["msg"].removeprefix("Value error, ")
+    if error["type"].startswith("int_") and isinstance(value, float) and value.is_integer():
+        return f"{where} = {value} is wrong: it is a whole number; write {where}={value:.0f}"
+    given = repr(value)
     shown = given if len(given) < 60 else f"{given[:57]}..."
     return f"{where} = {shown} is wrong: {message[0].lower()}{message[1:]}"
+
+
+def _instead(path: Sequence[str], tables: Tables) -> str:
+    """Return the key that was meant by one that does not exist, or those to choose from."""
+    known = _known_keys(path[:-1], tables)
+    key = meant(path[-1], tables)
+    if len(path) == 1 and key and key.split(".")[-1] == path[0]:
+        return f"; did you mean '{key}'?"  # exactly so, in a table
+    elsewhere = f"; did you mean '{key}'?" if key else None
+    return nearest(path[-1], known, elsewhere)
 
 
 def _known_keys(path: Sequence[str], tables: Tables) -> list[str]:

@@ -10,20 +10,24 @@ from mlplab.errors import RecipeError
 
 Tables = dict[str, Any]
 BARE_LIST = re.compile(r"\[[\w\s,./-]*\]")
-REMOVABLE = (["schedule"], ["average"], ["teacher"])
-"""Tables, other than callbacks, that a recipe may do without."""
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+REMOVABLE = (["schedule"], ["average"], ["teacher"], ["callbacks"], ["augment"])
+"""Tables that a recipe may do without, besides those of single callbacks."""
 
 
 def parse_override(item: str) -> tuple[list[str], Any]:
     """Split ``"table.key=value"`` into the path and the value.
 
-    The value is TOML; a bare word that is not TOML is a string, also within brackets.
+    The value is TOML; a bare word that is not TOML is a string, also within brackets. Numbers and
+    booleans may also be written as in Python: ``.001``, ``1.``, ``True``.
 
     Raises:
         RecipeError: if there is no ``=`` or the path is empty.
     """
     path, equals, value = item.partition("=")
     keys = path.strip().split(".")
+    if not equals and re.fullmatch(r"\w+(\.\w+)*", item):
+        raise RecipeError(f"'{item}' has no value; write {item}=VALUE")
     if not equals or not all(keys):
         raise RecipeError(f"'{item}' is not an override; write table.key=value")
     try:
@@ -33,16 +37,24 @@ def parse_override(item: str) -> tuple[list[str], Any]:
     except (ValueError, RecursionError):
         pass
     if BARE_LIST.fullmatch(value.strip()):
-        return keys, [word.strip() for word in value.strip()[1:-1].split(",") if word.strip()]
-    return keys, value.strip()
+        words = map(str.strip, value.strip()[1:-1].split(","))
+        return keys, [_word(word) for word in words if word]
+    return keys, _word(value.strip())
+
+
+def _word(text: str) -> bool | float | str:
+    """Return what a word that is not TOML means: a number or a boolean of Python's, or itself."""
+    if text in ("True", "False"):
+        return text == "True"
+    return float(text) if NUMBER.fullmatch(text) else text
 
 
 def override(tables: Tables, pairs: Sequence[tuple[Sequence[str], Any]]) -> Tables:
     """Return the recipe's tables with the pairs of path and value set.
 
     Setting ``<table>.name`` drops the other keys that the recipe had in that table, whatever the
-    order of the pairs: they belonged to what was named before. Setting a callback, the schedule,
-    the average or the teacher to ``"none"`` removes it.
+    order of the pairs: they belonged to what was named before. Setting a callback, all callbacks,
+    the schedule, the average, the teacher or the augmentation to ``"none"`` removes it.
     """
     result: Tables = json.loads(json.dumps(tables, default=str))
     for path, _ in pairs:

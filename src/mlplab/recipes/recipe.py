@@ -164,7 +164,8 @@ class Evaluation(Table):
     """``[evaluation]``: what is measured when training has ended."""
 
     splits: list[SplitName] = Field(
-        ["train", "validation", "test"], description="what is measured when training has ended"
+        ["train", "validation"],
+        description="what is measured when training has ended; `--test` adds the test split",
     )
     top_k: int = Field(5, ge=1, description="k of the top-k accuracy")
     tta_flip: bool = Field(

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tomli_w
@@ -32,6 +32,10 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
     return [] if one == other else [path]
 
 
+SPLITS = ["train", "validation", "test"]
+"""Stands for ``evaluation.splits`` in every identity; it was the default once."""
+
+
 def config_id(
     recipe: Recipe,
     sources: Mapping[str, str] | None = None,
@@ -39,6 +43,8 @@ def config_id(
     code: str | None = None,
 ) -> str:
     """Return the identity of the configuration: 12 hex digits over the recipe without its seed.
+
+    The splits that are evaluated at the end are left out too: they do not change the training.
 
     Args:
         recipe: complete.
@@ -48,10 +54,38 @@ def config_id(
             that were moved, or a path in another form, are the same configuration.
         code: hash of the user's own code that the recipe names, if it names any.
     """
+    return _hash(recipe, SPLITS, sources, data, code)
+
+
+def has_config_id(
+    known: str,
+    recipe: Recipe,
+    sources: Mapping[str, str] | None = None,
+    data: str | None = None,
+    code: str | None = None,
+) -> bool:
+    """Return whether ``known`` is the identity of a recipe, also in its earlier form.
+
+    Records of earlier versions have one that was computed with the recipe's own splits.
+    """
+    return known in (
+        config_id(recipe, sources, data, code),
+        _hash(recipe, recipe.evaluation.splits, sources, data, code),
+    )
+
+
+def _hash(
+    recipe: Recipe,
+    splits: Sequence[str],
+    sources: Mapping[str, str] | None,
+    data: str | None,
+    code: str | None,
+) -> str:
     tables = to_tables(recipe)
     if code is not None:
         tables["code"] = code
     del tables["seed"]
+    tables["evaluation"]["splits"] = list(splits)
     if recipe.data.path is not None and data is not None:
         tables["data"]["path"] = data
     known = sources or {}

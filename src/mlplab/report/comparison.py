@@ -97,24 +97,19 @@ def compare(
 
     Args:
         sides: the configurations.
-        split: on which to take differences: by default ``test`` if all have been evaluated there,
-            else ``validation``.
+        split: on which to take differences: by default ``test`` if all their runs have been
+            evaluated there, else ``validation``.
         margin: difference that matters, as a share of the images.
         reference: the name of the one that the others are compared with, by default the first.
 
     Raises:
-        RunError: if a side has not been evaluated on the split, or two have the same name.
+        RunError: if a run has not been evaluated on the split, or two sides have the same name.
     """
     names = [side.name for side in sides]
     if len(set(names)) < len(names):
         raise RunError("the same configuration is named twice; name two different ones")
-    split = split or ("test" if all(side.values("test") for side in sides) else "validation")
-    for side in sides:
-        if not side.values(split):
-            raise RunError(
-                f"{side.name} has not been evaluated on {split}: `mlplab evaluate RUN --split"
-                f" {split}`, or compare on another split"
-            )
+    split = split or ("test" if all(side.has("test") for side in sides) else "validation")
+    _check_images(sides, split)
     second = next((side for side in sides if side.name == reference), sides[0])
     entries = ranked(sides)
     by_name = {side.name: side for side in sides}
@@ -128,6 +123,25 @@ def compare(
         adjustment="Holm" if len(others) > 1 else "none: one comparison",
         notes=_notes(sides, split),
     )
+
+
+def _check_images(sides: Sequence[Side], split: str) -> None:
+    """Refuse sides without results on the split, or with results on other images than the rest."""
+    lacking = [name for side in sides for name in side.lacking(split)]
+    if lacking:
+        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+        raise RunError(
+            f"not evaluated on {split}: {', '.join(lacking[:3])}{more}. `mlplab evaluate RUN"
+            f" --split {split}` does that; or compare on another split (--on)"
+        )
+    on_test = [side.name for side in sides if side.selected_on == "test"]
+    if split == "validation" and 0 < len(on_test) < len(sides):
+        others = [name for side in sides for name in side.lacking("test")]
+        todo = f", once {', '.join(others[:3])} have been evaluated there" if others else ""
+        raise RunError(
+            f"{', '.join(on_test)} validated on the test split, so accuracies on validation are of"
+            f" different images. Compare on test{todo}: `mlplab evaluate RUN --split test`"
+        )
 
 
 def _pairings(others: Sequence[Side], second: Side, split: str, margin: float) -> list[Pairing]:
@@ -240,11 +254,7 @@ def _notes(sides: Sequence[Side], split: str) -> list[str]:
                 f"{side.name}: {side.diverged} of {total} runs diverged and have no results;"
                 " its figures are those of the other runs"
             )
-    optimistic = [
-        side.name
-        for side in sides
-        if any(record.selected_on == "test" for record in side.records.values())
-    ]
+    optimistic = [side.name for side in sides if side.selected_on == "test"]
     if optimistic:
         notes.append(
             f"{', '.join(optimistic)} chose the best epoch on the test split, so test results are"
@@ -257,6 +267,12 @@ def _notes(sides: Sequence[Side], split: str) -> list[str]:
                 f"{side.name}: {seen[0].run} may have been trained on its validation images, so"
                 " its validation accuracy is optimistic"
             )
+    untested = [name for side in sides for name in side.lacking("test")]
+    if split == "validation" and untested and any(side.values("test") for side in sides):
+        notes.append(
+            "compared on validation, because not all runs were evaluated on test (missing:"
+            f" {', '.join(untested[:3])}{' …' if len(untested) > 3 else ''})"
+        )
     if split == "validation":
         notes.append(
             "differences are taken on validation, where seeds have different images: pairing"

@@ -41,6 +41,20 @@ class Side:
             if record.metrics.get(split, {}).get("accuracy") is not None
         }
 
+    def lacking(self, split: str) -> list[str]:
+        """Return the names of the runs that were not evaluated on a split."""
+        there = self.values(split)
+        return [record.name for seed, record in self.records.items() if seed not in there]
+
+    def has(self, split: str) -> bool:
+        """Return whether every run was evaluated on a split."""
+        return not self.lacking(split)
+
+    @property
+    def selected_on(self) -> str:
+        """The split on which its runs made their choices."""
+        return next(iter(self.records.values())).selected_on
+
     @property
     def cost(self) -> dict[str, float]:
         """What one of its runs costs: seconds of training, epochs, operations, parameters."""

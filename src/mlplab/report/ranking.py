@@ -58,7 +58,7 @@ def ranked(sides: Sequence[Side]) -> list[Entry]:
             accuracy={s: figures for s, figures in accuracy[side.name].items() if figures},
             cost=costs[side.name],
             on_front=not beaten(side.name),
-            selected_on=next(iter(side.records.values())).selected_on,
+            selected_on=side.selected_on,
         )
         for side in sides
     ]
@@ -74,9 +74,9 @@ def ranked(sides: Sequence[Side]) -> list[Entry]:
 
 
 def _summary(side: Side, split: str) -> dict[str, Any]:
-    values = side.values(split)
-    if not values:
+    if not side.has(split):  # the mean of some of its seeds would stand beside that of all
         return {}
+    values = side.values(split)
     numbers = np.array(list(values.values()))
     found: dict[str, Any] = {
         "mean": float(numbers.mean()),

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from mlplab import files
-from mlplab.errors import RunError
+from mlplab.errors import RunError, last_line
 from mlplab.report import formatting
 from mlplab.report.comparison import MARGIN, Comparison, compare
 from mlplab.report.configurations import Side, side
@@ -199,17 +199,18 @@ def _missing(facts: Mapping[str, Any], variants: Sequence[Variant]) -> list[str]
         if failed:
             said.append(
                 f"{variant.name}: {len(failed)} of {variant.facts['total']} trials failed, the"
-                f" first because: {failed[0]['reason']}"
+                f" first because: {last_line(failed[0]['reason'] or 'unknown')}"
             )
         if variant.name in facts["final_failures"]:
             said.append(
-                f"{variant.name}: final runs failed: {facts['final_failures'][variant.name]}"
+                f"{variant.name}: final runs failed:"
+                f" {last_line(facts['final_failures'][variant.name])}"
             )
         lost = [record for record in variant.finals.values() if record.status == "diverged"]
         if lost:
             said.append(f"{variant.name}: {len(lost)} of {len(variant.finals)} final runs diverged")
         lacking = facts["study"]["design"]["finals"] - len(variant.finals)
-        if variant.finals and lacking > 0 and facts["status"] == "finished":
+        if variant.finals and lacking > 0 and facts["status"] != "running":
             said.append(f"{variant.name}: {lacking} final runs are missing or damaged")
         if not variant.finals and facts["study"]["design"]["finals"]:
             said.append(f"{variant.name}: no final runs, so its test accuracy is not known")

@@ -21,6 +21,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 OPTIONAL = ("probabilities_tta", "files")
 """Arrays that not all predictions have."""
+LAST = "last"
+"""Finds the latest run."""
 LARGEST_RECORD = 2**25
 """Bytes; the metrics of a thousand classes take 1 MB."""
 KILLED = "The process died without recording why; `mlplab resume` continues it."
@@ -30,15 +32,24 @@ def check_name(name: str) -> str:
     """Return ``name`` if it can name a run.
 
     Raises:
-        RunError: if it has other characters than letters, digits, dot, dash and underscore, or is
-            too long.
+        RunError: if it has other characters than letters, digits, dot, dash and underscore, is
+            too long, or is ``last``.
     """
     if not NAME.fullmatch(name):
         raise RunError(
             f"{name!r} cannot be a run's name: use up to 128 letters, digits, '.', '-' and '_',"
             " the first a letter or digit"
         )
+    if name == LAST:
+        raise RunError(f"'{LAST}' stands for the latest run; choose another name")
     return name
+
+
+def name_from(text: str, otherwise: str) -> str:
+    """Return text as the start of a run's name: what cannot be in one becomes a dash."""
+    if NAME.fullmatch(text):
+        return text
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or otherwise
 
 
 def create(runs_dir: Path, name: str) -> Path:
@@ -239,7 +250,7 @@ def find(runs_dir: Path, query: str, unfinished: bool = False) -> Path:
     known = folders(runs_dir)
     if not known:
         raise RunError(f"there are no runs in {runs_dir}; train one, or pass --runs-dir")
-    if query == "last":
+    if query == LAST:
         wanted = [folder for folder in known if not unfinished or _is_unfinished(folder)]
         if not wanted:
             raise RunError(f"every run in {runs_dir} has ended: there is nothing to resume")

@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from mlplab import recipes
 from mlplab.errors import RecipeError, nearest
+from mlplab.recipes.explain import wrong_value
 from mlplab.recipes.recipe import Recipe
+from mlplab.recipes.suggestions import meant
 from mlplab.study.search_space import Range, Space, ends, leaves, searched
 from mlplab.text import line
 
@@ -239,10 +241,16 @@ def check(tables: Tables) -> Study:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the study"
         if first["type"] == "extra_forbidden":
-            near = nearest(str(first["loc"][-1]), _known(first["loc"]))
-            raise RecipeError(f"'{where}' is not a key of a study{near}") from None
-        message = first["msg"].removeprefix("Value error, ")
-        raise RecipeError(f"{where}: {message}") from None
+            raise RecipeError(
+                f"'{where}' is not a key of a study{_instead(first['loc'])}"
+            ) from None
+        if first["type"] == "missing":
+            raise RecipeError(f"'{where}' is missing from the study") from None
+        if first["type"] == "value_error":
+            raise RecipeError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+        if first["type"] in ("model_type", "dict_type", "model_attributes_type"):
+            first["msg"] = "it is a table of keys"
+        raise RecipeError(wrong_value(where, first)) from None
     if study.reference is not None and study.reference not in study.names:
         raise RecipeError(
             f"reference = '{study.reference}' is not a variant"
@@ -251,8 +259,15 @@ def check(tables: Tables) -> Study:
     return study
 
 
-def _known(loc: tuple[Any, ...]) -> list[str]:
-    return list((Design if loc[0] == "design" else Study).model_fields)
+def _instead(loc: tuple[Any, ...]) -> str:
+    """Return the key of a study that was meant by one that does not exist."""
+    word = str(loc[-1])
+    if loc[0] == "design":
+        return nearest(word, Design.model_fields)
+    if word in Design.model_fields:
+        return f"; did you mean 'design.{word}'?"
+    key = word if word in Recipe.model_fields else meant(word)
+    return nearest(word, Study.model_fields, f"; did you mean 'recipe.{key}'?" if key else None)
 
 
 def _check_recipes(study: Study, variant: str) -> None:

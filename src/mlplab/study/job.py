@@ -81,7 +81,7 @@ def carry_out(job: TrialJob, progress: RowsOnly) -> None:
         runs_dir=Path(job.runs_dir),
         group=job.group,
         recipe_name=job.recipe_name,
-        open_test=job.open_test,
+        test=job.open_test,
         trust=job.trust,
         keep=job.keep,  # type: ignore[arg-type]
     )

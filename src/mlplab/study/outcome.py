@@ -64,6 +64,8 @@ def write_facts(
 ) -> dict[str, Any]:
     """Write ``study.json``, for reports and outside programs, and return its content.
 
+    Its status is ``incomplete`` if a variant has no finished trial, or if its final runs failed.
+
     Args:
         study: the study.
         book: its trials.
@@ -81,11 +83,12 @@ def write_facts(
             "best": best.number if best else None,
             "importances": book.importances(variant),
         }
+    lacking = failures or any(found["best"] is None for found in variants.values())
     facts = {
         "schema": 1,
         "name": folder.name,
         "command": command,
-        "status": "running" if failures is None else "finished",
+        "status": "running" if failures is None else "incomplete" if lacking else "finished",
         "study": study.model_dump(exclude_none=True),
         "variants": variants,
         "final_failures": failures or {},

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from mlplab.errors import StorageError
+from mlplab.errors import StorageError, last_line
 from mlplab.study.job import TrialJob
 from mlplab.study.worker import CPUS
 
@@ -148,17 +148,29 @@ class _Worker:
         self.cpus = cpus
         self.jobs = 0
         own = {CPUS: ",".join(map(str, cpus))} if cpus else {}
-        with log.open("ab") as printed:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "mlplab.study.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=printed,
-                text=True,
-                env={**os.environ, **own},
-                start_new_session=True,  # Ctrl-C is for the study, which ends them
-            )
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mlplab.study.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, **own},
+            start_new_session=True,  # Ctrl-C is for the study, which ends them
+        )
+        self.printed = ""  # the last line of its output
+        self._printing = threading.Thread(target=self._keep, args=(log,), daemon=True)
+        self._printing.start()
         threading.Thread(target=self._listen, args=(heard,), daemon=True).start()
+
+    def _keep(self, log: Path) -> None:
+        """Append what it prints to the log."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.printed = line.strip() or self.printed
+            # On a full disk it is lost; a pipe that nobody reads would block the worker.
+            with suppress(OSError), log.open("a", encoding="utf-8") as file:
+                file.write(line)
 
     def _listen(self, heard: "Heard") -> None:
         assert self.process.stdout is not None
@@ -178,10 +190,11 @@ class _Worker:
             self.process.stdin.flush()
 
     def death(self) -> str:
-        """Return what ended the process."""
+        """Return what ended the process, with the last line that it printed."""
         code = self.process.wait()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return f"its process died ({how})"
+        self._printing.join(timeout=1.0)  # or a process that it has started still prints
+        return f"its process died ({how})" + f": {last_line(self.printed)}" * bool(self.printed)
 
     def stop(self) -> None:
         self.process.kill()

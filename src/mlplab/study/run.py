@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from mlplab import recipes
-from mlplab.runs import layout, lock
+from mlplab.runs import layout, lock, store
 from mlplab.runs.record import ENDED
 from mlplab.study.design import Study
 from mlplab.study.job import TrialJob
 from mlplab.study.outcome import best_trial, result_of, run_records, write_facts
 from mlplab.study.pool import Executor, Listener, Outcome, Row
 from mlplab.study.preconditions import Settings, begun_with
-from mlplab.study.trials import Trial, Trials, decoded
+from mlplab.study.trials import Trial, Trials, decoded, has_failed
 from mlplab.tensorboard import hparams
 
 
@@ -37,7 +37,8 @@ def conduct(
     """Run what is left of a study, and return its facts.
 
     Trials see only training and validation images. When all have ended, the best of each variant
-    is run on fresh seeds and evaluated on the test set.
+    is run on fresh seeds and evaluated on the test set. Trials that failed are run again, unless
+    final runs of their variant have already been evaluated.
 
     Args:
         study: the study, whose folder :func:`begin` has created.
@@ -51,15 +52,19 @@ def conduct(
     """
     with lock.writing(settings.folder):
         book = Trials(study, settings.folder / layout.TRIALS_DATABASE)
+        chosen = _with_finals(settings)
         ended = {
-            variant: sum(t.state.is_finished() for t in book.all(variant))
+            variant: sum(
+                trial.state.is_finished() and (variant in chosen or not has_failed(trial))
+                for trial in book.all(variant)
+            )
             for variant in study.names
         }
         progress.on_total(
             "trials", {variant: book.total(variant) for variant in study.names}, ended
         )
         for round_ in book.rounds():
-            asked = book.ask(round_)
+            asked = book.ask(round_, chosen)
             if asked:
                 run = _Round(study, settings, book, progress, asked)
                 executor.run(list(run.jobs), run)
@@ -167,6 +172,13 @@ class _Finals(Listener):
         if outcome.reason is not None:
             self.failures[job.group] = outcome.reason
         self.progress.on_end(job.group, "failed" if outcome.reason else "finished", None)
+
+
+def _with_finals(settings: Settings) -> set[str]:
+    """Return the variants of which final runs have ended: their best trial is settled."""
+    folders = store.folders(settings.folder / layout.FINALS)
+    records = run_records(settings.folder / layout.FINALS, [path.name for path in folders])
+    return {record.group or "" for record in records if record.status in ENDED}
 
 
 def _final_jobs(study: Study, settings: Settings, book: Trials) -> list[TrialJob]:

@@ -1,8 +1,9 @@
 """The trials of a study in an Optuna storage: those asked for, their results, and what is left."""
 
+import copy
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,9 @@ PRUNERS = {
     "median": optuna.pruners.MedianPruner,
     "successive-halving": optuna.pruners.SuccessiveHalvingPruner,
 }
+
+REPEATS = "repeats"
+"""Attribute of a trial in Optuna: the number of the failed one that it replaces."""
 
 
 @contextmanager
@@ -103,24 +107,36 @@ class Trials:
         step = self.study.design.batch if self.study.design.kind == "bayesian" else most
         return [range(start, min(start + step, most)) for start in range(0, most, step)]
 
-    def ask(self, numbers: range) -> list[Trial]:
-        """Return the trials of these numbers, of every variant, that have no result yet."""
+    def ask(self, numbers: range, chosen: Collection[str] = ()) -> list[Trial]:
+        """Return the trials of these numbers, of every variant, that have no result yet.
+
+        Those that failed are among them, for their cause may be gone.
+
+        Args:
+            numbers: of the trials.
+            chosen: variants whose best trial is settled, so that failed ones stay as they are.
+        """
         found = []
         for variant in self._variants:
             known = self.all(variant)
             for number in range(numbers.start, min(numbers.stop, self.total(variant))):
-                trial = self._ask(variant, number, known)
+                trial = self._ask(variant, number, known, repeats=variant not in chosen)
                 if trial is not None:
                     found.append(trial)
         # One of each variant in turn, so that all variants progress together.
         return sorted(found, key=lambda trial: trial.number)
 
-    def _ask(self, variant: str, number: int, known: Sequence[FrozenTrial]) -> Trial | None:
+    def _ask(
+        self, variant: str, number: int, known: Sequence[FrozenTrial], repeats: bool
+    ) -> Trial | None:
         study, spaces = self._variants[variant], self.study.spaces(variant)
         if number < len(known) and known[number].state != TrialState.WAITING:
-            if known[number].state.is_finished():
+            if repeats and has_failed(known[number]):
+                handle = self._again(study, number, known[number])
+            elif known[number].state.is_finished():
                 return None
-            handle = optuna.Trial(study, known[number]._trial_id)
+            else:
+                handle = optuna.Trial(study, known[number]._trial_id)
         else:
             if number >= len(known) and self.study.design.kind != "bayesian":
                 fixed = self._points[variant][number]
@@ -135,6 +151,18 @@ class Trials:
         # One by one, each stored separately: a kill may have left some out.
         params = {key: _suggested(handle, key, space) for key, space in spaces.items()}
         return Trial(variant, number, decoded(spaces, params), handle)
+
+    def _again(self, study: optuna.Study, number: int, failed: FrozenTrial) -> optuna.Trial:
+        """Return a new trial in place of a failed one: what has ended, Optuna does not reopen."""
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=failed.params,
+            distributions=failed.distributions,
+            user_attrs={REPEATS: number},
+        )
+        with _storage(self.path):
+            trial_id = self.storage.create_new_trial(study._study_id, template)
+        return optuna.Trial(study, trial_id)
 
     def tell(
         self, trial: Trial, value: float | None, outcome: str, reason: str | None, attempts: int
@@ -164,9 +192,18 @@ class Trials:
         self._variants[trial.variant].tell(trial.handle, values, state=state, skip_if_finished=True)
 
     def all(self, variant: str) -> list[FrozenTrial]:
-        """Return the trials of a variant that were asked for, in the order of their numbers."""
+        """Return the trials of a variant that were asked for, in the order of their numbers.
+
+        Of one that failed and was repeated, the last is returned, under the number of the first.
+        """
         study_id = self.storage.get_study_id_from_name(variant)
-        return self.storage.get_all_trials(study_id, deepcopy=False)
+        found: list[FrozenTrial] = []
+        for trial in self.storage.get_all_trials(study_id, deepcopy=False):
+            number = trial.user_attrs.get(REPEATS, len(found))
+            numbered = copy.copy(trial)
+            numbered.number = number
+            found[number : number + 1] = [numbered]
+        return found
 
     def importances(self, variant: str) -> dict[str, float]:
         """Return the share of the metric's variance that each key explains (Hutter et al. 2014).
@@ -185,6 +222,11 @@ class Trials:
         except (RuntimeError, ValueError):  # trees that found no difference
             return {}
         return {key: float(value) for key, value in found.items()}
+
+
+def has_failed(trial: FrozenTrial) -> bool:
+    """Return whether a trial ended with an error; one that diverged has a result."""
+    return trial.user_attrs.get("outcome") == "failed"
 
 
 def _suggested(handle: optuna.Trial, key: str, space: Space) -> Any:

@@ -31,6 +31,9 @@ RESULTS = [metric.name for metric in METRICS]  # columns of the HParams page
 # may be a word or a number are therefore always text, and absent ones are left out.
 WORDS = ("data.validation", "model.normalisation")
 
+NO_SETTINGS = ("seed", "evaluation.splits")
+"""Keys in which runs of one configuration may differ."""
+
 
 def write_results(
     folder: Path,
@@ -46,10 +49,10 @@ def write_results(
 ) -> None:
     """Write the results into ``results`` when training has ended.
 
-    The HParams page gets every setting except the seed, and only the validation metrics: runs are
-    ranked by validation. It puts runs with the same ``config_id`` in one row and averages them.
-    No description of the experiment is written: the page would use that of one run, and hide
-    settings that only others have; without it, it collects them from all.
+    The HParams page gets every setting of the training except its seed, and only the validation
+    metrics: runs are ranked by validation. It puts runs with the same ``config_id`` in one row and
+    averages them. No description of the experiment is written: the page would use that of one run,
+    and hide settings that only others have; without it, it collects them from all.
 
     Args:
         folder: ``<run>/tensorboard``.
@@ -66,7 +69,7 @@ def write_results(
     Raises:
         StorageError: if the disk is full or the folder cannot be written.
     """
-    settings = {name: value for name, value in hyperparameters(recipe) if name != "seed"}
+    settings = {name: value for name, value in hyperparameters(recipe) if name not in NO_SETTINGS}
     values = metrics.get("validation", {})
     column = "validation" if selected_on == "validation" else f"selected_on_{selected_on}"
     numbers = {f"{column}/{name}": values.get(name) for name in RESULTS}
