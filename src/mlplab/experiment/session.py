@@ -18,6 +18,7 @@ from mlplab.experiment import append_files, budget, environment, judge
 from mlplab.experiment.options import KEPT, Options
 from mlplab.experiment.prepare import Experiment
 from mlplab.experiment.publish import publish
+from mlplab.experiment.training_images import training_images
 from mlplab.models import saving
 from mlplab.models.flops import flops_per_example
 from mlplab.runs import layout, ledger, store
@@ -255,6 +256,7 @@ def first_record(experiment: Experiment, options: Options, name: str) -> Record:
         class_names=list(dataset.class_names),
         image_shape=list(dataset.train.images.shape[1:]),
         skipped=list(dataset.skipped),
+        images=training_images(experiment.splits, len(dataset.class_names)),
         parameters=model.count_params(),
         flops_per_example=flops_per_example(model),
         selected_on="test" if experiment.selects_on_test else "validation",
