@@ -11,6 +11,7 @@ raise validation accuracy? All runs choose and are judged on validation; no test
 import argparse
 import collections
 import json
+import shutil
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,13 +21,13 @@ from typing import Any
 from benchmarks import pictures
 from benchmarks.faults import EXPERIMENTS, SOUND, Experiment
 from mlplab import files, recipes
-from mlplab.experiment import execute
+from mlplab.experiment import population
 from mlplab.experiment.complete import complete
 from mlplab.experiment.options import Options
 from mlplab.recipes.recipe import Recipe
 from mlplab.report.findings import findings
 from mlplab.runs import store
-from mlplab.runs.record import Finding, Record
+from mlplab.runs.record import ENDED, Finding, Record
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (0, 1, 2)
@@ -104,59 +105,80 @@ def main() -> None:
 
 def answer(experiment: Experiment, name: str, runs_dir: Path, data_dir: Path | None) -> Answer:
     """Train an experiment on a data set, follow the first advice, and train again."""
-    kinds, advice, before, after = [], [], [], []
-    for seed in SEEDS:
-        chosen = recipe(experiment, name, seed, runs_dir, data_dir)
-        first = trained(chosen, runs_dir)
-        told = next((finding for finding in first.findings if finding.overrides), None)
-        kinds.append(told.kind if told else first.findings[0].kind if first.findings else "")
-        advice.append(told.overrides[0] if told else "")
-        before.append(first.figure(experiment.figure))
-        if told:
-            followed = recipes.override(
-                chosen.model_dump(mode="json", exclude_unset=True),
-                [recipes.parse_override(told.overrides[0])],
-            )
-            after.append(trained(recipes.validate(followed), runs_dir).figure(experiment.figure))
-        else:
-            after.append(before[-1])
-    return Answer(experiment, name, tuple(kinds), tuple(advice), tuple(before), tuple(after))
+    chosen = [recipe(experiment, name, seed, runs_dir, data_dir) for seed in SEEDS]
+    first = trained(chosen, runs_dir)
+    told = [next((finding for finding in run.findings if finding.overrides), None) for run in first]
+    headings = [
+        finding or (run.findings[0] if run.findings else None)
+        for finding, run in zip(told, first, strict=True)
+    ]
+    followed = [
+        follow(chosen[i], finding.overrides[0]) if finding else chosen[i]
+        for i, finding in enumerate(told)
+    ]
+    after = trained(followed, runs_dir)
+    return Answer(
+        experiment,
+        name,
+        kinds=tuple(finding.kind if finding else "" for finding in headings),
+        advice=tuple(finding.overrides[0] if finding else "" for finding in told),
+        before=tuple(run.figure(experiment.figure) for run in first),
+        after=tuple(run.figure(experiment.figure) for run in after),
+    )
+
+
+def follow(recipe: Recipe, advice: str) -> Recipe:
+    """Return a recipe with an override applied."""
+    tables = recipe.model_dump(mode="json", exclude_unset=True)
+    return recipes.validate(recipes.override(tables, [recipes.parse_override(advice)]))
 
 
 def recipe(
     experiment: Experiment, name: str, seed: int, runs_dir: Path, data_dir: Path | None
 ) -> Recipe:
     """Return the recipe of an experiment."""
-    sound = SOUND[name]
     folder = pictures.folder(runs_dir / "pictures", name, experiment.pictures, data_dir)
-    tables: dict[str, Any] = {
-        "seed": seed,
-        "data": {
-            "name": "folder",
-            "path": str(folder),
-            "image_size": {"digits": 8, "glyphs": 28, "cifar": 32}[name],
-            "validation": 0.25,
-        },
-        "model": {"hidden": sound["hidden"], "dropout": sound["dropout"]},
-        "optimizer": {"name": "adam", "learning_rate": sound["rate"]},
-        "training": {"epochs": sound["epochs"], "batch_size": 32},
-        "evaluation": {"splits": ["train", "validation"]},
-    }
+    data = {"name": "folder", "path": str(folder), "validation": 0.25, "test": 0.05}
+    tables: dict[str, Any] = {**SOUND[name], "seed": seed}
+    tables["data"] = SOUND[name]["data"] | data
+    tables["evaluation"] = {"splits": ["train", "validation"]}
     overrides = [recipes.parse_override(word) for word in experiment.overrides]
     return recipes.validate(recipes.override(tables, overrides))
 
 
-def trained(recipe: Recipe, runs_dir: Path) -> Trained:
-    """Return a finished training; train it if it does not exist."""
-    name = f"{recipes.config_id(complete(recipe))[:12]}-s{recipe.seed}"
-    folder = runs_dir / name
-    if not (folder / "record.json").is_file() or store.read_record(folder).status == "running":
-        options = Options(runs_dir=runs_dir, name=name, keep="model", open_test=False)
-        execute.run(recipe, options)
+def trained(chosen: Sequence[Recipe], runs_dir: Path) -> list[Trained]:
+    """Return finished trainings; train those that do not exist.
+
+    Recipes that differ only in their seed are trained together, as a population.
+    """
+    names = [recipes.config_id(complete(recipe))[:12] for recipe in chosen]
+    folders = [
+        runs_dir / f"{name}-s{recipe.seed}" for name, recipe in zip(names, chosen, strict=True)
+    ]
+    for name in dict.fromkeys(names):
+        missing = [
+            recipe
+            for recipe, own, folder in zip(chosen, names, folders, strict=True)
+            if own == name and not has_ended(folder)
+        ]
+        if missing:
+            for folder in folders:
+                if not has_ended(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+            options = Options(runs_dir=runs_dir, name=name, keep="model", open_test=False)
+            population.run(missing, options)
+    found = []
+    for recipe, folder in zip(chosen, folders, strict=True):
         (folder / "model.keras").unlink(missing_ok=True)
-    record = store.read_record(folder)
-    rows = files.read_lines(folder / "metrics.jsonl")
-    return Trained(record, findings(record, rows, recipe))
+        record = store.read_record(folder)
+        rows = files.read_lines(folder / "metrics.jsonl")
+        found.append(Trained(record, findings(record, rows, recipe)))
+    return found
+
+
+def has_ended(folder: Path) -> bool:
+    """Return whether a training has come to its end."""
+    return (folder / "record.json").is_file() and store.read_record(folder).status in ENDED
 
 
 def line(answer: Answer) -> str:
@@ -211,7 +233,9 @@ def page(answers: Sequence[Answer]) -> str:
 
 def row(answer: Answer) -> str:
     """Return an answer as a row of a table."""
-    before, after = (f"{100 * statistics.mean(seeds):.1f}" for seeds in (answer.before, answer.after))
+    before, after = (
+        f"{100 * statistics.mean(seeds):.1f}" for seeds in (answer.before, answer.after)
+    )
     kinds = ", ".join(most_common(answer.kinds)) or "none"
     advice = ", ".join(f"`{word}`" for word in most_common(answer.advice)) or "none"
     mark = "" if answer.named else " ✗"

@@ -5,9 +5,26 @@ from typing import Any
 
 SOUND: dict[str, dict[str, Any]] = {
     # In each, no single change that mlplab advises raises validation accuracy by a point.
-    "digits": {"hidden": [128, 128], "epochs": 40, "rate": 1e-3, "dropout": 0.2},
-    "glyphs": {"hidden": [256, 256], "epochs": 40, "rate": 1e-3, "dropout": 0.2},
-    "cifar": {"hidden": [256, 256], "epochs": 40, "rate": 5e-4, "dropout": 0.3},
+    "digits": {
+        "data": {"image_size": 8},
+        "model": {"hidden": [128, 128], "dropout": 0.2},
+        "optimizer": {"name": "adam", "learning_rate": 1e-3},
+        "training": {"epochs": 40, "batch_size": 32},
+    },
+    "glyphs": {
+        "data": {"image_size": 28},
+        "model": {"hidden": [256, 256], "dropout": 0.2},
+        "optimizer": {"name": "adam", "learning_rate": 1e-3},
+        "augment": {"shift": 2},
+        "training": {"epochs": 40, "batch_size": 64},
+    },
+    "cifar": {
+        "data": {"image_size": 16},
+        "model": {"hidden": [256, 256], "dropout": 0.2},
+        "optimizer": {"name": "adam", "learning_rate": 1e-3},
+        "augment": {"flip": "random", "shift": 1},
+        "training": {"epochs": 30, "batch_size": 64},
+    },
 }
 
 
@@ -36,11 +53,14 @@ class Experiment:
 def _all(fault: str, kinds: str, named: dict[str, str], **facts: str) -> list[Experiment]:
     """Return experiments of one fault: by name, the overrides, separated by spaces."""
     return [
-        Experiment(f"{fault}: {name}", fault, frozenset(kinds.split()), tuple(words.split()), **facts)
+        Experiment(
+            f"{fault}: {name}", fault, frozenset(kinds.split()), tuple(words.split()), **facts
+        )
         for name, words in named.items()
     ]
 
 
+PLAIN = "model.dropout=0 augment.flip=none augment.shift=0"
 DEEP = "model.hidden=[128,128,128,128,128,128,128,128] model.dropout=0"
 SGD = "optimizer.name=sgd optimizer.learning_rate"
 
@@ -110,10 +130,10 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         "overfitting",
         "overfitting",
         {
-            "20 epochs": "model.dropout=0 model.hidden=[512,512] training.epochs=20 data.share=0.5",
-            "60 epochs": "model.dropout=0 model.hidden=[512,512] training.epochs=60 data.share=0.5",
-            "no dropout": "model.dropout=0",
-            "no dropout, wide": "model.dropout=0 model.hidden=[1024,1024]",
+            "no dropout": f"{PLAIN}",
+            "four wide layers": f"{PLAIN} model.hidden=[512,512,512,512]",
+            "wide": f"{PLAIN} model.hidden=[1024,1024]",
+            "many epochs": f"{PLAIN} training.epochs=80",
         },
     ),
     *_all(
@@ -126,11 +146,17 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         },
     ),
     *_all(
-        "uneven classes", "weak-class imbalance", {"20 to 1": ""}, pictures="uneven-20",
+        "uneven classes",
+        "weak-class imbalance",
+        {"20 to 1": ""},
+        pictures="uneven-20",
         figure="balanced_accuracy",
     ),
     *_all(
-        "uneven classes", "weak-class imbalance", {"50 to 1": ""}, pictures="uneven-50",
+        "uneven classes",
+        "weak-class imbalance",
+        {"50 to 1": ""},
+        pictures="uneven-50",
         figure="balanced_accuracy",
     ),
     *_all("noisy labels", "overfitting noisy-labels", {"20 %": ""}, pictures="noisy-20"),

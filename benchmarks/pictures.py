@@ -22,7 +22,7 @@ Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 Pictures = tuple[Images, Labels]
 
-GLYPHS, CIFAR = 4_000, 4_000  # images
+GLYPHS, CIFAR = 4_000, 8_000  # images
 
 
 def digits(_: Path | None) -> Pictures:
@@ -109,7 +109,9 @@ def folder(root: Path, name: str, fault: str, data_dir: Path | None) -> Path:
 @functools.cache
 def _fonts() -> tuple[ImageFont.FreeTypeFont, ...]:
     shipped = sorted(Path(matplotlib.get_data_path(), "fonts", "ttf").glob("DejaVu*.ttf"))
-    return tuple(ImageFont.truetype(str(path), 44) for path in shipped if "Display" not in path.name)
+    return tuple(
+        ImageFont.truetype(str(path), 44) for path in shipped if "Display" not in path.name
+    )
 
 
 def _glyph(text: str, rng: np.random.Generator) -> Images:
