@@ -204,10 +204,15 @@ def summary(answers: Sequence[Answer]) -> list[str]:
         ("sound experiments without advice", [a.named for a in sound], "≥ 90 %"),
     ]
     return [
-        f"| {what} | {sum(found)} of {len(found)} | {100 * statistics.mean(found):.0f} % | {asked} |"
+        f"| {what} | {sum(found)} of {len(found)} | {share(found)} | {asked} |"
         for what, found, asked in rows
         if found
     ]
+
+
+def share(found: Sequence[bool]) -> str:
+    """Return how often something holds, in percent."""
+    return f"{100 * statistics.mean(found):.1f} %"
 
 
 def page(answers: Sequence[Answer]) -> str:

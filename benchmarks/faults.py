@@ -130,12 +130,13 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         "overfitting",
         "overfitting",
         {
-            "no dropout": f"{PLAIN}",
-            "four wide layers": f"{PLAIN} model.hidden=[512,512,512,512]",
-            "wide": f"{PLAIN} model.hidden=[1024,1024]",
-            "many epochs": f"{PLAIN} training.epochs=80",
+            "no dropout": PLAIN,
+            "wide": f"{PLAIN} model.hidden=[512,512]",
+            "many epochs": f"{PLAIN} training.epochs=100",
         },
+        pictures="few",
     ),
+    *_all("overfitting", "overfitting", {"fewer images": PLAIN}, pictures="fewer"),
     *_all(
         "underfitting",
         "underfitting",

@@ -61,7 +61,7 @@ def noisy(pictures: Pictures, share: float) -> Pictures:
 
 
 def uneven(pictures: Pictures, ratio: float) -> Pictures:
-    """Keep fewer images of each class than of the one before: the first has ``ratio`` of the last."""
+    """Keep ever fewer images from class to class: the last has a ``ratio``-th of the first."""
     images, labels = pictures
     counts = np.bincount(labels)
     kept = np.concatenate(
@@ -73,6 +73,13 @@ def uneven(pictures: Pictures, ratio: float) -> Pictures:
     return images[np.sort(kept)], labels[np.sort(kept)]
 
 
+def few(pictures: Pictures, share: float) -> Pictures:
+    """Keep the first images."""
+    images, labels = pictures
+    count = int(share * len(labels))
+    return images[:count], labels[:count]
+
+
 def faint(pictures: Pictures, contrast: float) -> Pictures:
     """Lower the contrast: dark grey on slightly darker grey."""
     images, labels = pictures
@@ -81,6 +88,8 @@ def faint(pictures: Pictures, contrast: float) -> Pictures:
 
 FAULTS: dict[str, Callable[[Pictures], Pictures]] = {
     "sound": lambda pictures: pictures,
+    "few": functools.partial(few, share=0.15),
+    "fewer": functools.partial(few, share=0.08),
     "noisy-20": functools.partial(noisy, share=0.2),
     "noisy-40": functools.partial(noisy, share=0.4),
     "uneven-20": functools.partial(uneven, ratio=20),

@@ -28,8 +28,8 @@ CAUSES: tuple[Reading, ...] = (
     generalisation.uneven_classes,
     generalisation.overfitting,
     optimisation.under_training,
-    generalisation.underfitting,
     optimisation.learnt_nothing,
+    generalisation.underfitting,
     generalisation.plateau,
 )
 # What they say is true whatever the cause.

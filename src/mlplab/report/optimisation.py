@@ -17,8 +17,8 @@ HIGH, LOW = 10.0, 0.05
 # Inputs this close together, of a range of 2, move the first layer's outputs by little more than
 # rounding at its usual initial weights. Natural images have 0.5.
 FAINT = 0.12
-# Squashing functions shrink the gradient by a factor of four or more in each layer.
-SQUASHING = frozenset({"sigmoid", "hard_sigmoid", "softsign", "tanh", "hard_tanh"})
+# The slope of a sigmoid is a quarter at most, so each layer shrinks the gradient.
+SQUASHING = frozenset({"sigmoid", "hard_sigmoid"})
 DEEP = 4  # layers from which on that matters
 VANISHED = 0.03  # gradient of the first layer over the largest
 MOST_DEAD = 0.5  # share of dead units in a layer that hinders learning
@@ -103,19 +103,22 @@ def rate_too_high(facts: Facts) -> Finding | None:
 def vanishing_gradients(facts: Facts) -> Finding | None:
     """Say that the first layers get almost no gradient."""
     norms = _gradients(facts)
-    if len(norms) < DEEP or not facts.poor or max(norms) == 0:
+    if len(norms) < DEEP or not facts.poor or facts.gap > 0.1 or max(norms) == 0:
         return None
-    ratio = norms[0] / max(norms)
-    if ratio > VANISHED and not (_squashes(facts) and facts.learnt_nothing):
+    ratio, squashes = norms[0] / max(norms), _squashes(facts)
+    if ratio > VANISHED and not squashes:
         return None
-    remedy = advice.stronger_gradients(facts.recipe, _squashes(facts))
+    remedy = advice.stronger_gradients(facts.recipe, squashes)
+    activation = getattr(facts.recipe.model, "activation", "this kind")
+    why = f"{len(norms)} layers of {activation} pass little of the gradient back"
+    if squashes:
+        why += ", because each of them shrinks it"
     return Finding(
         kind="vanishing-gradients",
         heading="Vanishing gradients",
         text=(
-            f"The gradient of the first layer is {number(ratio, 2)} of the largest layer's:"
-            f" {len(norms)} layers of {getattr(facts.recipe.model, 'activation', 'this kind')}"
-            f" pass almost none of it back, and {_fitted(facts)}. {remedy.text}"
+            f"{why}: the first layer's is {number(ratio, 2)} of the largest at the end of training,"
+            f" and {_fitted(facts)}. {remedy.text}"
         ),
         overrides=list(remedy.overrides),
         evidence={"gradient_norms": norms, "ratio": ratio, "accuracy": facts.train},
