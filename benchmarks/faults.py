@@ -60,7 +60,7 @@ def _all(fault: str, kinds: str, named: dict[str, str], **facts: str) -> list[Ex
     ]
 
 
-PLAIN = "model.dropout=0 augment.flip=none augment.shift=0"
+PLAIN = "model.dropout=0 augment.flip=none augment.shift=0 data.validation=0.6"
 DEEP = "model.hidden=[128,128,128,128,128,128,128,128] model.dropout=0"
 SGD = "optimizer.name=sgd optimizer.learning_rate"
 

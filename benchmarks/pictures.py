@@ -28,7 +28,7 @@ GLYPHS, CIFAR = 4_000, 8_000  # images
 def digits(_: Path | None) -> Pictures:
     """Return scikit-learn's 1,797 digits, 8x8."""
     found = load_digits()
-    return np.uint8(found.images / 16 * 255), found.target.astype(np.int64)
+    return (found.images / 16 * 255).astype(np.uint8), found.target.astype(np.int64)
 
 
 def glyphs(_: Path | None) -> Pictures:
@@ -83,7 +83,7 @@ def few(pictures: Pictures, share: float) -> Pictures:
 def faint(pictures: Pictures, contrast: float) -> Pictures:
     """Lower the contrast: dark grey on slightly darker grey."""
     images, labels = pictures
-    return np.uint8(20 + images * contrast), labels
+    return (20 + images * contrast).astype(np.uint8), labels
 
 
 FAULTS: dict[str, Callable[[Pictures], Pictures]] = {
@@ -138,4 +138,5 @@ def _glyph(text: str, rng: np.random.Generator) -> Images:
     drawn = canvas.transform((56, 56), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
     small = np.asarray(drawn.resize((28, 28), Image.Resampling.BOX), np.float64)
     noise = rng.normal(0, 40, small.shape)
-    return np.uint8(np.clip(small * rng.uniform(0.5, 1) + np.abs(noise), 0, 255))
+    grey: Images = np.clip(small * rng.uniform(0.5, 1) + np.abs(noise), 0, 255).astype(np.uint8)
+    return grey

@@ -73,7 +73,8 @@ def stronger_gradients(recipe: Recipe, squashing: bool) -> Advice:
     """What to try if the first layers get no gradient."""
     if squashing:
         return to_try("ReLUs pass it back unchanged", "model.activation=relu")
-    if recipe.model.initialiser not in ("glorot_uniform", "he_normal", "he_uniform"):
+    initialiser = getattr(recipe.model, "initialiser", "glorot_uniform")
+    if initialiser not in ("glorot_uniform", "he_normal", "he_uniform"):
         return to_try("Initial weights of the usual size", "model.initialiser=he_normal")
     if getattr(recipe.model, "normalisation", "") == "none":
         return to_try("Normalise each layer's input", "model.normalisation=batch")

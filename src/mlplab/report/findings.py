@@ -21,6 +21,7 @@ CAUSES: tuple[Reading, ...] = (
     optimisation.rate_too_high,
     optimisation.strong_penalty,
     optimisation.strong_dropout,
+    generalisation.bottleneck,
     optimisation.vanishing_gradients,
     optimisation.mostly_dead,
     optimisation.few_steps,

@@ -48,6 +48,27 @@ def uneven_classes(facts: Facts) -> Finding | None:
     )
 
 
+def bottleneck(facts: Facts) -> Finding | None:
+    """Say that a layer has fewer units than there are classes, and the network does not fit."""
+    hidden = getattr(facts.recipe.model, "hidden", None)
+    classes = len(facts.record.class_names)
+    if not isinstance(hidden, list) or not hidden or min(hidden) >= classes:
+        return None
+    if not facts.poor or facts.gap > OVERFITTING_GAP:
+        return None
+    capacity = advice.more_capacity(facts.recipe)
+    return Finding(
+        kind="underfitting",
+        heading="Underfitting",
+        text=(
+            f"The narrowest layer has {min(hidden)} units for {classes} classes, and only"
+            f" {percent(facts.train)} of the training images are recognised. {capacity.text}"
+        ),
+        overrides=list(capacity.overrides),
+        evidence={"units": min(hidden), "classes": classes, "train_accuracy": facts.train},
+    )
+
+
 def overfitting(facts: Facts) -> Finding | None:
     """Say how large the gap between training and held-out accuracy is, and since when."""
     curves, held, train, split = facts.curves, facts.held, facts.train, facts.split
