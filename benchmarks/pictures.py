@@ -88,8 +88,8 @@ def faint(pictures: Pictures, contrast: float) -> Pictures:
 
 FAULTS: dict[str, Callable[[Pictures], Pictures]] = {
     "sound": lambda pictures: pictures,
-    "few": functools.partial(few, share=0.15),
-    "fewer": functools.partial(few, share=0.08),
+    "few": functools.partial(few, share=0.08),
+    "fewer": functools.partial(few, share=0.05),
     "noisy-20": functools.partial(noisy, share=0.2),
     "noisy-40": functools.partial(noisy, share=0.4),
     "uneven-20": functools.partial(uneven, ratio=20),

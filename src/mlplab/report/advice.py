@@ -11,6 +11,7 @@ from mlplab.report.formatting import is_number
 from mlplab.report.rates import typical_rate
 
 MOST_DROPOUT = 0.5
+STRONG_PENALTY = 3e-3  # on kernels, L1 or L2; usual are 1e-5 to 1e-3
 # Of decoupled weight decay, the share of every weight that a step removes: 4e-6 by Keras's
 # defaults for AdamW.
 STRONG_DECAY = 1e-4
@@ -85,7 +86,7 @@ def weaker_penalty(recipe: Recipe, rate: float | None) -> Advice:
     """What to try if penalties on the weights are strong; nothing if they are not."""
     for key in ("l1", "l2"):
         value = getattr(recipe.model, key, 0)
-        if is_number(value) and value >= 1e-3:
+        if is_number(value) and value >= STRONG_PENALTY:
             return to_try("Try a hundredth", f"model.{key}={value / 100:.1g}")
     decay = recipe.optimizer.params.get("weight_decay")
     if is_number(decay) and rate is not None and decay * rate > STRONG_DECAY:

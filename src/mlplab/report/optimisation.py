@@ -196,7 +196,7 @@ def few_steps(facts: Facts) -> Finding | None:
 
 def strong_penalty(facts: Facts) -> Finding | None:
     """Say that penalties or weight decay leave the network no freedom."""
-    if not facts.poor or facts.gap > 0.1:
+    if not facts.imperfect or facts.gap > 0.05:
         return None
     remedy = advice.weaker_penalty(facts.recipe, facts.rate)
     if not remedy.overrides:
