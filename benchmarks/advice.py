@@ -103,9 +103,15 @@ def main() -> None:
     arguments.out.with_suffix(".md").write_text(page(answers))
 
 
-def answer(experiment: Experiment, name: str, runs_dir: Path, data_dir: Path | None) -> Answer:
+def answer(
+    experiment: Experiment,
+    name: str,
+    runs_dir: Path,
+    data_dir: Path | None,
+    seeds: Sequence[int] = SEEDS,
+) -> Answer:
     """Train an experiment on a data set, follow the first advice, and train again."""
-    chosen = [recipe(experiment, name, seed, runs_dir, data_dir) for seed in SEEDS]
+    chosen = [recipe(experiment, name, seed, runs_dir, data_dir) for seed in seeds]
     first = trained(chosen, runs_dir)
     told = [next((finding for finding in run.findings if finding.overrides), None) for run in first]
     headings = [
