@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from benchmarks.faults import EXPERIMENTS, SOUND, Experiment
 
 from benchmarks import advice, pictures
-from benchmarks.faults import EXPERIMENTS, SOUND, Experiment
 
 FAULTS = (
     "too few epochs: 2",
