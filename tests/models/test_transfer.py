@@ -113,7 +113,7 @@ def train(folder: Path, name: str, **tables: object) -> Run:
         "training": {"epochs": 3},
         "callbacks": {"tensorboard": "none"},
     }
-    chosen = mlplab.recipe("quickstart", **(quick | tables))  # type: ignore[arg-type]
+    chosen = mlplab.recipe("quickstart", **(quick | tables))
     return execute.run(chosen, Options(runs_dir=folder, name=name, keep="model"))
 
 

@@ -77,7 +77,7 @@ def test_a_class_without_examples_has_no_recall_and_the_result_is_json(predictio
     result = classification_metrics(predictions[0], predictions[1], top_k=10)
     assert result["per_class"]["recall"][5] is None
     assert result["per_class"]["confused_with"][5] is None
-    assert (result["top_k"], result["top_k_accuracy"]) == (6, 1.0)
+    assert (result["top_k"], result["top_k_accuracy"]) == (6, None)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 

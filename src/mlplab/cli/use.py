@@ -81,7 +81,7 @@ def _print(metrics: dict[str, Any], top_k: int) -> None:
 
     wide = max(len(metric.label) for metric in METRICS)
     for metric in METRICS:
-        if metric.name not in metrics:
+        if metrics.get(metric.name) is None:
             continue
         label = metric.label.replace("top-k", f"top-{top_k}")
         text = show.metric_text(metrics, metric, decimals=4)

@@ -27,7 +27,7 @@ def finish(session: Session) -> None:
     record, context, folder = session.record, session.context, session.folder
     experiment, model = session.experiment, session.experiment.model
     whole = session.options.keep == "all"
-    if whole:
+    if session.options.keep != "results":
         probe = Probe(experiment.trained, context.inputs, context.labels, context.weights)
         record.diagnostics = probe().to_json()
     predictions: judge.Predictions = {}

@@ -23,8 +23,8 @@ class Options:
         profile: time and trace some steps when training has ended.
         checkpoint_seconds: minimum time between two checkpoints at the ends of epochs; within an
             epoch, ten times that.
-        keep: ``all``, ``model`` (no figures, diagnostics, events and page) or ``results`` (no
-            network either), as trials of studies do.
+        keep: ``all``, ``model`` (no figures, events and page) or ``results`` (no network and no
+            diagnostics of its layers either), as trials of studies do.
     """
 
     data_dir: Path | None = None

@@ -19,6 +19,7 @@ from mlplab.experiment.complete import code
 from mlplab.experiment.options import KEPT, Options
 from mlplab.experiment.prepare import Experiment
 from mlplab.experiment.publish import publish
+from mlplab.experiment.training_images import training_images
 from mlplab.models import saving, user_code
 from mlplab.models.flops import flops_per_example
 from mlplab.models.footprint import evaluation_batch
@@ -276,6 +277,7 @@ def first_record(experiment: Experiment, options: Options, name: str) -> Record:
         image_shape=list(dataset.train.images.shape[1:]),
         skipped=list(dataset.skipped),
         repeated=data_checks.repeated(dataset, experiment.splits),
+        images=training_images(experiment.splits, len(dataset.class_names)),
         parameters=model.count_params(),
         flops_per_example=flops_per_example(model),
         selected_on="test" if experiment.selects_on_test else "validation",

@@ -1,59 +1,64 @@
-"""Findings about a run in plain words, each with the numbers that it rests on."""
+"""Findings about a run in plain words, each with the numbers that it rests on.
+
+At most one finding says what holds the network back, so that no two contradict each other: the
+first of :data:`CAUSES` that applies. ``benchmarks/advice.py`` measures whether it is right.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mlplab.recipes.recipe import Recipe
-from mlplab.report.history import Curves, read_curves
+from mlplab.report import generalisation, judgement, optimisation, stopping
+from mlplab.report.facts import Facts, read_facts
 from mlplab.report.images import OF_IMAGES
-from mlplab.report.judgement import (
-    calibration,
-    dead_units,
-    flattered,
-    tested_on_selection,
-    weak_class,
-)
-from mlplab.report.learning import (
-    divergence,
-    early_stopping,
-    overfitting,
-    plateau,
-    rewound,
-    under_training,
-)
 from mlplab.runs.record import Finding, Record
 
-Reading = Callable[[Curves, Record, Recipe], Finding | None]
+Reading = Callable[[Facts], Finding | None]
 
-# In the order in which they are shown: the most serious first, those that only describe last.
-OF_CURVES: tuple[Reading, ...] = (overfitting, under_training, plateau, early_stopping)
-OF_METRICS: tuple[Callable[[Record], Finding | None], ...] = (
-    rewound,
-    tested_on_selection,
-    flattered,
-    dead_units,
-    weak_class,
-    calibration,
-    *OF_IMAGES,
+# A cause that explains others comes before them: a rate that is far too high also kills units.
+CAUSES: tuple[Reading, ...] = (
+    optimisation.divergence,
+    optimisation.faint_inputs,
+    optimisation.rate_too_high,
+    optimisation.strong_penalty,
+    optimisation.strong_dropout,
+    generalisation.bottleneck,
+    optimisation.vanishing_gradients,
+    optimisation.mostly_dead,
+    optimisation.few_steps,
+    optimisation.rate_too_low,
+    generalisation.uneven_classes,
+    generalisation.overfitting,
+    optimisation.under_training,
+    optimisation.learnt_nothing,
+    generalisation.underfitting,
+    generalisation.plateau,
+)
+# What they say is true whatever the cause.
+REMARKS: tuple[Reading, ...] = (
+    stopping.stopped_early,
+    stopping.rewound,
+    lambda facts: judgement.tested_on_selection(facts.record),
+    lambda facts: judgement.flattered(facts.record),
+    lambda facts: judgement.weak_class(facts.record),
+    lambda facts: judgement.calibration(facts.record, facts.recipe),
 )
 
 
 def findings(record: Record, history: Sequence[Mapping[str, Any]], recipe: Recipe) -> list[Finding]:
     """Read a run's curves and metrics.
 
-    If the run diverged, nothing else is said about its curves, which no longer mean anything.
-
     Args:
         record: the facts of the run.
         history: the rows of ``metrics.jsonl``, one per epoch: ``epoch`` (from 1), ``loss``,
             ``accuracy``, ``val_loss``, ``val_accuracy``, ``learning_rate``; any may be missing.
         recipe: of the run; advice starts from its settings.
+
+    Returns:
+        The cause, if one applies, then the remarks.
     """
-    curves = read_curves(record.best_epoch, history)
-    diverged = divergence(curves, record, recipe)
-    if diverged is not None:
-        read: list[Finding | None] = [diverged]
-    else:
-        read = [reading(curves, record, recipe) for reading in OF_CURVES]
-    read += [judge(record) for judge in OF_METRICS]
-    return [finding for finding in read if finding is not None]
+    facts = read_facts(record, history, recipe)
+    cause = next((found for reading in CAUSES if (found := reading(facts)) is not None), None)
+    remarks = [reading(facts) for reading in REMARKS]
+    remarks += [reading(record) for reading in OF_IMAGES]
+    return [finding for finding in (cause, *remarks) if finding is not None]

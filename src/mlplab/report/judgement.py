@@ -2,13 +2,11 @@
 
 from typing import Any
 
+from mlplab.recipes.recipe import Recipe
 from mlplab.report.formatting import is_number, percent, points
 from mlplab.runs.record import Finding, Record
 from mlplab.statistics.metrics import wilson
 
-# A dead unit outputs zero for every image and can no longer learn. A few are common and harmless;
-# above a tenth of a layer, they waste capacity.
-DEAD_SHARE = 0.10
 # Well-trained networks without any calibration reach 4 to 20 points (Guo et al. 2017, table 1);
 # below 5, probabilities can be trusted for most uses.
 CALIBRATION_ERROR = 0.05
@@ -43,6 +41,8 @@ def flattered(record: Record) -> Finding | None:
         source.run: source.validation_seen
         for source in record.sources
         if source.validation_seen != 0
+        # Of other data nothing is known, and nothing is to be suspected.
+        and (source.validation_seen is not None or source.data_id == record.data_id)
     }
     if not seen:
         return None
@@ -58,33 +58,10 @@ def flattered(record: Record) -> Finding | None:
     )
 
 
-def dead_units(record: Record) -> Finding | None:
-    """Name the layers in which more than a tenth of the units are dead."""
-    layers = record.diagnostics.get("layers") or []
-    dead = {
-        str(layer.get("layer")): layer["dead_share"]
-        for layer in layers
-        if is_number(layer.get("dead_share")) and layer["dead_share"] > DEAD_SHARE
-    }
-    if not dead:
-        return None
-    listed = ", ".join(f"{percent(share)} of {name}" for name, share in dead.items())
-    return Finding(
-        kind="dead-units",
-        heading="Dead units",
-        text=(
-            f"Some units output zero for every image: {listed}. They get no gradient and can no"
-            " longer learn. This is often caused by steps that were too large; try a lower"
-            " `optimizer.learning_rate`, or `model.activation=leaky_relu`, which cannot die."
-        ),
-        overrides=["model.activation=leaky_relu"],
-        evidence={f"{name}_dead_share": share for name, share in dead.items()},
-    )
-
-
-def calibration(record: Record) -> Finding | None:
+def calibration(record: Record, recipe: Recipe) -> Finding | None:
     """Say whether the network is more, or less, confident than it is accurate."""
     split, metrics = held_out(record)
+    steady = recipe.loss.label_smoothing or recipe.augment.mixes or _regularised(recipe)
     keys = ("calibration_error", "confidence", "accuracy", "accuracy_low", "accuracy_high")
     evidence = {key: metrics.get(key) for key in keys}
     values = [value for value in evidence.values() if is_number(value)]
@@ -96,19 +73,22 @@ def calibration(record: Record) -> Finding | None:
     if error < CALIBRATION_ERROR or low <= confidence <= high:
         return None
     over = confidence > accuracy
-    advice = (
-        " Fewer epochs, more regularisation or label smoothing (`loss.label_smoothing`) make a"
-        " network less confident."
-        if over
-        else " That is usual with strong regularisation, and does not reduce the accuracy."
-    )
+    if over:
+        why = (
+            " Fewer epochs, more regularisation or label smoothing (`loss.label_smoothing`) make a"
+            " network less confident."
+        )
+    elif steady:
+        why = " That is usual with dropout, label smoothing and mixed images."
+    else:
+        why = " That is usual early in training."
     return Finding(
         kind="calibration",
         heading="Calibration",
         text=(
             f"The network is {'over' if over else 'under'}-confident: on the {split} images it"
             f" gives its predictions a probability of {percent(confidence)} on average but is right"
-            f" for {percent(accuracy)} (calibration error {points(error)}).{advice}"
+            f" for {percent(accuracy)} (calibration error {points(error)}).{why}"
         ),
         evidence={"split": split, **evidence},
     )
@@ -136,13 +116,10 @@ def weak_class(record: Record) -> Finding | None:
     if other is not None:
         often = percent(per_class["confused_share"][worst])
         text += f" It is most often mistaken for {_class(record, other)} ({often})."
-    rare = examples < sum(support) / len(known) / 2
-    advice = " It is rare: `loss.class_weights=balanced` gives it more weight." if rare else ""
     return Finding(
         kind="weak-class",
         heading="Weakest class",
-        text=text + advice,
-        overrides=["loss.class_weights=balanced"] if rare else [],
+        text=text,
         evidence={
             "split": split,
             "class": _class(record, worst),
@@ -157,11 +134,19 @@ def weak_class(record: Record) -> Finding | None:
 
 
 def held_out(record: Record) -> tuple[str, dict[str, Any]]:
-    """Return the split that findings rest on, and its metrics: validation, or else test."""
+    """Return the split that findings rest on, and its metrics: validation, or else test.
+
+    If validation was the test split, it is called that.
+    """
     for split in ("validation", "test"):
         if metrics := _metrics(record, split):
-            return split, metrics
-    return "validation", {}
+            return "test" if record.selected_on == "test" else split, metrics
+    return "test" if record.selected_on == "test" else "validation", {}
+
+
+def _regularised(recipe: Recipe) -> bool:
+    dropout = getattr(recipe.model, "dropout", 0)
+    return is_number(dropout) and dropout > 0
 
 
 def _metrics(record: Record, split: str) -> dict[str, Any]:

@@ -91,6 +91,26 @@ class Source(BaseModel):
     fresh: list[str] = []
 
 
+class TrainingImages(BaseModel):
+    """The images that a run was trained on.
+
+    Attributes:
+        count: how many, validation images not included.
+        validation: how many images validation has.
+        by_class: how many of each class are trained on.
+        pixel_mean: mean pixel, 0 to 255, of a sample of them.
+        pixel_deviation: standard deviation of the pixels of that sample, all positions and channels
+            together.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    count: NonNegativeInt
+    validation: NonNegativeInt
+    by_class: list[NonNegativeInt]
+    pixel_mean: float
+    pixel_deviation: float
+
+
 class Finding(BaseModel):
     """A finding about a run.
 
@@ -124,6 +144,7 @@ class Record(BaseModel):
         data_id: hash of the decoded data set.
         source_id: hash of its files, the same whatever size the images are decoded to; empty in
             older records.
+        images: what it was trained on; ``None`` for runs made before this was recorded.
         parameters: number of scalars in the network, non-trainable ones included.
         flops_per_example: multiplications and additions of one forward pass's dense products.
         best_epoch: counted from 1, the epoch whose weights were kept.
@@ -169,6 +190,7 @@ class Record(BaseModel):
     image_shape: list[int] = []
     skipped: list[str] = []
     repeated: dict[str, dict[str, Any]] = {}
+    images: TrainingImages | None = None
     parameters: int = 0
     flops_per_example: int = 0
     epochs: int = 0

@@ -68,7 +68,12 @@ def balanced_accuracy(judged: Judged) -> float:
 
 
 def top_k_accuracy(judged: Judged) -> float:
-    """Return the share of examples whose class is among the k most probable."""
+    """Return the share of examples whose class is among the k most probable.
+
+    It is not a number, as nothing is measured, where k is the number of classes.
+    """
+    if judged.top_k >= judged.probabilities.shape[1]:
+        return float("nan")
     return float(np.mean(_ranks(judged.probabilities, judged.labels) < judged.top_k))
 
 
