@@ -12,11 +12,11 @@ SOUND: dict[str, dict[str, Any]] = {
         "training": {"epochs": 40, "batch_size": 32},
     },
     "glyphs": {
-        "data": {"image_size": 28},
-        "model": {"hidden": [256, 256], "dropout": 0.2},
+        "data": {"image_size": 14},
+        "model": {"hidden": [128, 128], "dropout": 0.1},
         "optimizer": {"name": "adam", "learning_rate": 1e-3},
-        "augment": {"shift": 2},
-        "training": {"epochs": 40, "batch_size": 64},
+        "augment": {"shift": 1},
+        "training": {"epochs": 30, "batch_size": 32},
     },
     "cifar": {
         "data": {"image_size": 16},

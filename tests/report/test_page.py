@@ -58,7 +58,7 @@ def test_the_page_says_what_the_run_reached(page: str) -> None:
 
 def test_findings_are_shown_with_their_evidence(page: str) -> None:
     text = visible(page)
-    for heading in ("Overfitting", "Early stopping", "Dead units", "Weakest class"):
+    for heading in ("Overfitting", "Early stopping", "Weakest class"):
         assert heading in text
     assert "opened epoch" in text
     assert "<code>model.dropout=0.4</code>" in page
