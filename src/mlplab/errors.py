@@ -10,7 +10,8 @@ MlplabError                 base; the command line prints it in one or two lines
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 
 class MlplabError(Exception):
@@ -48,6 +49,15 @@ class TrainingError(MlplabError):
 def first_line(error: Exception) -> str:
     """Return the first line of another library's error message, or its type if that is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+@contextmanager
+def optional(what: str, note: Callable[[str], None]) -> Iterator[None]:
+    """Turn a failure to write what no result depends on, such as a figure, into a note."""
+    try:
+        yield
+    except Exception as error:
+        note(f"{what} could not be written: {first_line(error)}")
 
 
 def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> str:

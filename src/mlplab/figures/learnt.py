@@ -14,6 +14,7 @@ from mlplab.figures.style import (
     VERMILION,
     legend,
     new_figure,
+    own_settings,
     percent_tick,
     tidy,
     title,
@@ -23,6 +24,7 @@ MAPS = 32  # receptive fields drawn
 COLUMNS = 8
 
 
+@own_settings()
 def receptive_fields(
     energy: NDArray[np.floating],
     spread: NDArray[np.floating],
@@ -83,6 +85,7 @@ def _tiled(maps: Sequence[NDArray[np.floating]]) -> NDArray[np.floating]:
     return tiled
 
 
+@own_settings()
 def sensitivity(found: Mapping[str, Any]) -> Figure:
     """Draw the accuracy on shifted and on noisy images.
 
@@ -112,6 +115,7 @@ def sensitivity(found: Mapping[str, Any]) -> Figure:
     return figure
 
 
+@own_settings()
 def saliency(image: NDArray[np.uint8], weight: NDArray[np.floating], said: str) -> Figure:
     """Draw an image, and how strongly each of its pixels affects the prediction.
 
