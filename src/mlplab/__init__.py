@@ -9,6 +9,7 @@ Importing this package loads neither Keras nor JAX; the first training does.
 """
 
 import os
+import sys
 from contextlib import suppress
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ if os.environ.get("MPLBACKEND"):
         import matplotlib
     except Exception:
         _BACKEND = os.environ.pop("MPLBACKEND")
+        for _name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+            del sys.modules[_name]  # parts of a failed import
         with suppress(Exception):  # where it is needed, the error is shown
             import matplotlib  # noqa: F401
         os.environ["MPLBACKEND"] = _BACKEND

@@ -90,7 +90,7 @@ def sensitivity(found: Mapping[str, Any]) -> Figure:
     """Draw the accuracy on shifted and on noisy images.
 
     Args:
-        found: ``accuracy``, ``shifts`` and ``noises``, as a record has them.
+        found: ``split``, ``accuracy``, ``shifts`` and ``noises``, as a record has them.
     """
     kinds = {
         "shifts": ("pixels", "Accuracy on shifted images (pixels)"),
@@ -112,6 +112,9 @@ def sensitivity(found: Mapping[str, Any]) -> Figure:
         axes.yaxis.set_major_formatter(percent_tick)
         title(axes, label)
         tidy(axes)
+    split = {"train": "training"}.get(found.get("split", ""), found.get("split", ""))
+    all_axes[0].set_ylabel(f"accuracy, {split} images" if split else "accuracy")
+    tidy(all_axes[0])
     return figure
 
 
