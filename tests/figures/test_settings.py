@@ -53,4 +53,4 @@ def test_names_in_any_script_are_drawn_without_warnings(tmp_path: Path) -> None:
 
 
 def test_a_name_that_no_font_has_is_its_number() -> None:
-    assert distinct(["cat", "\ue000"]) == ["cat", "class 1"]  # a private code point
+    assert distinct(["cat", "\U0003fffd"]) == ["cat", "class 1"]  # not assigned
