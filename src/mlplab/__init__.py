@@ -9,6 +9,8 @@ Importing this package loads neither Keras nor JAX; the first training does.
 """
 
 import os
+import sys
+from contextlib import suppress
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,19 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 if "xla_backend_extra_options" not in os.environ.get("XLA_FLAGS", ""):
     _FLAG = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}".strip()
+
+# Matplotlib refuses to be imported with a backend that is not installed, such as Jupyter's in a
+# program started from a notebook, and Keras imports it. No backend is needed for files.
+if os.environ.get("MPLBACKEND"):
+    try:
+        import matplotlib
+    except Exception:
+        _BACKEND = os.environ.pop("MPLBACKEND")
+        for _name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+            del sys.modules[_name]  # parts of a failed import
+        with suppress(Exception):  # where it is needed, the error is shown
+            import matplotlib  # noqa: F401
+        os.environ["MPLBACKEND"] = _BACKEND
 
 if TYPE_CHECKING:
     from mlplab.api import Run, load_run, recipe, resume, train, train_population

@@ -10,7 +10,8 @@ MlplabError                 base; the command line prints it in one or two lines
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 
 class MlplabError(Exception):
@@ -71,6 +72,15 @@ SYNONYMS = {
     "initializer": "initialiser",
 }
 """What other programs call a key, and what it is called here."""
+
+
+@contextmanager
+def optional(what: str, note: Callable[[str], None]) -> Iterator[None]:
+    """Turn a failure to write what no result depends on, such as a figure, into a note."""
+    try:
+        yield
+    except Exception as error:
+        note(f"{what} could not be written: {first_line(error)}")
 
 
 def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> str:

@@ -97,7 +97,7 @@ def _table(records: list[Record]) -> Table:
     table.add_column("run", no_wrap=True, min_width=max(len(record.name) for record in records))
     wide = out.width >= 100
     table.add_column("data")
-    headings = ["status", "epochs", "validation", "test", *["seconds", "parameters"] * wide]
+    headings = ["status", "epochs", "validation", "test", *["total seconds", "parameters"] * wide]
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "status" else "right")
     for record in records:

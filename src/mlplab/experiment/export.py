@@ -35,7 +35,7 @@ EXPLAINED = """\
 
 `{network}` takes images, uint8 [n, {height}, {width}, {channels}], values from 0 to 255 (scaling
 is inside), and gives probabilities, float32 [n, {classes}], of the classes that `{facts}` names, in
-that order.
+that order. Weights of a large network are in `{network}.data`, which belongs beside `{network}`.
 
 ```python
 import json

@@ -2,8 +2,10 @@
 
 import tomllib
 
+import keras
 import numpy as np
 
+from mlplab.errors import optional
 from mlplab.evaluation.diagnostics import Probe
 from mlplab.experiment import data_checks, judge
 from mlplab.experiment.session import Session
@@ -24,12 +26,8 @@ STATUS: dict[Ending, Status] = {
 
 def finish(session: Session) -> None:
     """Save and evaluate the network of a run whose training has ended, then complete its record."""
-    record, context, folder = session.record, session.context, session.folder
+    record, folder = session.record, session.folder
     experiment, model = session.experiment, session.experiment.model
-    whole = session.options.keep == "all"
-    if session.options.keep != "results":
-        probe = Probe(experiment.trained, context.inputs, context.labels, context.weights)
-        record.diagnostics = probe().to_json()
     predictions: judge.Predictions = {}
     sound = all(np.isfinite(np.asarray(weight)).all() for weight in model.weights)
     status = STATUS[session.fit.ending] if sound else "diverged"
@@ -52,22 +50,50 @@ def finish(session: Session) -> None:
         record.label_candidates = data_checks.label_candidates(
             experiment.dataset, experiment.splits, predictions
         )
-        if whole:
-            record.learnt = judge.learnt(model, experiment.splits, experiment.selects_on_test)
     record.ledger = ledger.count(session.options.runs_dir, record.data_ids)
-    if whole:
+    session.conclude(status, _reason(session, sound) if status == "diverged" else None)
+    if session.options.keep != "results":
+        _diagnose(session)
+    if session.options.keep == "all":
+        _explain(session, model if sound else None, predictions)
+    session.publish()
+
+
+def _diagnose(session: Session) -> None:
+    """Add the statistics of the layers, which findings rest on."""
+    context = session.context
+    with optional("the diagnostics of the layers", session.progress.on_note):
+        probe = Probe(session.experiment.trained, context.inputs, context.labels, context.weights)
+        session.record.diagnostics = probe().to_json()
+
+
+def _explain(session: Session, model: keras.Model | None, predictions: judge.Predictions) -> None:
+    """Add what was learnt, figures and TensorBoard's results; one that fails is a note.
+
+    Args:
+        session: whose record is already written.
+        model: as it was evaluated; ``None`` if its weights are not finite.
+        predictions: by split.
+    """
+    record, note = session.record, session.progress.on_note
+    experiment = session.experiment
+    if model is not None:
+        with optional("what the network has learnt", note):
+            record.learnt = judge.learnt(model, experiment.splits, experiment.selects_on_test)
+    with optional("the figures", note):
         judge.draw(
-            folder,
-            model,
+            session.folder,
+            experiment.model if model is None else model,
             session.fit.rows,
             record.best_epoch,
             experiment.splits,
             predictions,
             record.class_names,
             record.learnt,
+            note,
         )
-        _tensorboard(session, predictions, status)
-    session.end(status, _reason(session, sound) if status == "diverged" else None)
+    with optional("TensorBoard's results", note):
+        _tensorboard(session, predictions, record.status)
 
 
 def _reason(session: Session, sound: bool) -> str:

@@ -1,15 +1,17 @@
 """Evaluation of a trained network: predictions, metrics and figures in its run folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mlplab import figures
 from mlplab.data import Splits
+from mlplab.errors import optional
 from mlplab.evaluation import evaluate, fields, sensitivity
 from mlplab.models import conversion
 from mlplab.models.filters import first_filters
@@ -108,46 +110,65 @@ def draw(
     predictions: Predictions,
     class_names: Sequence[str],
     known: dict[str, Any],
+    note: Callable[[str], None],
 ) -> None:
-    """Write the run's figures, for the last split that was evaluated: test if it was."""
+    """Write the run's figures, for the last split that was evaluated: test if it was.
+
+    A figure that fails is a note, and the others are drawn.
+    """
     target = folder / layout.FIGURES
     target.mkdir(exist_ok=True)
-    chosen = sample(len(splits.train), SAMPLES)
-    grid = figures.sample_grid(
-        splits.train.images[chosen], splits.train.labels[chosen], class_names
-    )
-    figures.save(grid, target / "sample_grid.png")
-    if rows:
+
+    def sample_grid() -> Figure:
+        shown = splits.train.take(sample(len(splits.train), SAMPLES))
+        return figures.sample_grid(shown.images, shown.labels, class_names)
+
+    def curves() -> Figure:
         history = {key: [row.get(key) for row in rows] for key in rows[0]}
-        figures.save(figures.curves(history, best_epoch or None), target / "curves.png")
+        return figures.curves(history, best_epoch or None)
+
+    def receptive_fields() -> Figure:
+        assert filters is not None
+        seen = fields.fields(*filters)
+        history = {key: [row.get(key) for row in rows] for key in ("local_share", "field_spread")}
+        return figures.receptive_fields(np.asarray(seen.energy), np.asarray(seen.spread), history)
+
+    pictures: dict[str, Callable[[], Figure]] = {"sample_grid": sample_grid}
+    if rows:
+        pictures["curves"] = curves
     filters = first_filters(model)
     if filters is not None:
         kernel, shape = np.asarray(filters[0]), filters[1]
-        figures.save(figures.weights(kernel, shape), target / "weights.png")
-        seen = fields.fields(filters[0], shape)
-        history = {key: [row.get(key) for row in rows] for key in ("local_share", "field_spread")}
-        maps = figures.receptive_fields(np.asarray(seen.energy), np.asarray(seen.spread), history)
-        figures.save(maps, target / "receptive_fields.png")
+        pictures["weights"] = lambda: figures.weights(kernel, shape)
+        pictures["receptive_fields"] = receptive_fields
     if "sensitivity" in known:
-        figures.save(figures.sensitivity(known["sensitivity"]), target / "sensitivity.png")
-    if not predictions:
-        return
+        pictures["sensitivity"] = lambda: figures.sensitivity(known["sensitivity"])
+    if predictions:
+        pictures |= _answers(splits, predictions, class_names)
+    for name, make in pictures.items():
+        with optional(f"the figure {name}", note):
+            figures.save(make(), target / f"{name}.png")
+
+
+def _answers(
+    splits: Splits, predictions: Predictions, class_names: Sequence[str]
+) -> dict[str, Callable[[], Figure]]:
+    """Return the figures of the predictions on one split, by the names of their files."""
     name = next(s for s in ("test", "validation", "train") if s in predictions)
     split, predicted = getattr(splits, name), predictions[name]
     matrix = confusion(predicted, split.labels, len(class_names))
     recall = [row[i] / row.sum() if row.sum() else None for i, row in enumerate(matrix)]
-    pictures = {
-        "confusion_matrix": figures.confusion_matrix(matrix, class_names),
-        "per_class_accuracy": figures.per_class_accuracy(
-            recall, matrix.sum(axis=1).tolist(), class_names
+    support = matrix.sum(axis=1).tolist()
+    return {
+        f"confusion_matrix-{name}": lambda: figures.confusion_matrix(matrix, class_names),
+        f"per_class_accuracy-{name}": lambda: figures.per_class_accuracy(
+            recall, support, class_names
         ),
-        "calibration": figures.calibration(predicted, split.labels),
-        "confident_mistakes": figures.confident_mistakes(
+        f"calibration-{name}": lambda: figures.calibration(predicted, split.labels),
+        f"confident_mistakes-{name}": lambda: figures.confident_mistakes(
             split.images, split.labels, predicted, class_names
         ),
     }
-    for key, figure in pictures.items():
-        figures.save(figure, target / f"{key}-{name}.png")
 
 
 def mistakes(

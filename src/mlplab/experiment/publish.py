@@ -1,19 +1,31 @@
 """The final form of a record, and the page that shows it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from mlplab import files
+from mlplab.errors import optional
 from mlplab.recipes.recipe import Recipe
 from mlplab.report.findings import findings
 from mlplab.report.page import write_run_page
 from mlplab.runs import layout, store
-from mlplab.runs.record import Record
+from mlplab.runs.record import Finding, Record
 
 
-def publish(folder: Path, record: Record, recipe: Recipe, page: bool = True) -> None:
-    """Write findings, record and, if wanted, the report of a run that has just ended."""
-    _publish(folder, record, recipe, None, page)
+def publish(
+    folder: Path, record: Record, recipe: Recipe, note: Callable[[str], None], page: bool
+) -> None:
+    """Write findings, record and, if wanted, the report of a run that has just ended.
+
+    Findings or a report that fail are a note: the record is written in any case.
+    """
+    with optional(f"the findings of {record.name}", note):
+        record.findings = _findings(folder, record, recipe)
+    _record(folder, record, None)
+    if page:
+        with optional(f"the report of {record.name}", note):
+            write_run_page(folder)
+        _record(folder, record, None)
 
 
 def publish_again(
@@ -40,28 +52,21 @@ def publish_again(
     """
     if record.status == "running":
         return write_run_page(folder)  # the record is the training's to write
-    return _publish(folder, record, recipe, written, problems=problems)
+    record.findings = _findings(folder, record, recipe)
+    _record(folder, record, written)  # the report shows the other files' hashes
+    path = write_run_page(folder, problems)
+    _record(folder, record, written)
+    return path
 
 
-def _publish(
-    folder: Path,
-    record: Record,
-    recipe: Recipe,
-    written: Collection[str] | None,
-    page: bool = True,
-    problems: Sequence[str] = (),
-) -> Path:
-    """Write the record twice: the report shows the other files' hashes, the record also its own."""
-    rows = files.read_lines(folder / layout.METRICS)
-    record.findings = findings(record, rows, recipe)
+def _findings(folder: Path, record: Record, recipe: Recipe) -> list[Finding]:
+    return findings(record, files.read_lines(folder / layout.METRICS), recipe)
+
+
+def _record(folder: Path, record: Record, written: Collection[str] | None) -> None:
+    """Write the record with the hashes of the files as they are now."""
     record.files = _hashes(folder, record, written)
     store.write_record(folder, record)
-    path = folder / layout.REPORT
-    if page:
-        write_run_page(folder, problems)
-        record.files = _hashes(folder, record, written)
-        store.write_record(folder, record)
-    return path
 
 
 def _hashes(folder: Path, record: Record, written: Collection[str] | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ import keras
 
 from mlplab import files, recipes
 from mlplab.augment.pipeline import Augmentation
-from mlplab.errors import StorageError
+from mlplab.errors import StorageError, optional
 from mlplab.evaluation import fields
 from mlplab.experiment import append_files, budget, data_checks, environment, judge
 from mlplab.experiment.complete import code
@@ -106,6 +106,7 @@ class Session:
             class_names=experiment.dataset.class_names,
             recipe_text=self.recipe_text,
             trust=self.options.trust,
+            note=self.progress.on_note,
         )
 
     @cached_property
@@ -244,15 +245,30 @@ class Session:
 
     def end(self, status: Status, reason: str | None) -> None:
         """Write the record in its final form, then the page that shows it."""
+        self.conclude(status, reason)
+        self.publish()
+
+    def conclude(self, status: Status, reason: str | None) -> None:
+        """Write the record. Whatever fails afterwards, the run has ended and has its result."""
         self.ended = True
-        record = self.record.model_copy(update={"status": status, "reason": reason})
-        record.ended = environment.now()
-        record.peak_memory_bytes = environment.peak_memory_bytes()
-        record.seconds.total = round(time.perf_counter() - self.started, 3)
+        self.record = self.record.model_copy(update={"status": status, "reason": reason})
+        self._measure()
+        store.write_record(self.folder, self.record)
         if status in ENDED:
             shutil.rmtree(self.folder / layout.CHECKPOINTS, ignore_errors=True)
-        store.write_record(self.folder, record)  # even if what follows fails, the run has ended
-        publish(self.folder, record, self.experiment.recipe, page=self.options.keep == "all")
+
+    def publish(self) -> None:
+        """Write the record again, with findings and hashes, and the page that shows it."""
+        self._measure()
+        page = self.options.keep == "all"
+        recipe, note = self.experiment.recipe, self.progress.on_note
+        with optional(f"the record of {self.record.name}, complete with its findings,", note):
+            publish(self.folder, self.record, recipe, note, page)
+
+    def _measure(self) -> None:
+        self.record.ended = environment.now()
+        self.record.peak_memory_bytes = environment.peak_memory_bytes()
+        self.record.seconds.total = round(time.perf_counter() - self.started, 3)
 
 
 def first_record(experiment: Experiment, options: Options, name: str) -> Record:

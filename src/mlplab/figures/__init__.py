@@ -7,7 +7,7 @@ from mlplab.figures.images import augmented_grid, confident_mistakes, sample_gri
 from mlplab.figures.learnt import receptive_fields, saliency, sensitivity
 from mlplab.figures.matrices import confusion_matrix, per_class_accuracy
 from mlplab.figures.rates import range_test
-from mlplab.figures.style import save
+from mlplab.figures.style import png, save
 
 __all__ = [
     "augmented_grid",
@@ -19,6 +19,7 @@ __all__ = [
     "disagreements",
     "pareto",
     "per_class_accuracy",
+    "png",
     "range_test",
     "receptive_fields",
     "saliency",

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mlplab.figures.style import legend, new_figure, percent_tick, tidy, title
+from mlplab.figures.style import legend, new_figure, own_settings, percent_tick, tidy, title
 
 # The colours of the page.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6bb1", "#7f7f00")
@@ -14,6 +14,7 @@ DASHES = ("-", "--", ":")
 MARKERS = ("o", "s", "^")
 
 
+@own_settings()
 def chart(numbers: Mapping[str, Any]) -> Figure:
     """Draw a chart as :mod:`mlplab.report.charts` describes it."""
     figure = new_figure(7.6, 4.2)

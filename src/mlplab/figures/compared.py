@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlplab.figures.charts import COLOURS, MARKERS
 from mlplab.figures.images import sentence, wrong_answers
-from mlplab.figures.style import new_figure, percent_tick, shortened, tidy, title
+from mlplab.figures.names import distinct
+from mlplab.figures.style import new_figure, own_settings, percent_tick, tidy, title
 
 WIDE = 30
 """Ratio of costs from which an axis has ticks only at powers of ten."""
@@ -21,6 +22,7 @@ COSTS = {
 }
 
 
+@own_settings()
 def pareto(points: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw accuracy against what it costs: seconds, parameters, operations.
 
@@ -31,6 +33,7 @@ def pareto(points: Sequence[Mapping[str, Any]]) -> Figure:
     figure = new_figure(10.5, 3.9)
     title(figure, "Accuracy against cost")
     panels = figure.subplots(1, len(COSTS), sharey=True)
+    names = distinct([point["name"] for point in points], 24, "configuration")
     for axes, (key, label) in zip(panels, COSTS.items(), strict=True):
         for number, point in enumerate(points):
             turn, place = divmod(number, len(COLOURS))
@@ -42,7 +45,7 @@ def pareto(points: Sequence[Mapping[str, Any]]) -> Figure:
                 fmt=MARKERS[turn % len(MARKERS)],
                 color=COLOURS[place],
                 capsize=2,
-                label=shortened(point["name"], 24),
+                label=names[number],
             )
         axes.set_xscale("log")
         costs = [point["cost"][key] for point in points]
@@ -64,6 +67,7 @@ def pareto(points: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
+@own_settings()
 def disagreements(
     images: NDArray[np.uint8],
     labels: ArrayLike,
@@ -81,10 +85,10 @@ def disagreements(
         class_names: one name per class.
     """
     truth, wrong = np.asarray(labels), np.asarray(said)
-    first, second = (shortened(name, 30) for name in names)
+    first, second = distinct(names, 30, "configuration")
     if not len(images):
         return sentence(f"No images that {first} gets right and {second} does not.")
-    shown = [shortened(name, 14) for name in class_names]
+    shown = distinct(class_names, 14)
     return wrong_answers(
         images,
         [shown[label] for label in truth],

@@ -16,6 +16,7 @@ from mlplab.figures.style import (
     VERMILION,
     legend,
     new_figure,
+    own_settings,
     percent_tick,
     tidy,
     title,
@@ -25,6 +26,7 @@ from mlplab.statistics.metrics import calibration_error, reliability, wilson
 LOG_RATIO = 100  # a loss that spans more than two decades is unreadable on a linear axis
 
 
+@own_settings()
 def curves(history: Mapping[str, Sequence[float | None]], best_epoch: int | None) -> Figure:
     """Draw loss, accuracy and, if it varied, the learning rate against the epoch.
 
@@ -56,6 +58,7 @@ def curves(history: Mapping[str, Sequence[float | None]], best_epoch: int | None
     return figure
 
 
+@own_settings()
 def calibration(probabilities: NDArray[np.floating], labels: ArrayLike) -> Figure:
     """Draw a reliability diagram: accuracy against confidence, above their distribution.
 

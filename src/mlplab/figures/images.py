@@ -8,12 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from mlplab.figures.style import INK, MUTED, VERMILION, new_figure, shortened, title
+from mlplab.figures.names import distinct
+from mlplab.figures.style import INK, MUTED, VERMILION, new_figure, own_settings, title
 from mlplab.statistics.metrics import predicted_classes
 
 GAP = 0.05  # inches around each picture of a grid
 
 
+@own_settings()
 def sample_grid(
     images: NDArray[np.uint8],
     labels: ArrayLike,
@@ -35,11 +37,13 @@ def sample_grid(
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
+    names = distinct(class_names)
     for axes, image, label in zip(grid, images, np.asarray(labels), strict=False):
-        _picture(axes, image, shortened(class_names[int(label)]))
+        _picture(axes, image, names[int(label)])
     return figure
 
 
+@own_settings()
 def augmented_grid(
     images: NDArray[np.uint8],
     augmented: NDArray[np.uint8],
@@ -57,15 +61,17 @@ def augmented_grid(
     rows, columns = len(images), 1 + len(augmented)
     figure = new_figure(1.15 * columns, 1.35 * rows, pad=GAP)
     grid = figure.subplots(rows, columns, squeeze=False)
+    names = distinct(class_names)
     for row, label in enumerate(np.asarray(labels)):
         for axes in grid[row]:
             axes.set_axis_off()
-        _picture(grid[row, 0], images[row], shortened(class_names[int(label)]))
+        _picture(grid[row, 0], images[row], names[int(label)])
         for epoch, axes in enumerate(grid[row, 1:]):
             _picture(axes, augmented[epoch, row], f"epoch {epoch + 1}")
     return figure
 
 
+@own_settings()
 def confident_mistakes(
     images: NDArray[np.uint8],
     labels: ArrayLike,
@@ -86,13 +92,14 @@ def confident_mistakes(
     if not len(worst):
         return sentence("No mistakes: every image was recognised.")
     truth, predicted = np.asarray(labels), predicted_classes(probabilities)
-    names = [shortened(name, 14) for name in class_names]
+    names = distinct(class_names, 14)
     said = [f"{names[predicted[i]]} ({100 * probabilities[i, predicted[i]]:.0f} %)" for i in worst]
     columns = max(2, round(np.sqrt(count)))
     true = [names[label] for label in truth[worst]]
     return wrong_answers(images[worst], true, said, "Most confident mistakes", columns)
 
 
+@own_settings()
 def wrong_answers(
     images: NDArray[np.uint8],
     true: Sequence[str],
@@ -128,6 +135,7 @@ def mistakes(probabilities: NDArray[np.floating], labels: ArrayLike) -> NDArray[
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
 
 
+@own_settings()
 def weights(kernel: NDArray[np.floating], image_shape: Sequence[int], count: int = 64) -> Figure:
     """Draw what the units of the first layer look for: their weights in the image's shape.
 
@@ -203,6 +211,7 @@ def _caption(axes: Axes, text: str, line: int, colour: str) -> None:
     )
 
 
+@own_settings()
 def sentence(text: str) -> Figure:
     """Return a figure of only text, for when there is nothing to draw."""
     figure = new_figure(5, 3)

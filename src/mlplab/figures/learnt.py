@@ -14,6 +14,7 @@ from mlplab.figures.style import (
     VERMILION,
     legend,
     new_figure,
+    own_settings,
     percent_tick,
     tidy,
     title,
@@ -23,6 +24,7 @@ MAPS = 32  # receptive fields drawn
 COLUMNS = 8
 
 
+@own_settings()
 def receptive_fields(
     energy: NDArray[np.floating],
     spread: NDArray[np.floating],
@@ -83,11 +85,12 @@ def _tiled(maps: Sequence[NDArray[np.floating]]) -> NDArray[np.floating]:
     return tiled
 
 
+@own_settings()
 def sensitivity(found: Mapping[str, Any]) -> Figure:
     """Draw the accuracy on shifted and on noisy images.
 
     Args:
-        found: ``accuracy``, ``shifts`` and ``noises``, as a record has them.
+        found: ``split``, ``accuracy``, ``shifts`` and ``noises``, as a record has them.
     """
     kinds = {
         "shifts": ("pixels", "Accuracy on shifted images (pixels)"),
@@ -109,9 +112,13 @@ def sensitivity(found: Mapping[str, Any]) -> Figure:
         axes.yaxis.set_major_formatter(percent_tick)
         title(axes, label)
         tidy(axes)
+    split = {"train": "training"}.get(found.get("split", ""), found.get("split", ""))
+    all_axes[0].set_ylabel(f"accuracy, {split} images" if split else "accuracy")
+    tidy(all_axes[0])
     return figure
 
 
+@own_settings()
 def saliency(image: NDArray[np.uint8], weight: NDArray[np.floating], said: str) -> Figure:
     """Draw an image, and how strongly each of its pixels affects the prediction.
 

@@ -9,6 +9,7 @@ from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mlplab.figures.names import distinct
 from mlplab.figures.style import (
     BLUE,
     EMPTY,
@@ -17,8 +18,8 @@ from mlplab.figures.style import (
     SEQUENTIAL,
     VERMILION,
     new_figure,
+    own_settings,
     percent_tick,
-    shortened,
     tidy,
     title,
 )
@@ -28,6 +29,7 @@ NUMBERED = 20  # with more classes, numbers in the cells are too small to read
 NAMED = 100  # with more classes, only some names are shown
 
 
+@own_settings()
 def confusion_matrix(matrix: NDArray[np.integer], class_names: Sequence[str]) -> Figure:
     """Draw a confusion matrix, each row in percent of its true class.
 
@@ -62,6 +64,7 @@ def confusion_matrix(matrix: NDArray[np.integer], class_names: Sequence[str]) ->
     return figure
 
 
+@own_settings()
 def per_class_accuracy(
     recall: Sequence[float | None], support: Sequence[int], class_names: Sequence[str]
 ) -> Figure:
@@ -97,9 +100,8 @@ def per_class_accuracy(
             va="bottom",
         )
     step = _step(len(order))
-    axes.set_yticks(
-        rows[::step], [shortened(class_names[i]) for i in order][::step], parse_math=False
-    )
+    names = distinct(class_names)
+    axes.set_yticks(rows[::step], [names[i] for i in order][::step], parse_math=False)
     axes.set(xlim=(0, 1), ylim=(-0.7, len(order) - 0.3), xlabel="share recognised")
     axes.xaxis.set_major_formatter(percent_tick)
     tidy(axes, grid="x")
@@ -113,7 +115,7 @@ def per_class_accuracy(
 def _names(axes: Axes, class_names: Sequence[str]) -> None:
     step = _step(len(class_names))
     ticks = range(0, len(class_names), step)
-    labels = [shortened(name, 14) for name in class_names][::step]
+    labels = distinct(class_names, 14)[::step]
     axes.set_xticks(ticks, labels, rotation=90, parse_math=False)
     axes.set_yticks(ticks, labels, parse_math=False)
 

@@ -4,9 +4,19 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mlplab.figures.style import BLUE, MUTED, VERMILION, legend, new_figure, tidy, title
+from mlplab.figures.style import (
+    BLUE,
+    MUTED,
+    VERMILION,
+    legend,
+    new_figure,
+    own_settings,
+    tidy,
+    title,
+)
 
 
+@own_settings()
 def range_test(
     rates: NDArray[np.float64],
     losses: NDArray[np.float64],

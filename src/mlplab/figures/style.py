@@ -1,17 +1,23 @@
-"""What all figures share: their style, and how they are written.
+"""What all figures share: their settings and style, and how they are written.
 
-Nothing here touches pyplot or Matplotlib's global settings, so that figures can be drawn in any
-thread, without a display, and in a program with its own settings.
+Figures are drawn under Matplotlib's defaults, whatever the user's ``matplotlibrc``, style sheet or
+program has set, and without pyplot, so in any thread and without a display.
 """
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from mlplab.figures import fonts
 from mlplab.files import atomic
 
 # Okabe and Ito's palette: distinguishable with all common forms of colour blindness, and in grey.
@@ -19,6 +25,20 @@ BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"
 INK, MUTED, RULE, EMPTY = "#24292f", "#5b6570", "#d5dae0", "#eef0f2"
 SEQUENTIAL = "Blues"
 DPI = 110
+
+_settings = threading.RLock()
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """Draw under Matplotlib's defaults; afterwards the user's settings are as they were.
+
+    Also a decorator, for functions that make a figure. One thread draws at a time: the settings
+    belong to the process.
+    """
+    with _settings, matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
 
 
 def new_figure(width: float, height: float, pad: float = 0.09) -> Figure:
@@ -60,10 +80,13 @@ def percent_tick(share: float, _place: float | None = None) -> str:
     return f"{100 * share:.4g} %"
 
 
-def shortened(name: str, limit: int = 18) -> str:
-    """Return a class name cut to at most ``limit`` characters and to one line."""
-    line = " ".join(name.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+@own_settings()
+def png(figure: Figure) -> bytes:
+    """Return a figure as PNG."""
+    fonts.prepare(figure)
+    written = BytesIO()
+    figure.savefig(written, format="png", metadata={"Software": None})
+    return written.getvalue()
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -72,5 +95,6 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         StorageError: if the disk is full or the folder cannot be written.
     """
+    drawn = png(figure)
     with atomic(path) as file:
-        figure.savefig(file, format="png", metadata={"Software": None})
+        file.write(drawn)

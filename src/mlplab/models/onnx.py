@@ -13,6 +13,8 @@ from mlplab.models.layers.pooling import MaxPooling2D, can_replace
 def export(model: keras.Model, path: Path) -> None:
     """Write a network as an ONNX file: raw uint8 images in, probabilities out, in float32.
 
+    The weights of large networks go into a second file beside it, with ``.data`` after its name.
+
     Args:
         model: with only Keras's layers, as in a run's folder.
         path: of the file; must not exist.
@@ -37,3 +39,7 @@ def export(model: keras.Model, path: Path) -> None:
     # Without a call, Keras does not know how to export it.
     network(np.zeros((1, *network.input.shape[1:]), np.uint8))
     network.export(path, format="onnx", verbose=False)
+    # Large weights go into a second file, which the converter lets only its owner read.
+    readable = path.parent.stat().st_mode & 0o666
+    for written in path.parent.glob(f"{path.name}*"):
+        written.chmod(readable)

@@ -5,7 +5,17 @@ from mlplab.report.comparison import Comparison, Pairing
 
 def rows(found: Comparison) -> tuple[list[str], list[list[str]]]:
     """Return the headings and rows of the table."""
-    headings = ["", "runs", "validation", "test", "seconds", "epochs", "TFLOP", "parameters", ""]
+    headings = [
+        "",
+        "runs",
+        "validation",
+        "test",
+        "train seconds",
+        "epochs",
+        "TFLOP",
+        "parameters",
+        "",
+    ]
     entries = [
         [
             entry.name,

@@ -21,7 +21,9 @@ from mlplab.statistics.metrics import METRICS, Metric
 
 # Captions in the order of the page; a file may add a split: confusion_matrix-test.png.
 CAPTIONS = {
-    "curves": "Loss and accuracy, epoch by epoch. The ring marks the epoch that was kept.",
+    "curves": "Loss and accuracy, epoch by epoch. The ring marks the epoch that was kept. Training"
+    " figures are means over the epoch, of weights that still change, with dropout and"
+    " augmentation; the accuracies above are of the final network, without either.",
     "sample_grid": "Images of the data set with their classes, as the network receives them.",
     "confident_mistakes": "The most confident mistakes, each with its true and predicted class.",
     "confusion_matrix": "How often each class (row) is predicted as each class (column).",
@@ -36,6 +38,17 @@ CAPTIONS = {
 }
 WIDE = 1.9  # pictures with a larger aspect ratio take the whole width
 PNG = b"\x89PNG\r\n\x1a\n"
+
+# Keys whose words do not explain themselves.
+LABELS = {
+    "opened_epoch": "epoch from which training and validation differ",
+    "validation_loss_turned_epoch": "epoch from which the validation loss rises",
+    "local_share": "share of local units",
+    "field_spread": "median spread of units",
+    "update_ratio": "update size / weight size",
+    "dead_share": "share of units that are never active",
+    "zero_share": "share of weights that are 0",
+}
 
 # Keys of shares, which are shown in percent: val_accuracy, dead_share, accuracy_low ...
 SHARE = re.compile(
@@ -74,7 +87,8 @@ def run_page(folder: Path, problems: Sequence[str] = ()) -> str:
         split_names=SPLITS,
         findings=record["findings"],
         metrics=METRICS,
-        figures=_figures(folder),
+        figures=_figures(folder, record),
+        numbered=_numbered(record["class_names"]),
         per_class=_per_class(record),
         tables=images.tables(record),
         epochs=_table(read_lines(folder / layout.METRICS)),
@@ -128,16 +142,23 @@ def environment() -> Environment:
         size=formatting.size,
         times=formatting.times,
         value=_value,
-        label=lambda key: str(key).replace("_", " "),
+        label=lambda key: LABELS.get(str(key), str(key).replace("_", " ")),
         metric=_metric,
         with_code=_with_code,
     )
     return environment
 
 
-def _figures(folder: Path) -> list[dict[str, Any]]:
+def _figures(folder: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the folder's pictures as data URIs, in the order of :data:`CAPTIONS`."""
     order = list(CAPTIONS)
+    sensitivity = record["learnt"].get("sensitivity") or {}
+    captions = CAPTIONS
+    if "split" in sensitivity:
+        of = SPLITS.get(sensitivity["split"], sensitivity["split"]).lower()
+        captions = CAPTIONS | {
+            "sensitivity": f"{CAPTIONS['sensitivity']} Measured on a sample of {of} images."
+        }
     found = []
     for path in sorted((folder / layout.FIGURES).glob("*.png")):
         content = path.read_bytes()
@@ -150,7 +171,7 @@ def _figures(folder: Path) -> list[dict[str, Any]]:
             {
                 "rank": order.index(name) if name in order else len(order),
                 "heading": heading,
-                "caption": CAPTIONS.get(name, ""),
+                "caption": captions.get(name, ""),
                 "width": width,
                 "height": height,
                 "wide": height > 0 and width / height > WIDE,
@@ -158,6 +179,15 @@ def _figures(folder: Path) -> list[dict[str, Any]]:
             }
         )
     return sorted(found, key=lambda figure: figure["rank"])
+
+
+def _numbered(names: Sequence[str]) -> list[tuple[int, str]]:
+    """Return the classes that figures show by their numbers, for want of a font."""
+    if all(name.isascii() for name in names):
+        return []
+    from mlplab.figures.fonts import drawable  # and with it Matplotlib
+
+    return [(index, name) for index, name in enumerate(names) if not drawable(name)]
 
 
 def _per_class(record: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

@@ -4,7 +4,8 @@
 ``results`` (:mod:`mlplab.tensorboard.hparams`), written when training has ended.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from tensorboardX import summary
 
+from mlplab.errors import first_line, optional
 from mlplab.evaluation.diagnostics import Probe, Statistics
 from mlplab.figures import sample_grid
 from mlplab.tensorboard.events import Events
@@ -40,6 +42,7 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
         images: whether to write the sample picture.
         recipe_text: the recipe as TOML.
         probe_weights: float32 [n], the weight of each probe image in the loss.
+        note: called when something cannot be written; training continues.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
         images: bool = True,
         recipe_text: str,
         probe_weights: NDArray[np.float32] | None = None,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         super().__init__()
         self.folder = folder
@@ -61,6 +65,8 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
         self.images = images
         self.class_names = class_names
         self.recipe_text = recipe_text
+        self.note = note
+        self._failed = False
         self._pictures = probe_images
         self._sample = (probe_inputs, probe_labels, probe_weights)
         self._probe: Probe | None = None
@@ -75,13 +81,17 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Open the files when training starts or, at a later epoch, resumes."""
-        if self._files is not None:
-            return
+        if self._files is None and not self._failed:
+            with self._or_stop():
+                self._open(epoch)
+
+    def _open(self, epoch: int) -> None:
         train = Events(self.folder / "train", epoch)
         self._files = train, Events(self.folder / "validation", epoch)
         if epoch == 0:
             if self.images:
-                train.add_figure("samples", self._sample_picture())
+                with optional("TensorBoard's sample picture", self.note):
+                    train.add_figure("samples", self._sample_picture())
             train.add(summary.text("recipe", _code_block(self.recipe_text)))
             train.flush()
 
@@ -91,22 +101,39 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the epoch, and flush it to disk."""
+        if not self._failed:
+            with self._or_stop():
+                self._write(epoch, logs or {})
+
+    def _write(self, epoch: int, logs: dict[str, Any]) -> None:
         assert self._files is not None, "an epoch ended that had not started"
         train, validation = self._files
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        for name, value in {"learning_rate": rate, **(logs or {}), **self._row}.items():
+        for name, value in {"learning_rate": rate, **logs, **self._row}.items():
             file = validation if name.startswith("val_") else train
             file.add_scalars({f"epoch_{name.removeprefix('val_')}": value}, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
-            self._measure(train, epoch)
+            with optional("TensorBoard's histograms", self.note):
+                self._measure(train, epoch)
         for file in self._files:
             file.flush()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Close the files."""
-        for file in self._files or ():
-            file.close()
+        with self._or_stop():
+            for file in self._files or ():
+                file.close()
         self._files = None
+
+    @contextmanager
+    def _or_stop(self) -> Iterator[None]:
+        """Write no more events, but go on training, after one that cannot be written."""
+        try:
+            yield
+        except Exception as error:
+            if not self._failed:
+                self.note(f"TensorBoard gets no more events: {first_line(error)}")
+            self._failed = True
 
     def _measure(self, file: Events, epoch: int) -> None:
         if self._probe is None:

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
+from mlplab.figures import png
 from mlplab.files import storage
 
 BINS = 64  # the dashboard draws 30
@@ -69,11 +69,9 @@ class Events:
 
     def add_figure(self, tag: str, figure: Figure, step: int = 0) -> None:
         """Add a figure as an image."""
-        png = BytesIO()
-        figure.savefig(png, format="png")
         width, height = (round(figure.dpi * inches) for inches in figure.get_size_inches())
         image = Summary.Image(
-            width=width, height=height, colorspace=4, encoded_image_string=png.getvalue()
+            width=width, height=height, colorspace=4, encoded_image_string=png(figure)
         )
         self.add(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 

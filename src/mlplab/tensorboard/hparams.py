@@ -99,9 +99,11 @@ def session(
     """
     file = Events(folder)
     file.add(hparams_pb(dict(settings), trial_id=group))
-    yield file
-    file.add(_session_end(STATUS_SUCCESS if succeeded else STATUS_FAILURE))
-    file.close()
+    try:
+        yield file
+        file.add(_session_end(STATUS_SUCCESS if succeeded else STATUS_FAILURE))
+    finally:
+        file.close()
 
 
 def hyperparameters(

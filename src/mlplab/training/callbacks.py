@@ -67,6 +67,7 @@ class Context:
         class_names: by label.
         recipe_text: the complete recipe.
         trust: whether the user's own code may be loaded.
+        note: receives what the user should know.
     """
 
     folder: Path
@@ -77,6 +78,7 @@ class Context:
     class_names: tuple[str, ...]
     recipe_text: str
     trust: bool
+    note: Callable[[str], None] = lambda text: None
 
 
 def complete(key: str, settings: Named, trust: bool = False) -> Named:
@@ -169,6 +171,7 @@ def _build(where: str, settings: Named, context: Context) -> keras.callbacks.Cal
             context.class_names,
             recipe_text=context.recipe_text,
             probe_weights=context.weights,
+            note=context.note,
             **params,
         )
     if name in PATHS:
