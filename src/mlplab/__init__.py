@@ -9,8 +9,13 @@ Importing this package loads neither Keras nor JAX; the first training does.
 """
 
 import os
-from importlib import metadata
-from typing import TYPE_CHECKING, Any
+
+from mlplab.import_path import leave_out_current_folder
+
+leave_out_current_folder()  # before anything that a file there could replace is imported
+# isort: split
+from importlib import metadata  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
 
 # Keras reads its backend once, when it is first imported; mlplab's engine is written for JAX.
 os.environ.setdefault("KERAS_BACKEND", "jax")

@@ -95,6 +95,7 @@ def train(
         The run; look at ``run.record.status`` for how it ended.
 
     Raises:
+        SystemExit: once the run is recorded, if SIGTERM or SIGHUP interrupted it.
         UserError: for a wrong recipe or missing data.
         StorageError: if the disk is full or the runs folder cannot be written.
 
@@ -107,7 +108,7 @@ def train(
         >>> run.predictions("test")["probabilities"].shape
         (359, 10)
     """
-    from mlplab.experiment import execute
+    from mlplab.experiment import execute, interrupt
     from mlplab.experiment.options import Options
 
     title = recipes.title(recipe) if isinstance(recipe, str) else "recipe"
@@ -123,6 +124,7 @@ def train(
         profile=profile,
     )
     found = execute.run(_load(recipe) if isinstance(recipe, str) else recipe, options, progress)
+    interrupt.end_if_asked()
     return Run(found.folder)
 
 
@@ -167,7 +169,7 @@ def train_population(
         >>> [(run.record.seed, run.record.population.members) for run in runs]
         [(0, 2), (1, 2)]
     """
-    from mlplab.experiment import population
+    from mlplab.experiment import interrupt, population
     from mlplab.experiment.options import Options
 
     options = Options(
@@ -179,7 +181,9 @@ def train_population(
         open_test=open_test,
         trust=trust,
     )
-    return [Run(found.folder) for found in population.run(members, options, progress)]
+    trained = population.run(members, options, progress)
+    interrupt.end_if_asked()
+    return [Run(found.folder) for found in trained]
 
 
 def resume(
@@ -204,11 +208,14 @@ def resume(
             versions of the packages that compute have changed.
         StorageError: if the disk is full or the run folder cannot be written.
     """
+    from mlplab.experiment import interrupt
     from mlplab.experiment import resume as resuming
     from mlplab.experiment.options import Options
 
     options = Options(data_dir=Path(data_dir) if data_dir is not None else None, trust=trust)
-    return Run(resuming.resume(load_run(query, runs_dir), options, progress).folder)
+    found = resuming.resume(load_run(query, runs_dir), options, progress)
+    interrupt.end_if_asked()
+    return Run(found.folder)
 
 
 def load_run(query: str = "last", runs_dir: str | Path = "runs") -> Run:

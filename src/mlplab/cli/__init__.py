@@ -38,4 +38,5 @@ def main() -> None:
     """Run the command line."""
     # Whatever other programs of the user's want of Keras, ours are written for JAX.
     os.environ["KERAS_BACKEND"] = "jax"
+    os.environ["KERAS_NNX_ENABLED"] = "0"
     app()

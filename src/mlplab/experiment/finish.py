@@ -5,7 +5,7 @@ import tomllib
 import numpy as np
 
 from mlplab.evaluation.diagnostics import Probe
-from mlplab.experiment import judge
+from mlplab.experiment import interrupt, judge
 from mlplab.experiment.session import Session
 from mlplab.models import conversion, saving
 from mlplab.runs import layout, ledger
@@ -57,10 +57,17 @@ def finish(session: Session) -> None:
             record.learnt,
         )
         _tensorboard(session, predictions, status)
-    session.end(status, _reason(session, sound) if status == "diverged" else None)
+    session.end(status, _reason(session, status, sound))
 
 
-def _reason(session: Session, sound: bool) -> str:
+def _reason(session: Session, status: Status, sound: bool) -> str | None:
+    """Return why a run did not finish, if that needs saying."""
+    if status != "diverged":
+        return (
+            f"stopped by {interrupt.asked()}"
+            if status == "interrupted" and interrupt.asked()
+            else None
+        )
     last = session.fit.rows[-1]["epoch"]
     reason = f"the loss was no longer finite in epoch {last:.0f}; lower the learning rate"
     if sound:

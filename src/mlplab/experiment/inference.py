@@ -15,6 +15,7 @@ from mlplab.evaluation import evaluate as evaluation
 from mlplab.evaluation.saliency import explainer
 from mlplab.experiment import judge
 from mlplab.experiment.export import Exported
+from mlplab.experiment.isolation import isolated
 from mlplab.experiment.networks import load_network
 from mlplab.experiment.publish import publish_again
 from mlplab.experiment.split import split as split_as
@@ -22,6 +23,7 @@ from mlplab.runs import layout, ledger, lock, store
 from mlplab.runs.run import Run
 
 
+@isolated()
 def evaluate(
     run: Run,
     split: str,
@@ -102,6 +104,7 @@ class Prediction:
     explained: str | None = None
 
 
+@isolated()
 def predict(
     run: Run, paths: Sequence[Path], trust: bool = False, explain: Path | None = None
 ) -> list[Prediction]:

@@ -1,5 +1,6 @@
 """Resuming an interrupted run, with the result that it would have had without interruption."""
 
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,9 +8,10 @@ from pathlib import Path
 
 from mlplab import recipes
 from mlplab.errors import RunError
-from mlplab.experiment import environment
+from mlplab.experiment import environment, isolation
 from mlplab.experiment.complete import complete
 from mlplab.experiment.execute import carry_out
+from mlplab.experiment.isolation import isolated
 from mlplab.experiment.options import KEPT, Options
 from mlplab.experiment.prepare import Experiment
 from mlplab.experiment.session import Session
@@ -27,6 +29,7 @@ from mlplab.training.plan import NoProgress, Progress
 DECIDING = ("mlplab", "keras", "jax", "jaxlib", "numpy")
 
 
+@isolated()
 def resume(run: Run, options: Options, progress: Progress | None = None) -> Run:
     """Continue an interrupted run, from its last checkpoint or from the beginning.
 
@@ -54,6 +57,7 @@ def resume(run: Run, options: Options, progress: Progress | None = None) -> Run:
         recipe = complete(run.recipe, options.trust)
         _check_recipe(recipe, record, saved)
         _check_versions(saved.run.versions if saved else record.versions, run.name)
+        _check_variables(record)
         shared = devices.choose(options.devices)
         start(recipe, progress)
         experiment = prepared(recipe, options, progress)
@@ -155,6 +159,22 @@ def _check_versions(then: Mapping[str, str], name: str) -> None:
             f"{name} was started with {', '.join(changed)}, which may round differently."
             " Install the versions it was started with, or train it again"
         )
+
+
+def _check_variables(record: Record) -> None:
+    now = isolation.variables()
+    if record.variables in (None, now):
+        return
+    then = record.variables
+    changed = [
+        f"{name}={shlex.quote(then.get(name, ''))} (now {shlex.quote(now.get(name, ''))})"
+        for name in sorted(then.keys() | now.keys())
+        if then.get(name) != now.get(name)
+    ]
+    raise RunError(
+        f"{record.name} was started with {', '.join(changed)}, which may round differently. Set"
+        " that in the environment, or train the run again"
+    )
 
 
 def _check_data(experiment: Experiment, record: Record) -> None:
