@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlplab import recipes
+from mlplab import files, recipes
 from mlplab.recipes.recipe import Recipe
 from mlplab.runs import run as runs
 from mlplab.runs import store
@@ -113,8 +113,8 @@ def train(
 
     title = recipes.title(recipe) if isinstance(recipe, str) else "recipe"
     options = Options(
-        data_dir=Path(data_dir) if data_dir is not None else None,
-        runs_dir=Path(runs_dir),
+        data_dir=_folder(data_dir),
+        runs_dir=files.expanded(runs_dir),
         name=name,
         group=group,
         recipe_name=title,
@@ -173,8 +173,8 @@ def train_population(
     from mlplab.experiment.options import Options
 
     options = Options(
-        data_dir=Path(data_dir) if data_dir is not None else None,
-        runs_dir=Path(runs_dir),
+        data_dir=_folder(data_dir),
+        runs_dir=files.expanded(runs_dir),
         name=name,
         group=group,
         recipe_name="population",
@@ -212,7 +212,7 @@ def resume(
     from mlplab.experiment import resume as resuming
     from mlplab.experiment.options import Options
 
-    options = Options(data_dir=Path(data_dir) if data_dir is not None else None, trust=trust)
+    options = Options(data_dir=_folder(data_dir), trust=trust)
     found = resuming.resume(load_run(query, runs_dir), options, progress)
     interrupt.end_if_asked()
     return Run(found.folder)
@@ -224,7 +224,11 @@ def load_run(query: str = "last", runs_dir: str | Path = "runs") -> Run:
     Raises:
         RunError: if no run or more than one fits.
     """
-    return Run(store.find(Path(runs_dir), query))
+    return Run(store.find(files.expanded(runs_dir), query))
+
+
+def _folder(given: str | Path | None) -> Path | None:
+    return None if given is None else files.expanded(given)
 
 
 def _load(name_or_path: str, tables: Mapping[str, Any] | None = None) -> Recipe:

@@ -20,11 +20,11 @@ def leave_out_current_folder() -> None:
     as_module = _is_started_as_module()
     if not as_module and os.path.basename(sys.argv[0]) not in PROGRAMS:  # noqa: PTH119
         return
-    os.environ.update(environment())
-    here = _current()
+    here, entries = _current(), _entries()
     times = int(as_module and not sys.flags.safe_path)
-    if not sys.flags.ignore_environment and here not in _entries():
-        times += any(map(_is_here, _entries()))
+    if not sys.flags.ignore_environment and here not in entries:
+        times += any(map(_is_here, entries))
+    os.environ.update(environment())
     for _ in range(times):
         if here in sys.path and not _has_mlplab(here):
             sys.path.remove(here)

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.text import Text
 from typer.core import TyperGroup
 
+from mlplab import files
 from mlplab.errors import MlplabError
 from mlplab.text import plain
 
@@ -26,14 +27,21 @@ class Plain(Console):
 
 # Results go to stdout; progress, notes and errors to stderr, so that results can be piped.
 # What is piped is not cut to a terminal's width.
-out = Plain(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+_on_terminal = sys.stdout is not None and sys.stdout.isatty()
+out = Plain(highlight=False, soft_wrap=True, width=None if _on_terminal else 200)
 err = Plain(stderr=True, highlight=False, soft_wrap=True)
+
+
+def path_option(*names: str, **settings: Any) -> Any:
+    """Return an option for a path, in which ``~`` is the home folder, whoever expands it."""
+    return typer.Option(*names, callback=lambda given: given and files.expanded(given), **settings)
+
 
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Folder containing the data set, such as `cifar10/`.", show_default=False),
+    path_option(help="Folder containing the data set, such as `cifar10/`.", show_default=False),
 ]
-RunsDir = Annotated[Path, typer.Option(help="Folder of the runs.", envvar="MLPLAB_RUNS_DIR")]
+RunsDir = Annotated[Path, path_option(help="Folder of the runs.", envvar="MLPLAB_RUNS_DIR")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Load your own code that the recipe names.")]
 RunName = Annotated[

@@ -209,5 +209,7 @@ def _compare_devices(record: Record, count: int, progress: Progress) -> None:
 def _where(saved: Checkpoint | None) -> str:
     if saved is None:
         return "there is no checkpoint yet: the run starts from the beginning"
-    within = f" and {saved.training.done} steps" if saved.training.done else ""
-    return f"continuing after {counted(saved.training.epoch, 'epoch')}{within}"
+    if saved.training.done:
+        steps = counted(saved.training.done, "step")
+        return f"continuing in epoch {saved.training.epoch + 1}, after {steps}"
+    return f"continuing after {counted(saved.training.epoch, 'epoch')}"

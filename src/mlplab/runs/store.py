@@ -213,8 +213,8 @@ def find(runs_dir: Path, query: str, unfinished: bool = False) -> Path:
     Raises:
         RunError: if no run or more than one matches.
     """
-    if (Path(query) / layout.RECORD).is_file():
-        return Path(query)
+    if (files.expanded(query) / layout.RECORD).is_file():
+        return files.expanded(query)
     if NAME.fullmatch(query) and (runs_dir / query / layout.RECORD).is_file():
         return runs_dir / query
     if NAME.fullmatch(query) and is_study(runs_dir / query):
