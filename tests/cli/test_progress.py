@@ -3,6 +3,7 @@ import io
 from rich.console import Console
 
 from mlplab.cli import progress
+from mlplab.cli.app import Plain
 
 
 def test_the_bar_fits_a_terminal_of_80_columns() -> None:
@@ -27,5 +28,5 @@ class Gone(io.StringIO):
 
 
 def test_a_reader_that_is_gone_ends_no_training() -> None:
-    with progress.bar(9, 64, Console(file=Gone()), quiet=False) as shown:
+    with progress.bar(9, 64, Plain(file=Gone()), quiet=False) as shown:
         shown.on_row({"epoch": 1, "loss": 0.5, "accuracy": 0.5, "seconds": 1.0})

@@ -1,9 +1,11 @@
 """The application object, and what its commands share: options, errors, output."""
 
 import json
+import os
 import sys
 import sysconfig
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +25,14 @@ class Plain(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(plain(text), **options)
+
+    def on_broken_pipe(self) -> None:
+        """Discard what is printed from now on: a reader that has ended must not end a training."""
+        self.quiet = True
+        with suppress(OSError):
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, self.file.fileno())
+            os.close(nothing)
 
 
 # Results go to stdout; progress, notes and errors to stderr, so that results can be piped.
