@@ -17,7 +17,7 @@ PICTURE = Path(__file__).parent / "images" / "rooms.svg"
 # From the ground up: a file imports from its own room and from rooms below it. Rooms of one floor
 # stand beside each other and import nothing of each other.
 FLOORS = (
-    ("errors", "text", "files", "memory", "cache"),
+    ("errors", "text", "files", "memory", "cache", "import_path"),
     ("statistics",),
     ("recipes",),
     ("figures",),

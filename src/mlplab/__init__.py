@@ -9,10 +9,15 @@ Importing this package loads neither Keras nor JAX; the first training does.
 """
 
 import os
-import sys
-from contextlib import suppress
-from importlib import metadata
-from typing import TYPE_CHECKING, Any
+
+from mlplab.import_path import leave_out_current_folder
+
+leave_out_current_folder()  # before anything that a file there could replace is imported
+# isort: split
+import sys  # noqa: E402
+from contextlib import suppress  # noqa: E402
+from importlib import metadata  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
 
 # Keras reads its backend once, when it is first imported; mlplab's engine is written for JAX.
 os.environ.setdefault("KERAS_BACKEND", "jax")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlplab import recipes
+from mlplab import files, recipes
 from mlplab.recipes.recipe import Recipe
 from mlplab.runs import run as runs
 from mlplab.runs import store
@@ -119,6 +119,7 @@ def train(
         The run; look at ``run.record.status`` for how it ended.
 
     Raises:
+        SystemExit: once the run is recorded, if SIGTERM or SIGHUP interrupted it.
         UserError: for a wrong recipe or missing data.
         StorageError: if the disk is full or the runs folder cannot be written.
 
@@ -131,13 +132,13 @@ def train(
         >>> run.predictions("validation")["probabilities"].shape
         (145, 10)
     """
-    from mlplab.experiment import execute, process
+    from mlplab.experiment import execute, interrupt, process
     from mlplab.experiment.options import Options
 
     title = recipes.title(recipe) if isinstance(recipe, str) else "recipe"
     options = Options(
-        data_dir=Path(data_dir) if data_dir is not None else None,
-        runs_dir=Path(runs_dir),
+        data_dir=_folder(data_dir),
+        runs_dir=files.expanded(runs_dir),
         name=name,
         group=group,
         recipe_name=title,
@@ -148,6 +149,7 @@ def train(
     )
     with process.restored():
         found = execute.run(_load(recipe) if isinstance(recipe, str) else recipe, options, progress)
+    interrupt.end_if_asked()
     return Run(found.folder)
 
 
@@ -195,12 +197,12 @@ def train_population(
         >>> [(run.record.seed, run.record.population.members) for run in runs]
         [(0, 2), (1, 2)]
     """
-    from mlplab.experiment import population, process
+    from mlplab.experiment import interrupt, population, process
     from mlplab.experiment.options import Options
 
     options = Options(
-        data_dir=Path(data_dir) if data_dir is not None else None,
-        runs_dir=Path(runs_dir),
+        data_dir=_folder(data_dir),
+        runs_dir=files.expanded(runs_dir),
         name=name,
         group=group,
         recipe_name="population",
@@ -209,6 +211,7 @@ def train_population(
     )
     with process.restored():
         found = population.run(members, options, progress)
+    interrupt.end_if_asked()
     return [Run(run.folder) for run in found]
 
 
@@ -237,14 +240,14 @@ def resume(
             versions of the packages that compute have changed.
         StorageError: if the disk is full or the run folder cannot be written.
     """
-    from mlplab.experiment import process
+    from mlplab.experiment import interrupt, process
     from mlplab.experiment import resume as resuming
     from mlplab.experiment.options import Options
 
-    options = Options(data_dir=Path(data_dir) if data_dir is not None else None, trust=trust)
-    moved = Path(data_path) if data_path is not None else None
+    options = Options(data_dir=_folder(data_dir), trust=trust)
     with process.restored():
-        found = resuming.resume(load_run(query, runs_dir), options, progress, moved)
+        found = resuming.resume(load_run(query, runs_dir), options, progress, _folder(data_path))
+    interrupt.end_if_asked()
     return Run(found.folder)
 
 
@@ -254,7 +257,11 @@ def load_run(query: str = "last", runs_dir: str | Path = "runs") -> Run:
     Raises:
         RunError: if no run or more than one fits.
     """
-    return Run(store.find(Path(runs_dir), query))
+    return Run(store.find(files.expanded(runs_dir), query))
+
+
+def _folder(given: str | Path | None) -> Path | None:
+    return None if given is None else files.expanded(given)
 
 
 def _by_earlier_name(test: bool | None, open_test: bool | None) -> bool | None:

@@ -4,6 +4,7 @@ Whole files are written under a temporary name and renamed; JSON-lines files gro
 and a torn last line is ignored.
 """
 
+import codecs
 import errno
 import hashlib
 import json
@@ -18,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab.errors import RunError, StorageError
+from mlplab.errors import RunError, StorageError, UserError
 
 LONGEST_LINE = 1_000_000
 """Longest line of JSON, in bytes."""
@@ -116,8 +117,30 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path with a ``~`` at its start replaced by the home folder, as shells do.
+
+    Raises:
+        UserError: if there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{path}: there is no such home folder; write the path in full") from None
+
+
+# Windows' editors and shells begin a text with one of these; the longer ones come first.
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
 def text(path: Path, largest: int) -> str:
-    """Return the UTF-8 text of a regular file.
+    """Return the text of a regular file: UTF-8, or what the mark at its start says.
 
     Args:
         path: the file. A pipe or a device, which may never end, is refused.
@@ -125,7 +148,7 @@ def text(path: Path, largest: int) -> str:
 
     Raises:
         OSError: if it is missing, not a regular file, too large or cannot be read.
-        UnicodeDecodeError: if it is not UTF-8.
+        UnicodeDecodeError: if it is not such text.
     """
     size = path.stat().st_size
     if not path.is_file():
@@ -133,7 +156,9 @@ def text(path: Path, largest: int) -> str:
         raise OSError(kind, os.strerror(kind) if path.is_dir() else "not a regular file")
     if size > largest:
         raise OSError(errno.EFBIG, f"larger than {largest:,} bytes")
-    return path.read_text("utf-8")
+    with path.open("rb") as file:
+        start = file.read(4)
+    return path.read_text(next((MARKS[mark] for mark in MARKS if start.startswith(mark)), "utf-8"))
 
 
 def arrays(path: Path) -> dict[str, NDArray[Any]]:

@@ -1,7 +1,9 @@
 """The command line: what it prints, where, and with which exit code."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -337,3 +339,53 @@ def test_an_error_in_code_of_the_users_own_is_named_as_such(
 def test_a_key_that_the_population_varies_is_not_overridden_as_well() -> None:
     with pytest.raises(RecipeError, match="drop one"):
         variants(load("quickstart", ["seed=3"]), ["seed=0..1"], ["seed=3"])
+
+
+def test_a_tilde_in_a_path_is_the_home_folder(
+    runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(runs_dir.parent))
+    monkeypatch.setenv("USERPROFILE", str(runs_dir.parent))
+    assert "short" in mlplab("runs", "--runs-dir", "~/runs").stdout
+    shown = CliRunner().invoke(app, ["runs"], env={"MLPLAB_RUNS_DIR": "~/runs"})
+    assert "short" in shown.stdout
+    assert mlplab("runs", "show", "~/runs/short").exit_code == 0
+    assert mlplab("data", "show", "digits", "--out", "~/digits.png").exit_code == 0
+    assert (runs_dir.parent / "digits.png").is_file()
+    unknown = mlplab("runs", "--runs-dir", "~nobody-of-that-name/runs")
+    assert (unknown.exit_code, "no such home folder" in unknown.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_output_in_any_encoding_has_what_stands_for_characters_that_it_lacks(
+    encoding: str, runs_dir: Path
+) -> None:
+    variables = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "mlplab", "data", "info", "digits"]
+    done = subprocess.run(command, capture_output=True, env=variables, check=True)
+    assert done.stdout.decode(encoding).startswith(
+        "digits, images of 8x8x1" if encoding == "ascii" else "digits, images of 8×8×1"
+    )
+
+
+def test_where_output_is_redirected_each_epoch_is_a_line(tmp_path: Path) -> None:
+    command = ["train", "quickstart", *QUICK, "--runs-dir", str(tmp_path)]
+    lines = [line for line in mlplab(*command).stderr.splitlines() if line.startswith("epoch")]
+    assert [line.split()[:3] for line in lines] == [["epoch", f"{n}/2", "loss"] for n in (1, 2)]
+    assert "epoch" not in mlplab(*command, "--quiet").stderr
+
+
+def test_an_interrupted_run_says_where_it_stopped_and_how_to_continue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "mlplab.cli.progress.NotesOnly.on_steps",
+        lambda *given: os.kill(os.getpid(), signal.SIGINT),
+    )
+    command = ["train", "quickstart", *QUICK, "--name", "a", "--runs-dir", str(tmp_path), "--quiet"]
+    done = mlplab(*command)
+    assert done.exit_code == 130
+    assert "a: interrupted in epoch 1, weights at the interruption" in done.stdout
+    assert f"`mlplab resume {tmp_path / 'a'}` continues it" in done.stderr

@@ -3,6 +3,7 @@ import io
 from rich.console import Console
 
 from mlplab.cli import progress
+from mlplab.cli.app import Plain
 
 
 def test_the_bar_fits_a_terminal_of_80_columns() -> None:
@@ -17,3 +18,15 @@ def test_the_bar_fits_a_terminal_of_80_columns() -> None:
     for words in ("loss 1.336", "acc 53.7 %", "val 51.2 %", "img/s", "left"):
         assert words in line
     assert "…" not in line
+
+
+class Gone(io.StringIO):
+    """A pipe whose reader has ended."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_reader_that_is_gone_ends_no_training() -> None:
+    with progress.bar(9, 64, Plain(file=Gone()), quiet=False) as shown:
+        shown.on_row({"epoch": 1, "loss": 0.5, "accuracy": 0.5, "seconds": 1.0})

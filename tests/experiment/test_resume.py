@@ -15,7 +15,7 @@ from tests.helpers import train
 import mlplab
 from mlplab import files
 from mlplab.errors import RunError
-from mlplab.experiment import resume
+from mlplab.experiment import interrupt, resume
 from mlplab.experiment.options import Options
 from mlplab.runs import checkpoint, layout, store, tidy
 from mlplab.runs.run import Run
@@ -63,6 +63,36 @@ def test_ctrl_c_keeps_its_place_within_the_epoch(whole: Whole, same: Same, tmp_p
     saved = checkpoint.read(tmp_path / "run" / layout.CHECKPOINT)
     assert (saved.training.epoch, saved.training.done > 0) == (2, True)
     same(mlplab.resume("run", runs_dir=tmp_path), whole["everything"])
+
+
+@pytest.mark.parametrize("number", interrupt.ENDING)
+def test_a_signal_to_end_writes_a_checkpoint_and_ends_the_process_after_the_record(
+    number: signal.Signals, whole: Whole, same: Same, tmp_path: Path
+) -> None:
+    class Twice(NoProgress):
+        def on_steps(self, epoch: int, done: int, total: int, logs: dict[str, float]) -> None:
+            if epoch == 3:
+                os.kill(os.getpid(), number)
+                os.kill(os.getpid(), number)  # as a terminal and its shell do
+
+    with pytest.raises(SystemExit) as ended:
+        mlplab.train(recipe("everything"), runs_dir=tmp_path, name="run", progress=Twice())
+    assert ended.value.code == 128 + number
+    assert signal.getsignal(number) is signal.SIG_DFL
+    record = store.read_record(tmp_path / "run")
+    assert (record.status, record.reason) == ("interrupted", f"stopped by {number.name}")
+    saved = checkpoint.read(tmp_path / "run" / layout.CHECKPOINT)
+    assert (saved.training.epoch, saved.training.done > 0) == (2, True)
+    same(mlplab.resume("run", runs_dir=tmp_path), whole["everything"])
+
+
+def test_signals_that_are_ignored_or_handled_by_the_program_stay_so() -> None:
+    handlers: tuple[Any, ...] = (signal.SIG_IGN, lambda *_: None)
+    for number, handler in zip(interrupt.ENDING, handlers, strict=False):
+        before = signal.signal(number, handler)
+        with interrupt.ending_later():
+            assert signal.getsignal(number) is handler
+        assert signal.signal(number, before) is handler
 
 
 def test_a_running_process_is_waited_for_and_a_killed_one_resumed(

@@ -229,3 +229,17 @@ def test_a_renamed_recipe_is_found_by_its_old_name_with_a_note(old: str, name: s
     assert recipes.title(old) == name
     with pytest.warns(FutureWarning, match=note):
         assert mlplab.recipe(old) == mlplab.recipe(name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_recipe_may_be_saved_as_editors_on_windows_do(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(recipes.text("quickstart").replace("\n", "\r\n").encode(encoding))
+    assert recipes.load(str(path)) == recipes.load("quickstart")
+
+
+def test_text_in_another_encoding_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes("# größer".encode("latin-1"))
+    with pytest.raises(RecipeError, match="save it as UTF-8"):
+        recipes.load(str(path))

@@ -6,6 +6,7 @@ from mlplab.cli import (
     compare,
     data,
     lr_find,
+    output,
     recipes,
     report,
     resume,
@@ -38,4 +39,6 @@ def main() -> None:
     """Run the command line."""
     # Whatever other programs of the user's want of Keras, ours are written for JAX.
     os.environ["KERAS_BACKEND"] = "jax"
+    os.environ["KERAS_NNX_ENABLED"] = "0"
+    output.print_anywhere()
     app()

@@ -1,9 +1,11 @@
 """The application object, and what its commands share: options, errors, output."""
 
 import json
+import os
 import sys
 import sysconfig
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +15,7 @@ from rich.markup import escape
 from rich.text import Text
 from typer.core import TyperGroup
 
+from mlplab import files
 from mlplab.errors import MlplabError
 from mlplab.text import plain
 
@@ -23,23 +26,38 @@ class Plain(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(plain(text), **options)
 
+    def on_broken_pipe(self) -> None:
+        """Discard what is printed from now on: a reader that has ended must not end a training."""
+        self.quiet = True
+        with suppress(OSError):
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, self.file.fileno())
+            os.close(nothing)
+
 
 # Results go to stdout; progress, notes and errors to stderr, so that results can be piped.
 # What is piped is not cut to a terminal's width.
-out = Plain(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+_on_terminal = sys.stdout is not None and sys.stdout.isatty()
+out = Plain(highlight=False, soft_wrap=True, width=None if _on_terminal else 200)
 err = Plain(stderr=True, highlight=False, soft_wrap=True)
+
+
+def path_option(*names: str, **settings: Any) -> Any:
+    """Return an option for a path, in which ``~`` is the home folder, whoever expands it."""
+    return typer.Option(*names, callback=lambda given: given and files.expanded(given), **settings)
+
 
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Folder containing the data set, such as `cifar10/`.", show_default=False),
+    path_option(help="Folder containing the data set, such as `cifar10/`.", show_default=False),
 ]
 DataPath = Annotated[
     Path | None,
-    typer.Option(
+    path_option(
         help="Where the folder of your own images is now, if it was moved.", show_default=False
     ),
 ]
-RunsDir = Annotated[Path, typer.Option(help="Folder of the runs.", envvar="MLPLAB_RUNS_DIR")]
+RunsDir = Annotated[Path, path_option(help="Folder of the runs.", envvar="MLPLAB_RUNS_DIR")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Load your own code that the recipe names.")]
 RunName = Annotated[

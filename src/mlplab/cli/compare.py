@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 import typer
 
 from mlplab.cli import show
-from mlplab.cli.app import AsJson, DataDir, DataPath, RunsDir, app, note, out, print_json
+from mlplab.cli.app import (
+    AsJson,
+    DataDir,
+    DataPath,
+    RunsDir,
+    app,
+    note,
+    out,
+    path_option,
+    print_json,
+)
 from mlplab.errors import RunError
 
 
@@ -38,7 +48,7 @@ def compare(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option(
+        path_option(
             "--out",
             metavar="FOLDER",
             help="Write a page with pictures there: accuracy against cost, and the images that only"

@@ -7,7 +7,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from mlplab.cli.app import AsJson, DataDir, app, err, note, out, print_json
+from mlplab.cli.app import AsJson, DataDir, app, err, note, out, path_option, print_json
 from mlplab.errors import RecipeError, UserError
 from mlplab.recipes.recipe import Augment, DataName
 
@@ -19,7 +19,7 @@ app.add_typer(commands, name="data")
 
 Name = Annotated[str, typer.Argument(help=f"{', '.join(get_args(DataName))}.")]
 Path_ = Annotated[
-    Path | None, typer.Option("--path", help="Folder of images, for the data set 'folder'.")
+    Path | None, path_option("--path", help="Folder of images, for the data set 'folder'.")
 ]
 AUGMENTED_ROWS, AUGMENTED_EPOCHS = 6, 8
 Size = Annotated[
@@ -40,7 +40,7 @@ def show(
             help="A key of the table augment: show each image as training epochs do. Repeatable.",
         ),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--out", help="File for the picture.")] = None,
+    output: Annotated[Path | None, path_option("--out", help="File for the picture.")] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, note, out, print_json, recipe_name
+from mlplab.cli.app import (
+    AsJson,
+    DataDir,
+    RunsDir,
+    Trust,
+    app,
+    note,
+    out,
+    path_option,
+    print_json,
+    recipe_name,
+)
 from mlplab.cli.progress import NotesOnly
 from mlplab.errors import RecipeError
 
@@ -19,7 +30,7 @@ def lr_find(
     low: Annotated[float, typer.Option(min=1e-12, max=1e6, help="The lowest rate.")] = 1e-6,
     high: Annotated[float, typer.Option(min=1e-12, max=1e6, help="The highest rate.")] = 10.0,
     steps: Annotated[int, typer.Option(min=20, max=100_000, help="Steps, at most.")] = 200,
-    picture: Annotated[Path, typer.Option(help="File for the picture.")] = Path("lr-find.png"),
+    picture: Annotated[Path, path_option(help="File for the picture.")] = Path("lr-find.png"),
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),
     trust: Trust = False,

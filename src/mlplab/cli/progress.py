@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -12,14 +12,34 @@ from mlplab.report.formatting import duration
 
 
 class NotesOnly:
-    """Shows notes alone."""
+    """Shows notes alone; a terminal or a reader that is gone ends no training."""
 
     def on_steps(self, epoch: int, done: int, total: int, logs: dict[str, float]) -> None: ...
 
     def on_row(self, row: dict[str, float]) -> None: ...
 
     def on_note(self, text: str) -> None:
-        note(text)
+        with suppress(OSError):
+            note(text)
+
+
+class Lines(NotesOnly):
+    """Prints a line for each epoch, where there is no terminal to draw a bar on."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self.console = console
+        self.epochs = epochs
+
+    def on_row(self, row: dict[str, float]) -> None:
+        words = [
+            f"epoch {row['epoch']:.0f}/{self.epochs}",
+            f"loss {row['loss']:.3f}",
+            f"acc {100 * row['accuracy']:.1f} %",
+        ]
+        if "val_accuracy" in row:
+            words.append(f"val {100 * row['val_accuracy']:.1f} %")
+        with suppress(OSError):
+            self.console.print("  ".join([*words, duration(row["seconds"])]), markup=False)
 
 
 class Bar(NotesOnly):
@@ -54,9 +74,9 @@ class Bar(NotesOnly):
 
 @contextmanager
 def bar(epochs: int, batch_size: int, console: Console, quiet: bool) -> Iterator[NotesOnly]:
-    """Yield what draws a bar on the console until the block ends."""
+    """Yield what draws a bar on a terminal until the block ends, or else prints lines."""
     if quiet or not console.is_terminal:
-        yield NotesOnly()
+        yield NotesOnly() if quiet else Lines(console, epochs)
         return
     columns = (
         TextColumn("{task.fields[epoch]}"),

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from mlplab.cli.app import AsJson, RunName, RunsDir, app, note, out, print_json
+from mlplab.cli.app import AsJson, RunName, RunsDir, app, note, out, path_option, print_json
 from mlplab.errors import RunError
 from mlplab.report import formatting
 from mlplab.runs import layout, lock, store, tidy
@@ -17,7 +15,7 @@ def report(
     run: RunName,
     markdown: Annotated[
         Path | None,
-        typer.Option(help="For a study: also write Markdown here, with pictures next to it."),
+        path_option(help="For a study: also write Markdown here, with pictures next to it."),
     ] = None,
     runs_dir: RunsDir = Path("runs"),
     as_json: AsJson = False,
@@ -31,23 +29,23 @@ def report(
     if store.NAME.fullmatch(run) and store.is_study(runs_dir / run):
         from mlplab.report.study_page import write_study_page
 
-        path = write_study_page(runs_dir / run)
+        page = write_study_page(runs_dir / run)
         if markdown is not None:
             from mlplab.report.study import load
             from mlplab.report.study_markdown import write_study_markdown
 
             write_study_markdown(load(runs_dir / run), markdown)
         if as_json:
-            print_json({"report": str(path)})
+            print_json({"report": str(page)})
         else:
-            out.print(str(path), markup=False)
+            out.print(str(page), markup=False)
         return
     if markdown is not None:
         raise RunError(f"--markdown is for studies, and there is no study {run} in {runs_dir}")
     found = Run(store.find(runs_dir, run))
     record = found.record
     if record.status == "running":
-        path = publish_again(found.folder, record, found.recipe)
+        page = publish_again(found.folder, record, found.recipe)
     else:
         with lock.writing(found.folder):
             record = store.read_own_record(found.folder)
@@ -55,11 +53,11 @@ def report(
             problems = [text for text in found_wrong if not text.startswith(layout.REPORT)]
             for problem in problems:
                 note(f"{found.name}: {problem}")
-            path = publish_again(found.folder, record, found.recipe, problems=problems)
+            page = publish_again(found.folder, record, found.recipe, problems=problems)
     if record.status != "finished":
         epochs = formatting.counted(record.epochs, "epoch")
         note(f"{found.name} is {record.status}: the page shows what there is, {epochs} so far")
     if as_json:
-        print_json({"report": str(path)})
+        print_json({"report": str(page)})
     else:
-        out.print(str(path), markup=False)
+        out.print(str(page), markup=False)

@@ -106,10 +106,10 @@ def _ending(record: Record) -> str:
     if record.status == "interrupted":
         best = best if record.best_epoch else ", weights at the interruption"
     reason = f" ({record.reason})" if record.reason else ""
-    return (
-        f"{record.status}{escape(reason)} after {formatting.counted(record.epochs, 'epoch')}{best},"
-        f" {record.seconds.total:.1f} s"
-    )
+    when = f"after {formatting.counted(record.epochs, 'epoch')}"
+    if record.status == "interrupted" and not record.epochs:
+        when = "in epoch 1"
+    return f"{record.status}{escape(reason)} {when}{best}, {record.seconds.total:.1f} s"
 
 
 def replicates(console: Console, records: Sequence[Record]) -> None:

@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -80,7 +80,9 @@ def study(
     required = preconditions.prepare(chosen, settings)
     preconditions.begin(chosen, folder, required)
     with (
-        executors.opened(engine, address, workers, required.needed, folder, note) as executor,
+        executors.opened(
+            engine, address, workers, required.needed, folder, note, trust
+        ) as executor,
         watching(quiet or as_json, chosen.maximise) as progress,
     ):
         try:
@@ -125,6 +127,23 @@ class NoStudyProgress:
     def on_begin(self, variant: str) -> None: ...
 
     def on_end(self, variant: str, outcome: str, value: float | None) -> None: ...
+
+
+class Lines(NoStudyProgress):
+    """Prints a line for each run that ends, where there is no terminal to draw a table on."""
+
+    def __init__(self, accuracy: bool) -> None:
+        self.accuracy = accuracy
+
+    def on_total(self, phase: str, totals: dict[str, int], done: dict[str, int]) -> None:
+        self.phase, self.total, self.ended = phase, sum(totals.values()), sum(done.values())
+
+    def on_end(self, variant: str, outcome: str, value: float | None) -> None:
+        self.ended += 1
+        shown = "" if value is None else f"  {figure(value, self.accuracy)}"
+        with suppress(OSError):
+            line = f"{self.phase} {self.ended}/{self.total}  {variant}  {outcome}{shown}"
+            err.print(line, markup=False)
 
 
 class Board(NoStudyProgress):
@@ -177,7 +196,7 @@ class Board(NoStudyProgress):
 def watching(quiet: bool, accuracy: bool) -> Iterator[NoStudyProgress]:
     """Yield what draws a table on the terminal until the block ends."""
     if quiet or not err.is_terminal:
-        yield NoStudyProgress()
+        yield NoStudyProgress() if quiet else Lines(accuracy)
         return
     with Live(console=err, transient=True, refresh_per_second=4) as live:
         yield Board(live, accuracy)

@@ -160,11 +160,26 @@ def train(
 
 
 def end_by_status(done: "list[Run]") -> None:
-    """Say why runs did not finish, and exit with the code for that."""
+    """Say why runs did not finish and how to continue them, and exit with the code for that."""
+    from mlplab.experiment import interrupt
+
     if code := max(EXIT[run.record.status] for run in done):
         for reason in dict.fromkeys(run.record.reason for run in done if run.record.reason):
             err.print(f"[red]error:[/red] {escape(reason)}")
+        for run in done:
+            if command := _continuing(run):
+                note(f"{run.name} was interrupted; `{command}` continues it")
+        interrupt.end_if_asked()
         raise typer.Exit(code)
+
+
+def _continuing(run: "Run") -> str | None:
+    """Return the command that continues an interrupted run, if one can."""
+    population = run.record.population
+    if run.record.status != "interrupted" or (population and population.mode == "vmap"):
+        return None
+    name = run.name if run.folder.parent == Path("runs") else str(run.folder)
+    return shlex.join(["mlplab", "resume", name])
 
 
 def _in_turn(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.markup import escape
 
+from mlplab import files
 from mlplab.cli import show
 from mlplab.cli.app import (
     AsJson,
@@ -19,6 +20,7 @@ from mlplab.cli.app import (
     err,
     note,
     out,
+    path_option,
     print_json,
 )
 from mlplab.errors import RunError
@@ -98,7 +100,7 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     explain: Annotated[
         Path | None,
-        typer.Option(
+        path_option(
             metavar="FOLDER",
             help="Write a picture for each image there: the pixels that the answer depends on.",
         ),
@@ -113,15 +115,16 @@ def predict(
 
     Example: mlplab predict last photo.jpg
     """
-    exported = (Path(run) / "network.onnx").is_file()
+    exported = (files.expanded(run) / "network.onnx").is_file()
     if exported and explain:
         raise RunError(
             "--explain needs the gradients of a run's network, which an export does not have"
         )
-    folder = Path(run) if exported else store.find(runs_dir, run)
+    folder = files.expanded(run) if exported else store.find(runs_dir, run)
 
     from mlplab.experiment import inference
 
+    images = [files.expanded(image) for image in images]
     if exported:
         predictions = inference.predict_exported(folder, images)
     else:
@@ -148,7 +151,7 @@ def export(
         Literal["onnx"], typer.Option("--format", help="Format of the network's file.")
     ] = "onnx",
     output: Annotated[
-        Path | None, typer.Option("--out", help="The folder to create; by default RUN-onnx.")
+        Path | None, path_option("--out", help="The folder to create; by default RUN-onnx.")
     ] = None,
     runs_dir: RunsDir = Path("runs"),
     trust: Trust = False,

@@ -94,10 +94,13 @@ def git() -> dict[str, Any]:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    # Without its optional lock git only reads: it does not write the index of the user's tree.
-    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    return done.stdout.strip()
+    # Without its optional lock git only reads: it does not write the index of the user's tree. A
+    # monitor is a program that the tree's own configuration names.
+    options = ["--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(folder)]
+    done = subprocess.run(
+        ["git", *options, *arguments], capture_output=True, timeout=10, check=True
+    )
+    return done.stdout.decode(errors="replace").strip()
 
 
 def now() -> str:

@@ -9,7 +9,8 @@ import jax
 from mlplab import files
 from mlplab.errors import RecipeError
 from mlplab.experiment.finish import finish
-from mlplab.experiment.interrupt import interruptible
+from mlplab.experiment.interrupt import ending_later, interruptible
+from mlplab.experiment.isolation import isolated
 from mlplab.experiment.options import Options
 from mlplab.experiment.session import Session, begin, recorded
 from mlplab.experiment.startup import prepared, start
@@ -22,6 +23,7 @@ from mlplab.training.plan import Plan, Progress, reporting
 from mlplab.training.profile import profile
 
 
+@isolated()
 def run(recipe: Recipe, options: Options, progress: Progress | None = None) -> Run:
     """Train, evaluate and record one run.
 
@@ -31,8 +33,8 @@ def run(recipe: Recipe, options: Options, progress: Progress | None = None) -> R
         progress: receives the training's reports.
 
     Returns:
-        The run. Its record's ``status`` is ``finished``; ``interrupted`` after Ctrl-C, with the
-        weights of that moment; or ``diverged`` if the loss was no longer finite.
+        The run. Its record's ``status`` is ``finished``; ``interrupted`` after Ctrl-C, SIGTERM or
+        SIGHUP, with the weights of that moment; or ``diverged`` if the loss was no longer finite.
 
     Raises:
         UserError: for what the user can fix, before anything is written.
@@ -54,7 +56,8 @@ def run(recipe: Recipe, options: Options, progress: Progress | None = None) -> R
 
 def carry_out(session: Session, shared: Sequence[jax.Device]) -> None:
     """Train, evaluate and record a new or resumed run."""
-    with recorded([session]), files.storage(f"the run folder {session.folder}"):
+    storage = files.storage(f"the run folder {session.folder}")
+    with ending_later(), recorded([session]), storage:
         with interruptible() as should_stop:
             plan = session.plan(should_stop, shared=shared)
             begun = time.perf_counter()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mlplab import files, memory
 from mlplab.data import images
 from mlplab.errors import MlplabError, RunError, first_line
+from mlplab.experiment.isolation import isolated
 from mlplab.experiment.networks import load_network
 from mlplab.models import onnx
 from mlplab.runs import layout, store
@@ -59,6 +60,7 @@ READER = "pictures"
 OURS = re.compile(r"^from (mlplab\.[\w.]+) import", re.MULTILINE)
 
 
+@isolated()
 def export(run: Run, folder: Path, trust: bool = False) -> Path:
     """Write the network of a run as ONNX, with its class names and an example of its use.
 

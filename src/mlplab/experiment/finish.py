@@ -7,7 +7,7 @@ import numpy as np
 
 from mlplab.errors import optional
 from mlplab.evaluation.diagnostics import Probe
-from mlplab.experiment import data_checks, judge
+from mlplab.experiment import data_checks, interrupt, judge
 from mlplab.experiment.session import Session
 from mlplab.models import conversion, saving
 from mlplab.runs import layout, ledger
@@ -51,7 +51,7 @@ def finish(session: Session) -> None:
             experiment.dataset, experiment.splits, predictions
         )
     record.ledger = ledger.count(session.options.runs_dir, record.data_ids)
-    session.conclude(status, _reason(session, sound) if status == "diverged" else None)
+    session.conclude(status, _reason(session, status, sound))
     if session.options.keep != "results":
         _diagnose(session)
     if session.options.keep == "all":
@@ -96,7 +96,14 @@ def _explain(session: Session, model: keras.Model | None, predictions: judge.Pre
         _tensorboard(session, predictions, record.status)
 
 
-def _reason(session: Session, sound: bool) -> str:
+def _reason(session: Session, status: Status, sound: bool) -> str | None:
+    """Return why a run did not finish, if that needs saying."""
+    if status != "diverged":
+        return (
+            f"stopped by {interrupt.asked()}"
+            if status == "interrupted" and interrupt.asked()
+            else None
+        )
     last = session.fit.rows[-1]["epoch"]
     reason = f"the loss was no longer finite in epoch {last:.0f}; lower the learning rate"
     if sound:

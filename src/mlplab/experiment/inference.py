@@ -16,6 +16,7 @@ from mlplab.evaluation import evaluate as evaluation
 from mlplab.evaluation.saliency import explainer
 from mlplab.experiment import data_checks, judge
 from mlplab.experiment.export import Exported
+from mlplab.experiment.isolation import isolated
 from mlplab.experiment.networks import load_network
 from mlplab.experiment.publish import publish_again
 from mlplab.experiment.split import data_of
@@ -26,6 +27,7 @@ from mlplab.runs.run import Run
 AT_ONCE = 100  # pictures that are read before they are classified
 
 
+@isolated()
 def evaluate(
     run: Run,
     split: str,
@@ -107,6 +109,7 @@ class Prediction:
     explained: str | None = None
 
 
+@isolated()
 def predict(
     run: Run, paths: Sequence[Path], trust: bool = False, explain: Path | None = None
 ) -> list[Prediction]:

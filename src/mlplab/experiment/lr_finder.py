@@ -1,6 +1,7 @@
 """A learning-rate range test of a recipe."""
 
 from mlplab.augment.pipeline import Augmentation
+from mlplab.experiment.isolation import isolated
 from mlplab.experiment.options import Options
 from mlplab.experiment.startup import prepared, start
 from mlplab.recipes.recipe import Recipe
@@ -8,6 +9,7 @@ from mlplab.training.plan import Progress
 from mlplab.training.rate_finder import RangeTest, range_test
 
 
+@isolated()
 def find(
     recipe: Recipe, options: Options, progress: Progress, low: float, high: float, steps: int
 ) -> RangeTest:

@@ -3,6 +3,7 @@
 import keras
 
 from mlplab.errors import RunError
+from mlplab.experiment.isolation import isolated
 from mlplab.models import saving
 from mlplab.models.user_code import load_object
 from mlplab.recipes.networks import CustomModel
@@ -10,6 +11,7 @@ from mlplab.runs import layout
 from mlplab.runs.run import Run
 
 
+@isolated()
 def load_network(run: Run, trust: bool = False) -> keras.Model:
     """Return a run's trained network: raw uint8 [n, height, width, channels] to probabilities.
 

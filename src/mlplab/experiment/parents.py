@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab import data, models, recipes
+from mlplab import data, files, models, recipes
 from mlplab.data import Dataset, Splits
 from mlplab.errors import RecipeError, nearest
 from mlplab.experiment.networks import load_network
@@ -99,7 +99,7 @@ def teacher(recipe: Recipe, opened: Sequence[Opened]) -> Teacher | None:
 def _find(key: str, name: str, runs_dir: Path) -> Path:
     places = [runs_dir / name, ledger.ledger_dir(runs_dir.absolute()) / name]
     if len(Path(name).parts) > 1:
-        places.append(Path(name))
+        places.append(files.expanded(name))
     for folder in places:
         if (folder / layout.RECORD).is_file():
             return folder

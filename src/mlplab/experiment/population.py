@@ -16,7 +16,8 @@ from mlplab.experiment import features
 from mlplab.experiment.complete import complete
 from mlplab.experiment.execute import check, default_name
 from mlplab.experiment.finish import finish
-from mlplab.experiment.interrupt import interruptible
+from mlplab.experiment.interrupt import ending_later, interruptible
+from mlplab.experiment.isolation import isolated
 from mlplab.experiment.options import Options
 from mlplab.experiment.prepare import Experiment
 from mlplab.experiment.session import Session, begin, recorded
@@ -32,6 +33,7 @@ from mlplab.training.hooks import on_batches
 from mlplab.training.plan import NotesOnce, Progress, reporting
 
 
+@isolated()
 def run(
     members: Sequence[Recipe],
     options: Options,
@@ -81,7 +83,8 @@ def _carry_out(
     sessions: Sequence[Session], mode: population.Mode, options: Options, progress: Progress
 ) -> None:
     begin(sessions)
-    with recorded(sessions), files.storage(f"the runs folder {options.runs_dir}"):
+    storage = files.storage(f"the runs folder {options.runs_dir}")
+    with ending_later(), recorded(sessions), storage:
         with interruptible() as should_stop:
             _train(sessions, mode, progress, should_stop)
         for session in sessions:

@@ -1,5 +1,6 @@
 """Resuming an interrupted run, with the result that it would have had without interruption."""
 
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,9 +8,10 @@ from pathlib import Path
 
 from mlplab import recipes
 from mlplab.errors import RunError
-from mlplab.experiment import environment
+from mlplab.experiment import environment, isolation
 from mlplab.experiment.complete import code, complete
 from mlplab.experiment.execute import carry_out
+from mlplab.experiment.isolation import isolated
 from mlplab.experiment.options import KEPT, Options
 from mlplab.experiment.paths import absolute
 from mlplab.experiment.prepare import Experiment
@@ -29,6 +31,7 @@ from mlplab.training.plan import Progress, reporting
 DECIDING = ("mlplab", "keras", "jax", "jaxlib", "numpy")
 
 
+@isolated()
 def resume(
     run: Run,
     options: Options,
@@ -66,6 +69,7 @@ def resume(
         _check_recipe(recipe, run, record, saved)
         recipe = recipe.model_copy(update={"data": absolute(recipe.data, data_path)})
         _check_versions(saved.run.versions if saved else record.versions, run.name)
+        _check_variables(record)
         shared = devices.choose(options.devices)
         start(recipe, progress)
         experiment = prepared(recipe, options, progress)
@@ -187,6 +191,22 @@ def _check_versions(then: Mapping[str, str], name: str) -> None:
         )
 
 
+def _check_variables(record: Record) -> None:
+    now = isolation.variables()
+    if record.variables in (None, now):
+        return
+    then = record.variables
+    changed = [
+        f"{name}={shlex.quote(then.get(name, ''))} (now {shlex.quote(now.get(name, ''))})"
+        for name in sorted(then.keys() | now.keys())
+        if then.get(name) != now.get(name)
+    ]
+    raise RunError(
+        f"{record.name} was started with {', '.join(changed)}, which may round differently. Set"
+        " that in the environment, or train the run again"
+    )
+
+
 def _check_data(experiment: Experiment, record: Record) -> None:
     if experiment.dataset.data_id != record.data_id:
         where = "--data-path" if experiment.recipe.data.path else "--data-dir"
@@ -220,5 +240,7 @@ def _compare_devices(record: Record, count: int, progress: Progress) -> None:
 def _where(saved: Checkpoint | None) -> str:
     if saved is None:
         return "there is no checkpoint yet: the run starts from the beginning"
-    within = f" and {saved.training.done} steps" if saved.training.done else ""
-    return f"continuing after {counted(saved.training.epoch, 'epoch')}{within}"
+    if saved.training.done:
+        steps = counted(saved.training.done, "step")
+        return f"continuing in epoch {saved.training.epoch + 1}, after {steps}"
+    return f"continuing after {counted(saved.training.epoch, 'epoch')}"

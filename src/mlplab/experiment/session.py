@@ -14,7 +14,7 @@ from mlplab import files, recipes
 from mlplab.augment.pipeline import Augmentation
 from mlplab.errors import StorageError, optional
 from mlplab.evaluation import fields
-from mlplab.experiment import append_files, budget, data_checks, environment, judge
+from mlplab.experiment import append_files, budget, data_checks, environment, isolation, judge
 from mlplab.experiment.complete import code
 from mlplab.experiment.options import KEPT, Options
 from mlplab.experiment.prepare import Experiment
@@ -300,6 +300,7 @@ def first_record(experiment: Experiment, options: Options, name: str) -> Record:
         precision=recipe.training.precision,
         device=environment.device(len(devices.choose(options.devices))),
         versions=environment.versions(),
+        variables=isolation.variables(),
         git=environment.git(),
         started=environment.now(),
         options={key: getattr(options, key) for key in KEPT},

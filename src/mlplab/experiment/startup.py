@@ -6,7 +6,7 @@ import weakref
 import keras
 
 from mlplab.data import Dataset
-from mlplab.experiment import environment
+from mlplab.experiment import environment, isolation
 from mlplab.experiment.options import Options
 from mlplab.experiment.prepare import Experiment, prepare
 from mlplab.recipes.recipe import Recipe
@@ -39,6 +39,7 @@ def prepared(
     experiment = prepare(
         recipe, options.data_dir, options.trust, progress.on_note, dataset, options.runs_dir
     )
+    isolation.check_code()
     _trained.add(experiment.model)
     return experiment
 

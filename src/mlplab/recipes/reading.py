@@ -63,11 +63,13 @@ def text(name_or_path: str, kind: str = "recipe", folder: Traversable = SHIPPED)
             )
         return folder.joinpath(f"{name_or_path}.toml").read_text("utf-8")
     try:
-        return files.text(Path(name_or_path), LARGEST)
+        return files.text(files.expanded(name_or_path), LARGEST)
     except OSError as error:
         raise RecipeError(f"cannot read the {kind} {name_or_path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise RecipeError(f"the {kind} {name_or_path} is not UTF-8 text") from None
+        raise RecipeError(
+            f"the {kind} {name_or_path} is not UTF-8 text; save it as UTF-8"
+        ) from None
 
 
 def load(name_or_path: str, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:

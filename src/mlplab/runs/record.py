@@ -168,6 +168,7 @@ class Record(BaseModel):
         resumed: how often the run was resumed after an interruption.
         options: what it was given in addition to its recipe, for resuming it.
         population: how it was trained together with others, or ``None`` for a single run.
+        variables: of the environment, that affect how JAX rounds; earlier records have none.
         sources: runs that it started from: teachers, or where its initial weights are from.
     """
 
@@ -209,6 +210,7 @@ class Record(BaseModel):
     device: dict[str, Any] = {}
     precision: str = "float32"
     versions: dict[str, str] = {}
+    variables: dict[str, str] | None = None
     git: dict[str, Any] = {}
     started: str = ""
     ended: str = ""

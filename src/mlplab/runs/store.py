@@ -238,7 +238,7 @@ def find(runs_dir: Path, query: str, unfinished: bool = False) -> Path:
     Raises:
         RunError: if no run or more than one matches.
     """
-    if ((path := Path(query)) / layout.RECORD).is_file():
+    if ((path := files.expanded(query)) / layout.RECORD).is_file():
         return path.resolve() if path.name in ("", "..") else path  # a run has a name
     if NAME.fullmatch(query) and (runs_dir / query / layout.RECORD).is_file():
         return runs_dir / query

@@ -6,7 +6,7 @@ import socket
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ KNOCK_S = 5.0  # wait for an answer from an address; Ray itself waits for minute
 class Cluster:
     """Tasks on a cluster: each trains in a folder of its node, and sends back the results."""
 
-    def __init__(self, needed: int) -> None:
+    def __init__(self, needed: int, folder: Path | None) -> None:
+        self.folder = folder
         options = {"num_cpus": 1, "memory": needed, "max_retries": RETRIES, "max_calls": JOBS_EACH}
         self.task = ray.remote(**options)(_carry_out)
 
@@ -57,12 +58,16 @@ class Cluster:
 
     def _submit(self, job: TrialJob) -> Any:
         there = _files(Path(job.runs_dir), job.names)
-        return self.task.remote(job.to_json(), there)
+        return self.task.remote(job.to_json(), there, self.folder and str(self.folder))
 
 
 @contextmanager
 def cluster(
-    address: str | None, workers: int, needed: int, note: Callable[[str], None]
+    address: str | None,
+    workers: int,
+    needed: int,
+    note: Callable[[str], None],
+    trust: bool = False,
 ) -> Iterator[Cluster]:
     """Yield a cluster, and leave it with the block; one that was started here is stopped.
 
@@ -72,6 +77,7 @@ def cluster(
         workers: cores of the one that is started.
         needed: bytes of memory that a task takes.
         note: called with what the user should know.
+        trust: let Ray's processes import the user's own code from the current folder.
 
     Raises:
         UserError: if there is no cluster at the address.
@@ -84,26 +90,35 @@ def cluster(
             "include_dashboard": False,
             "_node_ip_address": "127.0.0.1",
         }
+    with tempfile.TemporaryDirectory(prefix="mlplab-") as empty:
+        _connect(address, options, Path.cwd() if trust else Path(empty))
+        try:
+            resources = ray.cluster_resources()
+            if resources.get("memory", 0) < needed:
+                raise UserError(
+                    f"a run needs {byte_size(needed)} of memory, more than this cluster has; use a"
+                    " smaller network or batch"
+                )
+            cores = int(resources.get("CPU", 0))
+            note(f"Ray: {len(ray.nodes())} nodes with {cores} cores")
+            yield Cluster(needed, Path.cwd() if address is None else None)
+        finally:
+            ray.shutdown()
+
+
+def _connect(address: str | None, options: dict[str, Any], folder: Path) -> None:
+    """Connect to a cluster, or start one, whose processes can import from a folder.
+
+    Ray lets them import from the folder that is current here.
+    """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), chdir(folder):
             # JAX, loaded here, warns about the processes that Ray forks; these do not use it.
             warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
             ray.init(address=address or "local", **options)
     except (ConnectionError, RayError, ValueError, RuntimeError) as error:
         line = str(error).strip().partition("\n")[0]
         raise UserError(f"there is no Ray cluster at {address or 'this machine'}: {line}") from None
-    try:
-        resources = ray.cluster_resources()
-        if resources.get("memory", 0) < needed:
-            raise UserError(
-                f"a run needs {byte_size(needed)} of memory, more than this cluster has; use a"
-                " smaller network or batch"
-            )
-        cores = int(resources.get("CPU", 0))
-        note(f"Ray: {len(ray.nodes())} nodes with {cores} cores")
-        yield Cluster(needed)
-    finally:
-        ray.shutdown()
 
 
 def knock(address: str | None) -> None:
@@ -125,13 +140,18 @@ def knock(address: str | None) -> None:
         raise UserError(f"there is no Ray cluster at {address}: {error}") from None
 
 
-def _carry_out(job: dict[str, Any], there: dict[str, dict[str, bytes]]) -> dict[str, Any]:
+def _carry_out(
+    job: dict[str, Any], there: dict[str, dict[str, bytes]], current: str | None = None
+) -> dict[str, Any]:
     """Do a job in a folder of this node; return its files, by run and path, and what went wrong.
 
     Args:
         job: as JSON-able tables.
         there: files of runs that have already ended.
+        current: the folder that relative paths in the job start from, if not where Ray is.
     """
+    if current is not None:
+        os.chdir(current)
     given = TrialJob(**job)
     with tempfile.TemporaryDirectory(prefix="mlplab-") as folder:
         own = replace(given, runs_dir=folder)

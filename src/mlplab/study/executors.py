@@ -19,6 +19,7 @@ def opened(
     needed: int,
     folder: Path,
     note: Callable[[str], None],
+    trust: bool = False,
 ) -> Iterator[Executor]:
     """Yield an executor of jobs, and end it with the block.
 
@@ -29,12 +30,13 @@ def opened(
         needed: bytes of memory that a run takes.
         folder: of the study.
         note: called with what the user should know.
+        trust: the user's own code may be loaded.
     """
     count = workers or fitting(needed)
     if engine == "ray":
         from mlplab.study.cluster import cluster  # Ray is an extra
 
-        with cluster(address, count, needed, note) as ray:
+        with cluster(address, count, needed, note, trust) as ray:
             yield ray
     else:
         with pool(count, folder / layout.WORKERS_LOG) as local:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlplab import recipes
 from mlplab.errors import DataError, RecipeError, RunError, StorageError
-from mlplab.experiment import execute, population, resume
+from mlplab.experiment import execute, interrupt, population, resume
 from mlplab.experiment.complete import complete
 from mlplab.experiment.options import Options
 from mlplab.recipes.recipe import Recipe
@@ -97,6 +97,7 @@ def carry_out(job: TrialJob, progress: RowsOnly) -> None:
         return
     for recipe, name in missing:
         execute.run(recipe, replace(options, name=name), progress)
+        interrupt.end_if_asked()
 
 
 def _forget_parts(runs_dir: Path, names: Sequence[str]) -> None:
@@ -120,6 +121,7 @@ def _together(
         population.run(members, replace(options, name=job.key), progress)
     except RecipeError:  # raised before anything is written
         return False
+    interrupt.end_if_asked()
     return True
 
 
@@ -136,6 +138,7 @@ def _has_ended(options: Options, recipe: Recipe, name: str, progress: RowsOnly) 
             return True
         if same and record.status in UNFINISHED:
             resume.resume(Run(folder), options, progress)
+            interrupt.end_if_asked()
             return True
     except RunError:
         pass  # what is there cannot be resumed

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from mlplab import import_path
 from mlplab.errors import StorageError, last_line
 from mlplab.study.job import TrialJob
-from mlplab.study.worker import CPUS
+from mlplab.study.worker import CPUS, GRACE
 
 JOBS_EACH = 20  # then a worker is replaced, which frees what its libraries hold on to
 ATTEMPTS = 2
@@ -126,9 +128,18 @@ class Pool:
         self._free.append(worker.cpus)
 
     def close(self) -> None:
-        """End all workers, whatever they are doing."""
-        for worker in (*self._idle, *self._busy):
-            worker.stop()
+        """End all workers; those that train write a checkpoint first."""
+        workers = (*self._idle, *self._busy)
+        try:
+            for worker in workers:
+                worker.end_input()
+            deadline = time.monotonic() + GRACE
+            for worker in workers:
+                with suppress(subprocess.TimeoutExpired):
+                    worker.process.wait(max(0.0, deadline - time.monotonic()))
+        finally:
+            for worker in workers:
+                worker.stop()
 
 
 @contextmanager
@@ -146,6 +157,7 @@ class _Worker:
 
     def __init__(self, cpus: list[int], log: Path, heard: "Heard") -> None:
         self.cpus = cpus
+        self.log = log
         self.jobs = 0
         own = {CPUS: ",".join(map(str, cpus))} if cpus else {}
         self.process = subprocess.Popen(
@@ -153,30 +165,39 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
             errors="replace",
-            env={**os.environ, **own},
+            env={**os.environ, **import_path.environment(), **own},
             start_new_session=True,  # Ctrl-C is for the study, which ends them
         )
         self.printed = ""  # the last line of its output
-        self._printing = threading.Thread(target=self._keep, args=(log,), daemon=True)
+        self._printing = threading.Thread(target=self._keep, daemon=True)
         self._printing.start()
         threading.Thread(target=self._listen, args=(heard,), daemon=True).start()
 
-    def _keep(self, log: Path) -> None:
-        """Append what it prints to the log."""
+    def _keep(self) -> None:
+        """Append what it prints on stderr to the log."""
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.printed = line.strip() or self.printed
-            # On a full disk it is lost; a pipe that nobody reads would block the worker.
-            with suppress(OSError), log.open("a", encoding="utf-8") as file:
-                file.write(line)
+            self._log(line)
+
+    def _log(self, line: str) -> None:
+        self.printed = line.strip() or self.printed
+        # On a full disk it is lost; a pipe that nobody reads would block the worker.
+        with suppress(OSError), self.log.open("a", encoding="utf-8") as file:
+            file.write(line)
 
     def _listen(self, heard: "Heard") -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            heard.put((self, json.loads(line)))
-        heard.put((self, None))
+        try:
+            for line in self.process.stdout:
+                message = _message(line)
+                if message is not None:
+                    heard.put((self, message))
+                elif line.strip():
+                    self._log(line)
+        finally:
+            heard.put((self, None))
 
     def begin(self, job: TrialJob, attempt: int) -> None:
         self.job, self.attempt = job, attempt
@@ -196,12 +217,26 @@ class _Worker:
         self._printing.join(timeout=1.0)  # or a process that it has started still prints
         return f"its process died ({how})" + f": {last_line(self.printed)}" * bool(self.printed)
 
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
+    def end_input(self) -> None:
+        """Close the worker's input, on which it ends by itself."""
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):
             self.process.stdin.close()
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.end_input()
+
+
+def _message(line: str) -> dict[str, Any] | None:
+    """Return a worker's message, or ``None`` for a line that other code in its process printed."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    known = isinstance(found, dict) and ("row" in found or {"done", "stops"} <= found.keys())
+    return found if known else None
 
 
 Heard = queue.Queue[tuple[_Worker, dict[str, Any] | None]]

@@ -10,6 +10,7 @@ from mlplab import data, files, recipes
 from mlplab.errors import RecipeError, RunError
 from mlplab.experiment import budget, parents
 from mlplab.experiment.complete import complete
+from mlplab.experiment.isolation import isolated
 from mlplab.recipes.networks import CustomModel
 from mlplab.recipes.recipe import Recipe
 from mlplab.runs import layout, store
@@ -49,6 +50,7 @@ class Preconditions:
     needed: int
 
 
+@isolated()
 def prepare(study: Study, settings: Settings) -> Preconditions:
     """Check a study before anything is run, and return what it depends on.
 
