@@ -171,7 +171,7 @@ def trained(chosen: Sequence[Recipe], runs_dir: Path) -> list[Trained]:
             for folder in folders:
                 if not has_ended(folder):
                     shutil.rmtree(folder, ignore_errors=True)
-            options = Options(runs_dir=runs_dir, name=name, keep="model", open_test=False)
+            options = Options(runs_dir=runs_dir, name=name, keep="model", test=False)
             population.run(missing, options)
     found = []
     for recipe, folder in zip(chosen, folders, strict=True):

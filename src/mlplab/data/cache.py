@@ -116,8 +116,8 @@ def _read(path: Path) -> Dataset | None:
     except Exception:  # zip, npy and JSON each raise their own errors for damaged bytes
         return None
     mark_used(path)
-    found = {key: arrays.get(key) for key in ARRAYS}
-    return Dataset(train=train, test=test, **found, **facts)
+    facts |= {key: arrays.get(key) for key in ARRAYS}
+    return Dataset(train=train, test=test, **facts)
 
 
 def _immutable(value: Any) -> Any:

@@ -170,8 +170,14 @@ def of_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
     part = assemble(
         dataset.name, class_names, train, test, dataset.skipped, validation=dataset.validation
     )
-    kept = ("files", "digests", "cropped", "repeats", "repeatable")
-    return replace(part, **{key: getattr(dataset, key) for key in kept})
+    return replace(
+        part,
+        files=dataset.files,
+        digests=dataset.digests,
+        cropped=dataset.cropped,
+        repeats=dataset.repeats,
+        repeatable=dataset.repeatable,
+    )
 
 
 def _pairs(split: Split) -> list[tuple[int, int]]:
