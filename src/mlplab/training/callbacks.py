@@ -46,6 +46,7 @@ HIDDEN = {
         "class_names",
         "recipe_text",
         "probe_weights",
+        "note",
     ),
 }
 
