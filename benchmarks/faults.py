@@ -69,9 +69,9 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         "too little data",
         "overfitting",
         {
-            "5 %": "data.share=0.05",
-            "10 %": "data.share=0.1",
-            "20 %": "data.share=0.2",
+            "5 %": "data.share=0.05 training.epochs=100",
+            "10 %": "data.share=0.1 training.epochs=100",
+            "20 %": "data.share=0.2 training.epochs=100",
         },
     ),
     *_all(
