@@ -139,7 +139,7 @@ def test_an_unknown_recipe_is_refused_with_the_nearest_name() -> None:
     "content",
     [
         b"a = [",
-        b"\xff\xfe",
+        b"\xff\xfe\xff",
         b"seed = 1\nseed = 2",
         pytest.param(b"a = " + 9000 * b"[", id="brackets in brackets"),
         pytest.param(b"seed = 1" + 5000 * b"0", id="5,000 digits"),
