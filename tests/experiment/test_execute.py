@@ -254,7 +254,7 @@ def test_evaluation_refuses_another_data_set(run: Run, tmp_path: Path) -> None:
     copy = tmp_path / run.name
     shutil.copytree(run.folder, copy)
     record = run.record
-    record.data_id = "sha256:0"
+    record.data_id = record.source_id = "sha256:0"
     store.write_record(copy, record)
     with pytest.raises(DataError, match="not the one that short was trained on"):
         inference.evaluate(Run(copy), "validation")

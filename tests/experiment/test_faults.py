@@ -104,7 +104,7 @@ def test_a_full_disk_is_an_error_and_loses_nothing(
 ) -> None:
     expected = whole["everything"]
     words = ["train", str(expected.folder / layout.RECIPE), "--name", "run", "--quiet"]
-    words += ["--resume", "auto", "--checkpoint", "0", "--runs-dir", str(tmp_path)]
+    words += ["--resume", "auto", "--checkpoint", "0", "--test", "--runs-dir", str(tmp_path)]
     with limited(size):
         done = CliRunner().invoke(app, words)
     assert done.exit_code == 1
@@ -157,7 +157,7 @@ from mlplab.experiment.options import Options
 
 small = {"model": {"hidden": [16]}, "training": {"epochs": 2}}
 recipe = mlplab.recipe("quickstart", seed=int(sys.argv[2]), **small)
-execute.run(recipe, Options(runs_dir=Path(sys.argv[1]), name="same", keep="model"))
+execute.run(recipe, Options(runs_dir=Path(sys.argv[1]), name="same", keep="model", test=True))
 """
 
 

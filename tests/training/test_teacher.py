@@ -93,12 +93,12 @@ def test_what_a_teacher_says_goes_before_the_labels(
     options = Options(runs_dir=tmp_path, name="stubborn", keep="model", trust=True)
     execute.run(chosen, options)
     student = train(tmp_path, "student", teacher={"runs": ["stubborn"], "views": views})
-    assert (student.predictions("test")["probabilities"].argmax(axis=1) == 3).all()
+    assert (student.predictions("validation")["probabilities"].argmax(axis=1) == 3).all()
     assert student.history[-1]["accuracy"] < 0.2  # of the labels
 
 
 def agreement(one: Run, other: Run) -> float:
-    student = [run.predictions("test")["probabilities"].argmax(axis=1) for run in (one, other)]
+    student = [run.predictions("validation")["probabilities"].argmax(axis=1) for run in (one, other)]
     return float((student[0] == student[1]).mean())
 
 
