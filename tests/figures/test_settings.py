@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,7 +20,7 @@ CORN = ["Corn_(maize)___Common_rust", "Corn_(maize)___Leaf_blight", "Corn_(maize
 def test_settings_of_the_process_neither_change_a_figure_nor_are_changed() -> None:
     matrix = np.eye(2, dtype=int)
     expected = figures.png(figures.confusion_matrix(matrix, ["a", "b"]))
-    users = {"text.usetex": True, "axes.facecolor": "red", "savefig.dpi": 30}
+    users: Any = {"text.usetex": True, "axes.facecolor": "red", "savefig.dpi": 30}
     with matplotlib.rc_context(users):
         before = dict(matplotlib.rcParams)
         drawn = figures.png(figures.confusion_matrix(matrix, ["a", "b"]))
