@@ -60,7 +60,7 @@ def test_findings_are_shown_with_their_evidence(page: str) -> None:
     text = visible(page)
     for heading in ("Overfitting", "Early stopping", "Weakest class"):
         assert heading in text
-    assert "opened epoch" in text
+    assert "epoch from which training and validation differ" in text
     assert "<code>model.dropout=0.4</code>" in page
 
 

@@ -40,6 +40,6 @@ def export(model: keras.Model, path: Path) -> None:
     network(np.zeros((1, *network.input.shape[1:]), np.uint8))
     network.export(path, format="onnx", verbose=False)
     # Large weights go into a second file, which the converter lets only its owner read.
-    readable = path.parent.stat().st_mode & 0o666
-    for written in path.parent.glob(f"{path.name}*"):
-        written.chmod(readable)
+    weights = path.with_name(f"{path.name}.data")
+    if weights.exists():
+        weights.chmod(path.stat().st_mode)
