@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from mlplab.errors import RecipeError
 from mlplab.evaluation import evaluate
+from mlplab.models import footprint
 from mlplab.recipes.recipe import Evaluation
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (11, 5, 4, 3), dtype=np.uint8)
@@ -68,7 +69,7 @@ def test_the_batch_has_no_say(model: keras.Model, monkeypatch: pytest.MonkeyPatc
     classify = evaluate.over_views(model, Evaluation(tta_shift=1))
     whole = classify(IMAGES)
     assert whole.shape == (11, 3)
-    monkeypatch.setattr(evaluate, "BATCH", 4)
+    monkeypatch.setattr(footprint, "MOST", 4)
     np.testing.assert_allclose(classify(IMAGES), whole, atol=1e-6)
 
 

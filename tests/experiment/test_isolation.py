@@ -95,7 +95,13 @@ def test_neither_a_keras_json_nor_variables_change_a_result(plain: Any, tmp_path
         "JAX_NUMPY_DTYPE_PROMOTION": "strict",
         "JAX_DEBUG_NANS": "1",
     }
-    words = ["training.epochs=2", "model.hidden=[16]", "callbacks.tensorboard=none", "--json"]
+    words = [
+        "training.epochs=2",
+        "model.hidden=[16]",
+        "callbacks.tensorboard=none",
+        "--json",
+        "--test",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "mlplab", "train", "quickstart", *words, "--runs-dir", "runs"],
         env={**os.environ, **variables},

@@ -34,7 +34,7 @@ def of(rate: float, seed: int, **tables: Any) -> Recipe:
 @pytest.fixture(scope="module")
 def members(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     recipes = [of(rate, seed, **EVERYTHING) for rate, seed in ((1e-3, 0), (3e-3, 0), (3e-3, 5))]
-    options = Options(runs_dir=tmp_path_factory.mktemp("runs"), name="all", keep="model")
+    options = Options(runs_dir=tmp_path_factory.mktemp("runs"), name="all", keep="model", test=True)
     with own_emitters():
         return population.run(recipes, options)
 

@@ -14,7 +14,7 @@ SHORT: dict[str, Any] = {"training": {"epochs": 1}, "model": {"hidden": [16], "d
 
 def train(runs_dir: Path, profile: bool) -> Run:
     recipe = mlplab.recipe("quickstart", **SHORT, callbacks={"tensorboard": "none"})
-    return mlplab.train(recipe, runs_dir=runs_dir, name=f"p{profile}", profile=profile)
+    return mlplab.train(recipe, runs_dir=runs_dir, name=f"p{profile}", profile=profile, test=True)
 
 
 @pytest.mark.usefixtures("without_pictures", "short_measurements")

@@ -51,7 +51,7 @@ def test_the_page_says_what_the_run_reached(page: str) -> None:
         "0a1b2c3d",
         "3 min 25 s",
         "5b5b5b5b",
-        "dead share",
+        "share of units that are never active",
     ):
         assert said in text, said
 
@@ -60,8 +60,8 @@ def test_findings_are_shown_with_their_evidence(page: str) -> None:
     text = visible(page)
     for heading in ("Overfitting", "Early stopping", "Weakest class"):
         assert heading in text
-    assert "epoch from which training and validation differ" in text
-    assert "<code>model.dropout=0.4</code>" in page
+    assert "epoch from which the training loss is the lower one" in text
+    assert "<code>augment.shift=1</code>" in page
 
 
 def test_pictures_are_inside_the_page_each_with_words_for_who_cannot_see_it(

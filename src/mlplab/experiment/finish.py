@@ -28,6 +28,8 @@ def finish(session: Session) -> None:
     """Save and evaluate the network of a run whose training has ended, then complete its record."""
     record, folder = session.record, session.folder
     experiment, model = session.experiment, session.experiment.model
+    if session.options.keep != "results":
+        _diagnose(session)
     predictions: judge.Predictions = {}
     sound = all(np.isfinite(np.asarray(weight)).all() for weight in model.weights)
     status = STATUS[session.fit.ending] if sound else "diverged"
@@ -52,8 +54,6 @@ def finish(session: Session) -> None:
         )
     record.ledger = ledger.count(session.options.runs_dir, record.data_ids)
     session.conclude(status, _reason(session, status, sound))
-    if session.options.keep != "results":
-        _diagnose(session)
     if session.options.keep == "all":
         _explain(session, model if sound else None, predictions)
     session.publish()

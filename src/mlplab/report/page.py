@@ -41,7 +41,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 # Keys whose words do not explain themselves.
 LABELS = {
-    "opened_epoch": "epoch from which training and validation differ",
+    "training_loss_below_since_epoch": "epoch from which the training loss is the lower one",
+    "opened_epoch": "epoch from which training and validation differ",  # in older records
     "validation_loss_turned_epoch": "epoch from which the validation loss rises",
     "local_share": "share of local units",
     "field_spread": "median spread of units",
