@@ -31,6 +31,8 @@ def finish(session: Session) -> None:
     predictions: judge.Predictions = {}
     sound = all(np.isfinite(np.asarray(weight)).all() for weight in model.weights)
     status = STATUS[session.fit.ending] if sound else "diverged"
+    if session.options.keep != "results":
+        _diagnose(session)  # while the network is still compiled
     if sound:
         # Evaluated as it is saved, in float32, whatever the precision of training.
         model = conversion.to_keras(model)
@@ -52,8 +54,6 @@ def finish(session: Session) -> None:
         )
     record.ledger = ledger.count(session.options.runs_dir, record.data_ids)
     session.conclude(status, _reason(session, status, sound))
-    if session.options.keep != "results":
-        _diagnose(session)
     if session.options.keep == "all":
         _explain(session, model if sound else None, predictions)
     session.publish()
@@ -78,7 +78,7 @@ def _explain(session: Session, model: keras.Model | None, predictions: judge.Pre
     record, note = session.record, session.progress.on_note
     experiment = session.experiment
     if model is not None:
-        with optional("what the network has learnt", note):
+        with optional("receptive fields and sensitivity", note):
             record.learnt = judge.learnt(model, experiment.splits, experiment.selects_on_test)
     with optional("the figures", note):
         judge.draw(
@@ -98,12 +98,10 @@ def _explain(session: Session, model: keras.Model | None, predictions: judge.Pre
 
 def _reason(session: Session, status: Status, sound: bool) -> str | None:
     """Return why a run did not finish, if that needs saying."""
+    if status == "interrupted" and interrupt.asked():
+        return f"stopped by {interrupt.asked()}"
     if status != "diverged":
-        return (
-            f"stopped by {interrupt.asked()}"
-            if status == "interrupted" and interrupt.asked()
-            else None
-        )
+        return None
     last = session.fit.rows[-1]["epoch"]
     reason = f"the loss was no longer finite in epoch {last:.0f}; lower the learning rate"
     if sound:
