@@ -191,6 +191,7 @@ def train_population(
         The runs, in the order of the recipes.
 
     Raises:
+        SystemExit: once the runs are recorded, if SIGTERM or SIGHUP interrupted them.
         UserError: for wrong recipes or missing data, before anything is written.
         StorageError: if the disk is full or the runs folder cannot be written.
 
@@ -242,6 +243,7 @@ def resume(
     Raises:
         RunError: if the run has ended or is being written, or if its recipe, its data or the
             versions of the packages that compute have changed.
+        SystemExit: once the run is recorded, if SIGTERM or SIGHUP interrupted it.
         StorageError: if the disk is full or the run folder cannot be written.
     """
     from mlplab.experiment import interrupt

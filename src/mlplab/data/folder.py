@@ -20,6 +20,7 @@ from mlplab.data.splits import check_sizes, hold_out
 from mlplab.data.trees import Tree, all_files, class_name, relative, same_classes, scan
 from mlplab.data.understood import summary, unused
 from mlplab.errors import DataError
+from mlplab.files import expanded
 from mlplab.recipes.recipe import Data
 
 TEST_SEED = 0
@@ -36,7 +37,7 @@ def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
         DataError: the folder is missing, ambiguous or has fewer than two classes, or a class is
             empty, unreadable or too small for the splits.
     """
-    root = Path(settings.path or "").expanduser()
+    root = expanded(settings.path or "")
     if not root.is_dir():
         raise DataError(f"data.path: there is no folder '{root}'; {EXPECTED}")
     try:

@@ -11,9 +11,7 @@ from mlplab.data.trees import relative
 from mlplab.errors import DataError
 
 
-def add(
-    dataset: Dataset, files: Mapping[str, Sequence[Path]], root: Path, shape: Shape
-) -> Dataset:
+def add(dataset: Dataset, files: Mapping[str, Sequence[Path]], root: Path, shape: Shape) -> Dataset:
     """Return a data set with names and digests of its files, and those that are badly cropped.
 
     Args:
