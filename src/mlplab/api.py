@@ -42,7 +42,12 @@ class Run(runs.Run):
         return load_network(self, trust)
 
     def evaluate(
-        self, split: str = "test", *, data_dir: str | Path | None = None, trust: bool = False
+        self,
+        split: str = "test",
+        *,
+        data_dir: str | Path | None = None,
+        data_path: str | Path | None = None,
+        trust: bool = False,
     ) -> dict[str, Any]:
         """Evaluate the network on a split, add the metrics to the record, and return them.
 
@@ -50,6 +55,7 @@ class Run(runs.Run):
             split: ``"train"``, ``"validation"`` or ``"test"``. Each evaluation on the test set is
                 counted in the ledger.
             data_dir: folder that contains the data set's folder, such as ``cifar10/``.
+            data_path: where the folder of your own images is now, if it was moved.
             trust: import the user's own module that the recipe names.
 
         Raises:
@@ -58,8 +64,8 @@ class Run(runs.Run):
         """
         from mlplab.experiment import inference
 
-        place = Path(data_dir) if data_dir is not None else None
-        return inference.evaluate(self, split, place, trust, _warn)
+        where, moved = _folder(data_dir), _folder(data_path)
+        return inference.evaluate(self, split, where, trust, _warn, data_path=moved)
 
 
 def recipe(name_or_path: str, **tables: Mapping[str, Any] | int) -> Recipe:
@@ -132,7 +138,7 @@ def train(
         >>> run.predictions("validation")["probabilities"].shape
         (145, 10)
     """
-    from mlplab.experiment import execute, interrupt, process
+    from mlplab.experiment import execute, interrupt
     from mlplab.experiment.options import Options
 
     title = recipes.title(recipe) if isinstance(recipe, str) else "recipe"
@@ -147,8 +153,7 @@ def train(
         trust=trust,
         profile=profile,
     )
-    with process.restored():
-        found = execute.run(_load(recipe) if isinstance(recipe, str) else recipe, options, progress)
+    found = execute.run(_load(recipe) if isinstance(recipe, str) else recipe, options, progress)
     interrupt.end_if_asked()
     return Run(found.folder)
 
@@ -186,6 +191,7 @@ def train_population(
         The runs, in the order of the recipes.
 
     Raises:
+        SystemExit: once the runs are recorded, if SIGTERM or SIGHUP interrupted them.
         UserError: for wrong recipes or missing data, before anything is written.
         StorageError: if the disk is full or the runs folder cannot be written.
 
@@ -197,7 +203,7 @@ def train_population(
         >>> [(run.record.seed, run.record.population.members) for run in runs]
         [(0, 2), (1, 2)]
     """
-    from mlplab.experiment import interrupt, population, process
+    from mlplab.experiment import interrupt, population
     from mlplab.experiment.options import Options
 
     options = Options(
@@ -209,8 +215,7 @@ def train_population(
         test=_by_earlier_name(test, open_test),
         trust=trust,
     )
-    with process.restored():
-        found = population.run(members, options, progress)
+    found = population.run(members, options, progress)
     interrupt.end_if_asked()
     return [Run(run.folder) for run in found]
 
@@ -238,15 +243,15 @@ def resume(
     Raises:
         RunError: if the run has ended or is being written, or if its recipe, its data or the
             versions of the packages that compute have changed.
+        SystemExit: once the run is recorded, if SIGTERM or SIGHUP interrupted it.
         StorageError: if the disk is full or the run folder cannot be written.
     """
-    from mlplab.experiment import interrupt, process
+    from mlplab.experiment import interrupt
     from mlplab.experiment import resume as resuming
     from mlplab.experiment.options import Options
 
     options = Options(data_dir=_folder(data_dir), trust=trust)
-    with process.restored():
-        found = resuming.resume(load_run(query, runs_dir), options, progress, _folder(data_path))
+    found = resuming.resume(load_run(query, runs_dir), options, progress, _folder(data_path))
     interrupt.end_if_asked()
     return Run(found.folder)
 

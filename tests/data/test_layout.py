@@ -184,3 +184,20 @@ def test_folders_that_are_no_classes_can_be_left_out(tmp_path: Path) -> None:
     (tmp_path / "cat" / "00.png").write_text("damaged")
     assert len(read(tmp_path, classes=["cat", "dog"]).skipped) == 1
     assert "no class 'bird'" in refused(tmp_path, classes=["bird", "dog"])
+
+
+def test_a_class_that_is_left_out_does_not_change_the_identity_of_the_files(tmp_path: Path) -> None:
+    toy(tmp_path, train=6, val=4, test=4)
+    before = read(tmp_path).source_id
+    for split_folder in ("train", "val", "test"):
+        fill(tmp_path / split_folder / "ant", 3, 7)
+    assert read(tmp_path).source_id != before
+    assert read(tmp_path, classes=["cat", "dog"]).source_id == before
+
+
+def test_files_are_named_from_the_folder_that_the_recipe_names(tmp_path: Path) -> None:
+    toy(tmp_path, animals=6)
+    (tmp_path / "animals" / "cat" / "99.png").write_text("damaged")
+    dataset = read(tmp_path)
+    assert dataset.skipped[0].startswith("animals/cat/99.png: ")
+    assert all(name.startswith("animals/") for name in dataset.files["train"])

@@ -95,15 +95,10 @@ def test_neither_a_keras_json_nor_variables_change_a_result(plain: Any, tmp_path
         "JAX_NUMPY_DTYPE_PROMOTION": "strict",
         "JAX_DEBUG_NANS": "1",
     }
-    words = [
-        "training.epochs=2",
-        "model.hidden=[16]",
-        "callbacks.tensorboard=none",
-        "--json",
-        "--test",
-    ]
+    words = ["training.epochs=2", "model.hidden=[16]", "callbacks.tensorboard=none"]
+    words += ["--test", "--json", "--runs-dir", "runs"]
     done = subprocess.run(
-        [sys.executable, "-m", "mlplab", "train", "quickstart", *words, "--runs-dir", "runs"],
+        [sys.executable, "-m", "mlplab", "train", "quickstart", *words],
         env={**os.environ, **variables},
         capture_output=True,
         text=True,

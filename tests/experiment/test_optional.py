@@ -47,3 +47,12 @@ def test_parts_that_fail_are_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "model.keras" in run.record.files
     assert (run.folder / "figures" / "confusion_matrix-test.png").exists()
     assert sum("broken on purpose" in text for text in notes.texts) == len(BROKEN)
+
+
+@pytest.mark.parametrize("keep", ["all", "model"])
+def test_no_part_of_a_plain_run_fails(keep: str, tmp_path: Path) -> None:
+    notes = Notes()
+    small = mlplab.recipe("quickstart", model={"hidden": [8]}, training={"epochs": 1})
+    record = train(small, tmp_path, progress=notes, keep=keep).record
+    assert not [text for text in notes.texts if "could not be written" in text]
+    assert [layer["gradient_norm"] for layer in record.diagnostics["layers"]]

@@ -17,7 +17,7 @@ from mlplab.data.repeats import repeats
 from mlplab.errors import DataError, StorageError
 from mlplab.files import atomic
 
-FORMAT = 4
+FORMAT = 5
 """Incremented when the files' layout, or what a reader makes of the same bytes, changes."""
 
 ARRAYS = ("validation", "repeats")

@@ -90,7 +90,8 @@ class Dataset:
             facts = [(self.digests[name][i], label) for i, label in _pairs(split)]
             digest.update(json.dumps([name, facts]).encode())
         if self.validation is not None:
-            digest.update(json.dumps(["validation", self.validation.tolist()]).encode())
+            held_out = np.flatnonzero(np.isin(self.train.index, self.validation))
+            digest.update(json.dumps(["validation", held_out.tolist()]).encode())
         return f"sha256:{digest.hexdigest()}"
 
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,9 +17,10 @@ from mlplab.data.formats import rasters
 from mlplab.data.images import Shape, UnreachableError, read_images
 from mlplab.data.layout import EXPECTED, understand
 from mlplab.data.splits import check_sizes, hold_out
-from mlplab.data.trees import Tree, all_files, class_name, same_classes, scan
+from mlplab.data.trees import Tree, all_files, class_name, relative, same_classes, scan
 from mlplab.data.understood import summary, unused
 from mlplab.errors import DataError
+from mlplab.files import expanded
 from mlplab.recipes.recipe import Data
 
 TEST_SEED = 0
@@ -37,7 +37,7 @@ def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
         DataError: the folder is missing, ambiguous or has fewer than two classes, or a class is
             empty, unreadable or too small for the splits.
     """
-    root = Path(settings.path or "").expanduser()
+    root = expanded(settings.path or "")
     if not root.is_dir():
         raise DataError(f"data.path: there is no folder '{root}'; {EXPECTED}")
     try:
@@ -87,7 +87,7 @@ def source(
         name: of the data set.
         trees: by split, with the same classes; at least ``train``.
         shape: of its images.
-        root: the folder that the names of files are relative to.
+        root: the folder that contains them; their names are relative to it.
         share: of the training images of each class that is held out for testing if there is no
             ``test``.
         wanted: classes that are needed, by default all. Others are left out if too few of their
@@ -95,7 +95,7 @@ def source(
     """
 
     def read() -> Dataset:
-        read = {role: _read(tree, shape) for role, tree in trees.items()}
+        read = {role: _read(tree, root, shape) for role, tree in trees.items()}
         class_names, parts = _usable(trees["train"].class_names, read, wanted)
         for role, part in parts.items():
             _check_readable(trees[role], class_names, part)
@@ -116,7 +116,7 @@ def source(
         skipped = tuple(text for part in parts.values() for text, _ in part.skipped)
         dataset = assemble(name, class_names, split, test, skipped, validation)
         repeatable = all(part.repeatable for part in parts.values())
-        return replace(sources.add(dataset, files, shape), repeatable=repeatable)
+        return replace(sources.add(dataset, files, root, shape), repeatable=repeatable)
 
     facts = (name, shape, share, TEST_SEED, sorted(wanted), rasters())
     return Source(partial(_fingerprint, trees, root, *facts), read)
@@ -170,7 +170,7 @@ class Part:
     repeatable: bool
 
 
-def _read(tree: Tree, shape: Shape) -> Part:
+def _read(tree: Tree, root: Path, shape: Shape) -> Part:
     """Read all images; those that cannot be read are named and left out."""
     paths = [path for files in tree.files for path in files]
     classes = np.repeat(np.arange(len(tree.files)), [len(files) for files in tree.files]).tolist()
@@ -184,8 +184,8 @@ def _read(tree: Tree, shape: Shape) -> Part:
     repeatable = True
     for path, label, image in zip(paths, classes, read_images(paths, shape), strict=True):
         if isinstance(image, DataError):
-            name = os.fsencode(path.relative_to(tree.root.parent)).decode(errors="replace")
-            skipped.append((f"{name}: {str(image).partition(' cannot be read: ')[2]}", label))
+            reason = str(image).partition(" cannot be read: ")[2]
+            skipped.append((f"{relative(path, root)}: {reason}", label))
             repeatable = repeatable and not isinstance(image, UnreachableError)
         else:
             images[len(labels)] = image

@@ -1,31 +1,30 @@
 """The files that the images of a data set are in: their names, their identity, what is cut away."""
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mlplab.data.dataset import Dataset
 from mlplab.data.images import Shape, opened
+from mlplab.data.trees import relative
 from mlplab.errors import DataError
-from mlplab.text import line
 
 
-def add(dataset: Dataset, files: Mapping[str, Sequence[Path]], shape: Shape) -> Dataset:
+def add(dataset: Dataset, files: Mapping[str, Sequence[Path]], root: Path, shape: Shape) -> Dataset:
     """Return a data set with names and digests of its files, and those that are badly cropped.
 
     Args:
         dataset: without them.
         files: for ``train`` and ``test``, the file of each image, by ``index``.
+        root: the folder that the names are relative to.
         shape: of the images.
 
     Raises:
         DataError: a file cannot be read any more.
     """
     everything = list(dict.fromkeys(path for paths in files.values() for path in paths))
-    root = os.path.commonpath(everything)
-    names = {path: _name(path, root) for path in everything}
+    names = {path: relative(path, root) for path in everything}
     digests = {path: _digest(path) for path in everything}
     return replace(
         dataset,
@@ -33,10 +32,6 @@ def add(dataset: Dataset, files: Mapping[str, Sequence[Path]], shape: Shape) -> 
         digests={split: tuple(digests[path] for path in paths) for split, paths in files.items()},
         cropped=tuple(names[path] for path in everything if _share_left(path, shape) < 0.5),
     )
-
-
-def _name(path: Path, root: str) -> str:
-    return line(os.fsencode(os.path.relpath(path, root)).decode(errors="replace"))
 
 
 def _digest(path: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mlplab.data.layout import EXPECTED, IMAGES, folders, listed
 from mlplab.errors import DataError
+from mlplab.text import line
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ def class_name(name: str) -> str:
     class is the same wherever its folder was copied from.
     """
     return unicodedata.normalize("NFC", name)
+
+
+def relative(path: Path, root: Path) -> str:
+    """Return the path below ``root`` as text that can be shown."""
+    return line(path.relative_to(root).as_posix())
 
 
 def scan(root: Path, wanted: Collection[str] = ()) -> Tree:

@@ -7,7 +7,7 @@ import numpy as np
 from mlplab.data.dataset import Dataset
 from mlplab.data.info import labels_by_split
 from mlplab.data.layout import Layout, loose_images
-from mlplab.data.trees import class_name
+from mlplab.data.trees import class_name, relative
 from mlplab.recipes.recipe import Data
 from mlplab.text import line
 
@@ -67,11 +67,6 @@ def above(root: Path, layout: Layout) -> list[Path]:
 def images(count: int) -> str:
     """Return a number of images as text."""
     return "1 image" if count == 1 else f"{count:,} images"
-
-
-def relative(path: Path, root: Path) -> str:
-    """Return the path below ``root`` as text that can be shown."""
-    return line(path.relative_to(root).as_posix())
 
 
 def listing(names: list[str]) -> str:

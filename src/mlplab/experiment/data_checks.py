@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mlplab.data import Dataset, Splits
 from mlplab.data.repeats import shared
+from mlplab.report.formatting import percent
 from mlplab.statistics.label_errors import candidates
 
 LISTED = 20
@@ -48,14 +49,14 @@ def note_of(found: Mapping[str, Mapping[str, Any]]) -> str | None:
     """Return the note about repeated images, or ``None`` if there are none."""
     if not found:
         return None
-    texts = []
-    for split, facts in found.items():
-        count = f"{facts['images']:,} {split} image{'' if facts['images'] == 1 else 's'}"
-        texts.append(f"{count} ({facts['share']:.1%})")
+    texts = [
+        f"{facts['images']:,} of the {split} images ({percent(facts['share'])})"
+        for split, facts in found.items()
+    ]
     one, other = next(iter(found.values()))["pairs"][0]
     return (
-        f"{' and '.join(texts)} are also in the training images, pixel for pixel, such as {one},"
-        f" which is {other}: accuracy on them does not show what the network does with new images"
+        f"also in the training images, pixel for pixel: {' and '.join(texts)}, such as {one},"
+        f" which is {other}; accuracy on them does not show what the network does with new images"
     )
 
 

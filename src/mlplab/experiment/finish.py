@@ -33,6 +33,8 @@ def finish(session: Session) -> None:
     predictions: judge.Predictions = {}
     sound = all(np.isfinite(np.asarray(weight)).all() for weight in model.weights)
     status = STATUS[session.fit.ending] if sound else "diverged"
+    if session.options.keep != "results":
+        _diagnose(session)  # while the network is still compiled
     if sound:
         # Evaluated as it is saved, in float32, whatever the precision of training.
         model = conversion.to_keras(model)
@@ -78,7 +80,7 @@ def _explain(session: Session, model: keras.Model | None, predictions: judge.Pre
     record, note = session.record, session.progress.on_note
     experiment = session.experiment
     if model is not None:
-        with optional("what the network has learnt", note):
+        with optional("receptive fields and sensitivity", note):
             record.learnt = judge.learnt(model, experiment.splits, experiment.selects_on_test)
     with optional("the figures", note):
         judge.draw(
@@ -98,12 +100,10 @@ def _explain(session: Session, model: keras.Model | None, predictions: judge.Pre
 
 def _reason(session: Session, status: Status, sound: bool) -> str | None:
     """Return why a run did not finish, if that needs saying."""
+    if status == "interrupted" and interrupt.asked():
+        return f"stopped by {interrupt.asked()}"
     if status != "diverged":
-        return (
-            f"stopped by {interrupt.asked()}"
-            if status == "interrupted" and interrupt.asked()
-            else None
-        )
+        return None
     last = session.fit.rows[-1]["epoch"]
     reason = f"the loss was no longer finite in epoch {last:.0f}; lower the learning rate"
     if sound:

@@ -1,4 +1,4 @@
-"""Settings of Keras and JAX that decide results: mlplab's own while it computes.
+"""The process while mlplab computes: its own settings of Keras and JAX, and restored afterwards.
 
 Keras reads the user's ``~/.keras/keras.json``, JAX reads variables of the environment, and a
 program may have set either before it calls mlplab. None of that is part of a recipe.
@@ -7,13 +7,14 @@ program may have set either before it calls mlplab. None of that is part of a re
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import jax
 import keras
 
 from mlplab.errors import RecipeError, UserError
+from mlplab.experiment.process import restored
 
 # By name: how to read it, how to set it, and its value. The policy is last, because its default
 # follows from floatx.
@@ -62,8 +63,8 @@ VARIABLES = (
 NO_MATTER = ("--xla_dump_", "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion")
 
 _lock = threading.Lock()
-_inside = 0  # trainings in several threads
-_before: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+_inside = 0  # blocks within one another, and in several threads
+_outermost = ExitStack()
 _process: int | None = None  # that has used JAX
 
 
@@ -71,14 +72,17 @@ _process: int | None = None  # that has used JAX
 def isolated() -> Iterator[None]:
     """Let mlplab's own settings apply in a block or a function, and restore the program's.
 
+    What else the block changes in the process is restored too (:mod:`mlplab.experiment.process`).
+
     Raises:
         UserError: if this process was forked from one that had used JAX.
     """
-    global _inside, _before
+    global _inside
     _check_process()
     with _lock:
         if not _inside:
-            _before = _replaced()
+            _outermost.enter_context(restored())
+            _outermost.enter_context(_own_settings())
         _inside += 1
     try:
         yield
@@ -86,7 +90,7 @@ def isolated() -> Iterator[None]:
         with _lock:
             _inside -= 1
             if not _inside:
-                _restore(*_before)
+                _outermost.close()
 
 
 def check_code() -> None:
@@ -122,15 +126,19 @@ def _check_process() -> None:
     _process = os.getpid()
 
 
-def _replaced() -> tuple[dict[str, Any], dict[str, Any]]:
-    """Set what differs, and return what was set before."""
+@contextmanager
+def _own_settings() -> Iterator[None]:
+    """Set what differs, and what was set before when the block ends."""
     keras_before = {name: read() for name, (read, _, _) in KERAS.items()}
     jax_before = {name: getattr(jax.config, name) for name in JAX if hasattr(jax.config, name)}
     _restore(
         {name: value for name, (_, _, value) in KERAS.items()},
         {name: JAX[name] for name in jax_before},
     )
-    return keras_before, jax_before
+    try:
+        yield
+    finally:
+        _restore(keras_before, jax_before)
 
 
 def _restore(keras_settings: dict[str, Any], jax_settings: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mlplab.errors import RecipeError
+from mlplab.files import expanded
 from mlplab.recipes.recipe import Data
 
 
@@ -15,6 +16,7 @@ def absolute(settings: Data, path: Path | None = None) -> Data:
 
     Raises:
         RecipeError: if a path is given for a data set without one.
+        UserError: if it starts with a home folder that does not exist.
     """
     if settings.path is None:
         if path is not None:
@@ -22,5 +24,5 @@ def absolute(settings: Data, path: Path | None = None) -> Data:
                 f"--data-path is for data.name = 'folder'; for {settings.name}, use --data-dir"
             )
         return settings
-    found = Path(path or settings.path).expanduser().resolve()
+    found = expanded(path or settings.path).resolve()
     return settings.model_copy(update={"path": str(found)})

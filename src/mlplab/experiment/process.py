@@ -1,4 +1,7 @@
-"""What training changes in the process, which is the user's if it is called from Python."""
+"""What training changes in the process, which is the user's if it is called from Python.
+
+:func:`~mlplab.experiment.isolation.isolated` restores it.
+"""
 
 import sys
 from collections.abc import Iterator
