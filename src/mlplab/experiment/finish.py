@@ -28,6 +28,7 @@ def finish(session: Session) -> None:
     """Save and evaluate the network of a run whose training has ended, then complete its record."""
     record, folder = session.record, session.folder
     experiment, model = session.experiment, session.experiment.model
+    optimizer = experiment.trained.optimizer  # the network loses it when it is saved
     predictions: judge.Predictions = {}
     sound = all(np.isfinite(np.asarray(weight)).all() for weight in model.weights)
     status = STATUS[session.fit.ending] if sound else "diverged"
@@ -53,18 +54,25 @@ def finish(session: Session) -> None:
     record.ledger = ledger.count(session.options.runs_dir, record.data_ids)
     session.conclude(status, _reason(session, status, sound))
     if session.options.keep != "results":
-        _diagnose(session)
+        _diagnose(session, optimizer)
     if session.options.keep == "all":
         _explain(session, model if sound else None, predictions)
     session.publish()
 
 
-def _diagnose(session: Session) -> None:
-    """Add the statistics of the layers, which findings rest on."""
-    context = session.context
+def _diagnose(session: Session, optimizer: keras.Optimizer) -> None:
+    """Add the statistics of the layers, which findings rest on.
+
+    Args:
+        session: whose record is already written.
+        optimizer: that of the trained network, which may have been separated from it.
+    """
+    context, trained = session.context, session.experiment.trained
     with optional("the diagnostics of the layers", session.progress.on_note):
-        probe = Probe(session.experiment.trained, context.inputs, context.labels, context.weights)
+        trained.optimizer, trained.compiled = optimizer, True
+        probe = Probe(trained, context.inputs, context.labels, context.weights)
         session.record.diagnostics = probe().to_json()
+    trained.optimizer, trained.compiled = None, False
 
 
 def _explain(session: Session, model: keras.Model | None, predictions: judge.Predictions) -> None:
