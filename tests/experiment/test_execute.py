@@ -59,6 +59,10 @@ def test_the_record_says_what_happened(run: Run) -> None:
     assert (record.epochs, record.seed, record.selected_on) == (3, 0, "validation")
     assert record.test_openings == 1
     assert record.ledger == {"openings": 1, "configurations": 1}
+    assert record.diagnostics is not None
+    layers = record.diagnostics["layers"]
+    assert [layer["gradient_norm"] > 0 for layer in layers] == [True, True]
+    assert all(layer["update_ratio"] > 0 for layer in layers)
     test = record.metrics["test"]
     assert test["accuracy_low"] < test["accuracy"] < test["accuracy_high"]
     assert [row["epoch"] for row in run.history] == [1, 2, 3]

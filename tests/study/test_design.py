@@ -196,6 +196,16 @@ def test_variants_that_search_the_same_are_tried_at_the_same_points(kind: str) -
     assert points(more, "a")[:5] == points(study, "a")
 
 
+@pytest.mark.parametrize("kind", ["random", "quasirandom"])
+def test_no_point_is_tried_twice(kind: str) -> None:
+    space = {"choices": [0.0, 0.1, 0.2]}
+    few = study(vary={"model": {"dropout": space}}, design={"kind": kind, "trials": 12})
+    tried = [point["model.dropout"] for point in points(few, "all")]
+    assert sorted(tried) == [0.0, 0.1, 0.2]
+    more = study(vary={"model": {"dropout": space}}, design={"kind": kind, "trials": 13})
+    assert points(more, "all") == points(few, "all")
+
+
 def test_a_variant_with_nothing_to_search_is_tried_once() -> None:
     study = design.check({"base": "quickstart", "variants": {"a": {"model": {"dropout": 0.1}}}})
     assert points(study, "a") == [{}]

@@ -17,11 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from sklearn.datasets import load_digits
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mlplab.errors import RunError, StorageError
 from mlplab.figures import sample_grid
+from mlplab.optim.documented import PARAMETERS
+from mlplab.recipes.networks import FAMILIES
+from mlplab.recipes.recipe import Recipe
 from mlplab.tensorboard import server as board
 from mlplab.tensorboard.callback import TensorBoard
 from mlplab.tensorboard.events import Events, binned
@@ -256,6 +260,32 @@ def test_a_setting_keeps_its_type_whatever_its_value() -> None:
         "model.dropout": 0.0,
         "optimizer.amsgrad": True,
     }
+
+
+def kinds(schema: dict[str, Any]) -> set[str]:
+    """Return ``number`` and ``string`` if a setting can be either."""
+    parts = schema.get("anyOf") or schema.get("oneOf")
+    if parts:
+        return set().union(*map(kinds, parts))
+    kind = "number" if schema.get("type") == "integer" else schema.get("type")
+    return {kind} & {"number", "string"} if isinstance(kind, str) else set()
+
+
+def test_every_setting_that_is_a_word_or_a_number_keeps_one_type() -> None:
+    families = {family.__name__ for family in FAMILIES.values()}
+    found = {
+        ("model" if name in families else name.lower(), key)
+        for name, table in Recipe.model_json_schema()["$defs"].items()
+        for key, schema in table.get("properties", {}).items()
+        if len(kinds(schema)) > 1
+    }
+    assert ("model", "trainable") in found
+    for table, key in found:
+        assert dict(hyperparameters({table: {key: 2}})) == {f"{table}.{key}": "2"}
+    schemas = {name: TypeAdapter(kind).json_schema() for name, kind in PARAMETERS.items()}
+    assert {name for name, schema in schemas.items() if len(kinds(schema)) > 1} == {"save_freq"}
+    callbacks = {"callbacks": {"mine": {"save_freq": 10}}}
+    assert dict(hyperparameters(callbacks)) == {"callbacks.mine.save_freq": "10"}
 
 
 def test_watching_a_training_does_not_change_it(runs: Runs, tmp_path: Path) -> None:

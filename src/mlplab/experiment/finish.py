@@ -28,13 +28,11 @@ def finish(session: Session) -> None:
     """Save and evaluate the network of a run whose training has ended, then complete its record."""
     record, folder = session.record, session.folder
     experiment, model = session.experiment, session.experiment.model
-    if session.options.keep != "results":
-        _diagnose(session)
     predictions: judge.Predictions = {}
     sound = all(np.isfinite(np.asarray(weight)).all() for weight in model.weights)
     status = STATUS[session.fit.ending] if sound else "diverged"
     if session.options.keep != "results":
-        _diagnose(session)  # while the network is still compiled
+        _diagnose(session)  # before it is saved, which takes its optimizer away
     if sound:
         # Evaluated as it is saved, in float32, whatever the precision of training.
         model = conversion.to_keras(model)

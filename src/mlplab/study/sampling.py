@@ -1,6 +1,7 @@
 """The points of its search spaces at which a variant is tried, all known in advance."""
 
 import itertools
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,8 +18,9 @@ def points(study: Study, variant: str) -> list[Point]:
     """Return the points of a variant's trials: the same for the same study, whatever the machine.
 
     ``quasirandom`` points are those of a scrambled Halton sequence, which leave no holes and do not
-    cluster (Bousquet et al. 2017, "Critical Hyper-Parameters: No Random, No Cry"). A ``bayesian``
-    study has none: it proposes them while it runs.
+    cluster (Bousquet et al. 2017, "Critical Hyper-Parameters: No Random, No Cry"). A point that was
+    drawn before is left out, so a space of few choices may have fewer points than ``trials``. A
+    ``bayesian`` study has none: it proposes them while it runs.
     """
     spaces = study.spaces(variant)
     design = study.design
@@ -33,10 +35,12 @@ def points(study: Study, variant: str) -> list[Point]:
         shares = random.random((design.trials, len(spaces)))
     else:
         shares = qmc.Halton(len(spaces), rng=random).random(design.trials)
-    return [
+    drawn = [
         {key: _value(space, share) for (key, space), share in zip(spaces.items(), row, strict=True)}
         for row in shares
     ]
+    # With the same seed, a repetition would give the same result.
+    return list({json.dumps(point): point for point in drawn}.values())
 
 
 def _grid(spaces: Mapping[str, Space]) -> list[Point]:

@@ -29,7 +29,9 @@ RESULTS = [metric.name for metric in METRICS]  # columns of the HParams page
 
 # The HParams page hides a run whose value has another type than the first one found. Settings that
 # may be a word or a number are therefore always text, and absent ones are left out.
-WORDS = ("data.validation", "model.normalisation")
+WORDS = ("data.validation", "model.normalisation", "model.trainable")
+WORD_PARAMETERS = ("save_freq",)
+"""The same for parameters of callbacks, whose tables have names of the user's choice."""
 
 NO_SETTINGS = ("seed", "evaluation.splits")
 """Keys in which runs of one configuration may differ."""
@@ -114,7 +116,7 @@ def hyperparameters(
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
             yield from hyperparameters(value, f"{name}.")
-        elif name in WORDS:
+        elif name in WORDS or key in WORD_PARAMETERS:
             yield name, str(value)
         elif isinstance(value, list | tuple):
             yield name, ", ".join(map(str, value))
