@@ -61,7 +61,7 @@ def test_findings_are_shown_with_their_evidence(page: str) -> None:
     for heading in ("Overfitting", "Early stopping", "Weakest class"):
         assert heading in text
     assert "epoch from which the training loss is the lower one" in text
-    assert "<code>augment.shift=1</code>" in page
+    assert "<code>model.dropout=0.4</code>" in page
 
 
 def test_pictures_are_inside_the_page_each_with_words_for_who_cannot_see_it(

@@ -11,6 +11,7 @@ from mlplab.report.formatting import is_number
 from mlplab.report.rates import typical_rate
 
 MOST_DROPOUT = 0.5
+SMALLEST = 14  # side in pixels of images that keep their content when moved by one of them
 STRONG_PENALTY = 3e-3  # on kernels, L1 or L2; usual are 1e-5 to 1e-3
 # Of decoupled weight decay, the share of every weight that a step removes: 4e-6 by Keras's
 # defaults for AdamW.
@@ -108,7 +109,7 @@ def more_regularisation(recipe: Recipe, side: int | None) -> Advice:
     if is_number(l1) and l1 > 0:
         return to_try("Try a sparser network", f"optimizer.l1={2 * l1:.2g}")
     augment = recipe.augment
-    if side and side >= 8 and not (augment.shift or augment.crop_resize or augment.rotation):
+    if side and side >= SMALLEST and not (augment.shift or augment.crop_resize or augment.rotation):
         pixels = max(1, round(side / 14))
         return to_try(
             "More images help most; failing that, show them moved by a few pixels",
