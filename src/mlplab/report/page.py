@@ -33,8 +33,8 @@ CAPTIONS = {
     "receptive_fields": "Where in the image units of the first layer look: the share of their"
     " squared weights at each pixel. A convolution is local by construction; a dense layer has to"
     " learn to be.",
-    "sensitivity": "Accuracy on shifted and on noisy images. An MLP has only as much shift"
-    " invariance as it has learnt.",
+    "sensitivity": "Accuracy on shifted and on noisy images. A dense layer has only as much shift"
+    " invariance as it has learnt; a convolution is built to have some.",
 }
 WIDE = 1.9  # pictures with a larger aspect ratio take the whole width
 PNG = b"\x89PNG\r\n\x1a\n"
