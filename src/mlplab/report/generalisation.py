@@ -92,19 +92,20 @@ def overfitting(facts: Facts) -> Finding | None:
         )
     shape = facts.record.image_shape
     remedy = advice.more_regularisation(facts.recipe, min(shape[:2]) if shape else None)
+    evidence = {
+        "train_accuracy": train,
+        f"{split}_accuracy": held,
+        "gap": facts.gap,
+        "training_loss_below_since_epoch": crossed,
+        "validation_loss_turned_epoch": turned,
+        "validation_loss_rise": rise if turned is not None else None,
+    }
     return Finding(
         kind="overfitting",
         heading="Overfitting",
         text=f"{text} {remedy.text}",
         overrides=list(remedy.overrides),
-        evidence={
-            "train_accuracy": train,
-            f"{split}_accuracy": held,
-            "gap": facts.gap,
-            "training_loss_below_since_epoch": crossed,
-            "validation_loss_turned_epoch": turned,
-            "validation_loss_rise": rise,
-        },
+        evidence={key: value for key, value in evidence.items() if value is not None},
     )
 
 
