@@ -1,8 +1,8 @@
 """Where the processes of mlplab import from: never the current folder.
 
 A file there with a library's name, such as ``random.py``, would run in its place. The user's own
-code is imported from there only when it is trusted (:mod:`mlplab.models.user_code`). Only ``os`` and
-``sys`` may be imported here, which Python itself has loaded before.
+code is imported from there only when it is trusted (:mod:`mlplab.models.user_code`). Only ``os``
+and ``sys`` may be imported here, which Python itself has loaded before.
 """
 
 import os

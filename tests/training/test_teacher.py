@@ -98,8 +98,10 @@ def test_what_a_teacher_says_goes_before_the_labels(
 
 
 def agreement(one: Run, other: Run) -> float:
-    student = [run.predictions("validation")["probabilities"].argmax(axis=1) for run in (one, other)]
-    return float((student[0] == student[1]).mean())
+    first, second = (
+        run.predictions("validation")["probabilities"].argmax(axis=1) for run in (one, other)
+    )
+    return float((first == second).mean())
 
 
 @pytest.mark.parametrize("views", [0, 2])
