@@ -14,7 +14,9 @@ from mlplab.runs.record import Record
 
 def ledger_dir(runs_dir: Path) -> Path:
     """Return the folder that has the ledger; runs of a study use that of its runs folder."""
-    return runs_dir.parents[1] if store.is_study(runs_dir.parent) else runs_dir
+    # A study file of the user's may lie beside a runs folder, and be called study.toml as well.
+    of_study = runs_dir.name in (layout.TRIALS, layout.FINALS) and store.is_study(runs_dir.parent)
+    return runs_dir.parents[1] if of_study else runs_dir
 
 
 def open_test(runs_dir: Path, record: Record, openings: int = 1) -> dict[str, int]:
