@@ -24,8 +24,9 @@ def make_private(folder: Path) -> None:
 
 def mark_used(path: Path) -> None:
     """Note that a cached file was read; a read-only cache is never tidied, so it needs no note."""
+    now = time.time_ns()  # the clock that files are written by has steps of milliseconds
     with suppress(OSError):
-        os.utime(path)
+        os.utime(path, ns=(now, now))
 
 
 def tidy(folder: Path, kept: int) -> None:
@@ -35,7 +36,7 @@ def tidy(folder: Path, kept: int) -> None:
         folder: folder of ``.npz`` files.
         kept: how many of them to keep.
     """
-    files = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
+    files = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     yesterday = time.time() - 24 * 3600
     torn = [path for path in folder.glob(".*.npz.*") if path.stat().st_mtime < yesterday]
     for path in [*files[kept:], *torn]:

@@ -56,7 +56,7 @@ def test_held_out_pictures_that_are_also_in_training_are_named(tmp_path: Path) -
         }
     said = data_checks.note_of(found)
     assert said is not None
-    assert said.startswith("1 validation image (12.5%) and 2 test images (16.7%) are also")
+    assert "1 of the validation images (12.5 %) and 2 of the test images (16.7 %)" in said
     assert list(data_checks.repeated(dataset, split(dataset, "test", seed=0))) == ["test"]
 
 
