@@ -223,19 +223,20 @@ def share(found: Sequence[bool]) -> str:
 
 def page(answers: Sequence[Answer]) -> str:
     """Return the results as a page."""
+    names = list(dict.fromkeys(found.data for found in answers))
     head = [
         "# Advice, followed",
         "",
         "Written by `python -m benchmarks.advice`. Experiments with one known fault each, and sound"
-        " ones, on three data sets with three seeds. *Advice* is the first override of the first"
-        " finding that has one; the experiment is repeated with it. Figures are validation accuracy"
+        f" ones, on {' and '.join(names)}, with three seeds. *Advice* is the first override of the"
+        " first finding that has one; the experiment is repeated with it. Figures are validation accuracy"
         " in percent (balanced accuracy for uneven classes), means over the seeds.",
         "",
         "| | experiments | share | asked |",
         "| --- | ---: | ---: | ---: |",
         *summary(answers),
     ]
-    for name in dict.fromkeys(found.data for found in answers):
+    for name in names:
         head += ["", f"## {name}", "", "| experiment | finding | advice | before | after |"]
         head += ["| --- | --- | --- | ---: | ---: |"]
         head += [row(found) for found in answers if found.data == name]
