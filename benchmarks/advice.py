@@ -229,8 +229,8 @@ def page(answers: Sequence[Answer]) -> str:
         "",
         "Written by `python -m benchmarks.advice`. Experiments with one known fault each, and sound"
         f" ones, on {' and '.join(names)}, with three seeds. *Advice* is the first override of the"
-        " first finding that has one; the experiment is repeated with it. Figures are validation accuracy"
-        " in percent (balanced accuracy for uneven classes), means over the seeds.",
+        " first finding that has one; the experiment is repeated with it. Figures are validation"
+        " accuracy in percent (balanced accuracy for uneven classes), means over the seeds.",
         "",
         "| | experiments | share | asked |",
         "| --- | ---: | ---: | ---: |",
