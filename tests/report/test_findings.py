@@ -429,6 +429,12 @@ def test_the_weak_class_is_named_with_what_it_is_taken_for() -> None:
     assert judged(per_class={**per_class, "support": [3] * 10}) == []
 
 
+def test_of_a_run_that_ended_before_its_first_epoch_nothing_is_claimed() -> None:
+    fast = recipes.validate({**TABLES, "optimizer": {"name": "adam", "learning_rate": 1.0}})
+    for status in ("interrupted", "failed", "running"):
+        assert findings(run(status=status), [], fast) == []
+
+
 def test_an_empty_record_has_no_findings() -> None:
     assert findings(run(class_names=[]), [], RECIPE) == []
     assert findings(run(class_names=[]), [{}], RECIPE) == []

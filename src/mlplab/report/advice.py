@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from mlplab.recipes.recipe import Recipe
 from mlplab.report.formatting import is_number
 from mlplab.report.rates import typical_rate
+from mlplab.runs.record import Finding
 
 MOST_DROPOUT = 0.5
 SMALLEST = 14  # side in pixels of images that keep their content when moved by one of them
@@ -37,6 +38,17 @@ NONE = Advice("")
 def to_try(words: str, override: str) -> Advice:
     """Return one override to try, with the words before it."""
     return Advice(f"{words}: `{override}`.", (override,))
+
+
+def advised(kind: str, heading: str, text: str, advice: Advice, **evidence: Any) -> Finding:
+    """Return a finding whose text ends with advice."""
+    return Finding(
+        kind=kind,
+        heading=heading,
+        text=f"{text} {advice.text}".rstrip(),
+        overrides=list(advice.overrides),
+        evidence=evidence,
+    )
 
 
 def lower_rate(recipe: Recipe, rate: float | None) -> Advice:

@@ -91,8 +91,9 @@ class Facts:
 
     @property
     def imperfect(self) -> bool:
-        """Whether held-out accuracy leaves room for a change to show."""
-        return self.held is None or self.held < 0.97
+        """Whether accuracy is known, and leaves room for a change to show."""
+        known = self.train if self.held is None else self.held
+        return known is not None and known < 0.97
 
     @property
     def images(self) -> int | None:

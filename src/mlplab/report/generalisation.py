@@ -11,9 +11,8 @@ from mlplab.runs.record import Finding
 OVERFITTING_GAP = 0.05
 # Below a third of the held-out errors, the gap is not what a change should aim at.
 GAP_SHARE = 1 / 3
-# With less than 90 % of its training images right and a gap under 2 points, a network is not
-# fitting them.
-FITTED, SMALL_GAP = 0.90, 0.02
+# With a gap under 2 points, a network that does not fit its training images underfits.
+SMALL_GAP = 0.02
 SPAN = 5  # epochs without progress that are a plateau
 UNEVEN = 5  # times as many images in the largest class as in the smallest
 
@@ -29,22 +28,19 @@ def uneven_classes(facts: Facts) -> Finding | None:
     if accuracy is None or balanced is None or accuracy - balanced < SMALL_GAP:
         return None
     remedy = advice.to_try("Give rare classes more weight", "loss.class_weights=balanced")
-    return Finding(
-        kind="imbalance",
-        heading="Uneven classes",
-        text=(
+    return advice.advised(
+        "imbalance",
+        "Uneven classes",
+        (
             f"The largest class has {max(counts):,} training images, the smallest"
             f" {min(counts):,}. {percent(accuracy)} of the {facts.split} images are recognised,"
             f" but only {percent(balanced)} of a class on average: rare classes are neglected."
-            f" {remedy.text}"
         ),
-        overrides=list(remedy.overrides),
-        evidence={
-            "largest": max(counts),
-            "smallest": min(counts),
-            "accuracy": accuracy,
-            "balanced_accuracy": balanced,
-        },
+        remedy,
+        largest=max(counts),
+        smallest=min(counts),
+        accuracy=accuracy,
+        balanced_accuracy=balanced,
     )
 
 
@@ -57,15 +53,17 @@ def bottleneck(facts: Facts) -> Finding | None:
     if not facts.poor or facts.gap > OVERFITTING_GAP:
         return None
     capacity = advice.more_capacity(facts.recipe)
-    return Finding(
-        kind="underfitting",
-        heading="Underfitting",
-        text=(
+    return advice.advised(
+        "underfitting",
+        "Underfitting",
+        (
             f"The narrowest layer has {min(hidden)} units for {classes} classes, and only"
-            f" {percent(facts.train)} of the training images are recognised. {capacity.text}"
+            f" {percent(facts.train)} of the training images are recognised."
         ),
-        overrides=list(capacity.overrides),
-        evidence={"units": min(hidden), "classes": classes, "train_accuracy": facts.train},
+        capacity,
+        units=min(hidden),
+        classes=classes,
+        train_accuracy=facts.train,
     )
 
 
@@ -100,12 +98,12 @@ def overfitting(facts: Facts) -> Finding | None:
         "validation_loss_turned_epoch": turned,
         "validation_loss_rise": rise if turned is not None else None,
     }
-    return Finding(
-        kind="overfitting",
-        heading="Overfitting",
-        text=f"{text} {remedy.text}",
-        overrides=list(remedy.overrides),
-        evidence={key: value for key, value in evidence.items() if value is not None},
+    return advice.advised(
+        "overfitting",
+        "Overfitting",
+        text,
+        remedy,
+        **{key: value for key, value in evidence.items() if value is not None},
     )
 
 
@@ -114,19 +112,19 @@ def underfitting(facts: Facts) -> Finding | None:
     curves, train, held = facts.curves, facts.train, facts.held
     if train is None or held is None or len(curves.loss) < 3:
         return None
-    if train >= FITTED or facts.gap > SMALL_GAP:
+    if not facts.poor or facts.gap > SMALL_GAP:
         return None
     capacity = advice.more_capacity(facts.recipe)
-    return Finding(
-        kind="underfitting",
-        heading="Underfitting",
-        text=(
+    return advice.advised(
+        "underfitting",
+        "Underfitting",
+        (
             f"The network underfits: {percent(train)} on the training images and"
             f" {percent(held)} on the {facts.split} images. It does not fit even the images that"
-            f" it was trained on, so more regularisation will not help. {capacity.text}"
+            f" it was trained on, so more regularisation will not help."
         ),
-        overrides=list(capacity.overrides),
-        evidence={"train_accuracy": train, f"{facts.split}_accuracy": held, "gap": facts.gap},
+        capacity,
+        **{"train_accuracy": train, f"{facts.split}_accuracy": held, "gap": facts.gap},
     )
 
 
@@ -137,7 +135,7 @@ def plateau(facts: Facts) -> Finding | None:
         return None
     idle = idle_epochs(curves.val_loss if curves.validated else curves.loss)
     stalled = idle_epochs(curves.loss) >= SPAN
-    if idle < SPAN or (facts.train or 0) >= FITTED:
+    if idle < SPAN or not (facts.train is None or facts.poor):
         return None
     since = int(curves.epoch[-1 - idle])
     if stalled:

@@ -60,7 +60,7 @@ class Curves:
     def annealed(self) -> bool:
         """Whether the learning rate was annealed, so that the loss levels off by design."""
         rate = self.learning_rate
-        return bool(np.isfinite(rate).all() and rate[-1] < ANNEALED * rate.max())
+        return bool(len(rate) and np.isfinite(rate).all() and rate[-1] < ANNEALED * rate.max())
 
 
 def epoch_of(row: Mapping[str, Any]) -> int | None:

@@ -44,16 +44,14 @@ def divergence(facts: Facts) -> Finding | None:
     if index is not None:
         when = f"From epoch {curves.epoch[index]} on the loss {what}"
     smaller = advice.lower_rate(facts.recipe, facts.rate)
-    return Finding(
-        kind="divergence",
-        heading="Divergence",
-        text=f"Training diverged. {when}: the steps were too large. {smaller.text}",
-        overrides=list(smaller.overrides),
-        evidence={
-            "epoch": int(curves.epoch[index]) if index is not None else None,
-            "first_loss": _value(curves.loss, 0),
-            "last_loss": _value(curves.loss, -1),
-        },
+    return advice.advised(
+        "divergence",
+        "Divergence",
+        f"Training diverged. {when}: the steps were too large.",
+        smaller,
+        epoch=int(curves.epoch[index]) if index is not None else None,
+        first_loss=_value(curves.loss, 0),
+        last_loss=_value(curves.loss, -1),
     )
 
 
@@ -66,17 +64,17 @@ def faint_inputs(facts: Facts) -> Finding | None:
     if spread >= FAINT or facts.recipe.model.name == "pretrained":
         return None
     remedy = advice.to_try("Give each channel mean 0 and deviation 1", "data.scaling=standard")
-    return Finding(
-        kind="scaling",
-        heading="Faint images",
-        text=(
+    return advice.advised(
+        "scaling",
+        "Faint images",
+        (
             f"The images have little contrast: their pixels have a standard deviation of"
             f" {images.pixel_deviation:.1f} of 255, which `data.scaling={scaling}` makes"
             f" {spread:.2g}. The network sees almost the same input for every image."
-            f" {remedy.text}"
         ),
-        overrides=list(remedy.overrides),
-        evidence={"pixel_deviation": images.pixel_deviation, "input_deviation": spread},
+        remedy,
+        pixel_deviation=images.pixel_deviation,
+        input_deviation=spread,
     )
 
 
@@ -88,15 +86,17 @@ def rate_too_high(facts: Facts) -> Finding | None:
     if not facts.learnt_nothing and ratio < 3 * HIGH and _squashes(facts):
         return None  # which learn little at any rate
     remedy = advice.lower_rate(facts.recipe, facts.rate)
-    return Finding(
-        kind="learning-rate",
-        heading="Learning rate too high",
-        text=(
+    return advice.advised(
+        "learning-rate",
+        "Learning rate too high",
+        (
             f"The learning rate of {facts.rate:.3g} is {number(ratio, 2)} times what is usual with"
-            f" {facts.recipe.optimizer.name}, and {_fitted(facts)}. {remedy.text}"
+            f" {facts.recipe.optimizer.name}, and {_fitted(facts)}."
         ),
-        overrides=list(remedy.overrides),
-        evidence={"learning_rate": facts.rate, "times_typical": ratio, "accuracy": facts.train},
+        remedy,
+        learning_rate=facts.rate,
+        times_typical=ratio,
+        accuracy=facts.train,
     )
 
 
@@ -113,15 +113,17 @@ def vanishing_gradients(facts: Facts) -> Finding | None:
     why = f"{len(norms)} layers of {activation} pass little of the gradient back"
     if squashes:
         why += ", because each of them shrinks it"
-    return Finding(
-        kind="vanishing-gradients",
-        heading="Vanishing gradients",
-        text=(
+    return advice.advised(
+        "vanishing-gradients",
+        "Vanishing gradients",
+        (
             f"{why}: the first layer's is {number(ratio, 2)} of the largest at the end of training,"
-            f" and {_fitted(facts)}. {remedy.text}"
+            f" and {_fitted(facts)}."
         ),
-        overrides=list(remedy.overrides),
-        evidence={"gradient_norms": norms, "ratio": ratio, "accuracy": facts.train},
+        remedy,
+        gradient_norms=norms,
+        ratio=ratio,
+        accuracy=facts.train,
     )
 
 
@@ -136,15 +138,15 @@ def mostly_dead(facts: Facts) -> Finding | None:
         remedy = advice.lower_rate(facts.recipe, facts.rate)
     else:
         remedy = advice.to_try("Try units that cannot die", "model.activation=leaky_relu")
-    return Finding(
-        kind="dead-units",
-        heading="Dead units",
-        text=(
+    return advice.advised(
+        "dead-units",
+        "Dead units",
+        (
             f"{percent(shares[name])} of the units of {name} output zero for every image. They"
-            f" get no gradient and can no longer learn, and {_fitted(facts)}. {remedy.text}"
+            f" get no gradient and can no longer learn, and {_fitted(facts)}."
         ),
-        overrides=list(remedy.overrides),
-        evidence={f"{layer}_dead_share": share for layer, share in shares.items()},
+        remedy,
+        **{f"{layer}_dead_share": share for layer, share in shares.items()},
     )
 
 
@@ -154,15 +156,17 @@ def rate_too_low(facts: Facts) -> Finding | None:
     if ratio is None or ratio > LOW or not facts.poor or facts.gap > 0.1:
         return None
     remedy = advice.higher_rate(facts.recipe, facts.rate)
-    return Finding(
-        kind="learning-rate",
-        heading="Learning rate too low",
-        text=(
+    return advice.advised(
+        "learning-rate",
+        "Learning rate too low",
+        (
             f"The learning rate of {facts.rate:.3g} is {number(ratio, 2)} of what is usual with"
-            f" {facts.recipe.optimizer.name}, and {_fitted(facts)}. {remedy.text}"
+            f" {facts.recipe.optimizer.name}, and {_fitted(facts)}."
         ),
-        overrides=list(remedy.overrides),
-        evidence={"learning_rate": facts.rate, "times_typical": ratio, "accuracy": facts.train},
+        remedy,
+        learning_rate=facts.rate,
+        times_typical=ratio,
+        accuracy=facts.train,
     )
 
 
@@ -180,17 +184,18 @@ def few_steps(facts: Facts) -> Finding | None:
     remedy = advice.to_try(
         "Smaller batches update them more often", f"training.batch_size={smaller}"
     )
-    return Finding(
-        kind="few-steps",
-        heading="Few steps",
-        text=(
+    return advice.advised(
+        "few-steps",
+        "Few steps",
+        (
             f"The weights were updated only {counted(steps, 'time')}:"
             f" {counted(per_epoch, 'step')} an epoch, because a batch has"
             f" {min(images, facts.recipe.training.batch_size):,} of {images:,} images."
-            f" {remedy.text}"
         ),
-        overrides=list(remedy.overrides),
-        evidence={"steps": steps, "steps_per_epoch": per_epoch, "images": images},
+        remedy,
+        steps=steps,
+        steps_per_epoch=per_epoch,
+        images=images,
     )
 
 
@@ -201,12 +206,12 @@ def strong_penalty(facts: Facts) -> Finding | None:
     remedy = advice.weaker_penalty(facts.recipe, facts.rate)
     if not remedy.overrides:
         return None
-    return Finding(
-        kind="underfitting",
-        heading="Underfitting",
-        text=f"The penalty on the weights is strong, and {_fitted(facts)}. {remedy.text}",
-        overrides=list(remedy.overrides),
-        evidence={"train_accuracy": facts.train, f"{facts.split}_accuracy": facts.held},
+    return advice.advised(
+        "underfitting",
+        "Underfitting",
+        f"The penalty on the weights is strong, and {_fitted(facts)}.",
+        remedy,
+        **{"train_accuracy": facts.train, f"{facts.split}_accuracy": facts.held},
     )
 
 
@@ -215,12 +220,13 @@ def strong_dropout(facts: Facts) -> Finding | None:
     if facts.dropout < STRONG_DROPOUT or not facts.imperfect or facts.gap > 0.05:
         return None
     remedy = advice.to_try("Try less", "model.dropout=0.2")
-    return Finding(
-        kind="underfitting",
-        heading="Underfitting",
-        text=f"Dropout of {facts.dropout:g} is strong, and {_fitted(facts)}. {remedy.text}",
-        overrides=list(remedy.overrides),
-        evidence={"dropout": facts.dropout, "train_accuracy": facts.train},
+    return advice.advised(
+        "underfitting",
+        "Underfitting",
+        f"Dropout of {facts.dropout:g} is strong, and {_fitted(facts)}.",
+        remedy,
+        dropout=facts.dropout,
+        train_accuracy=facts.train,
     )
 
 
@@ -242,17 +248,15 @@ def under_training(facts: Facts) -> Finding | None:
     text += f" learning: {how}, to its lowest."
     if one:
         text = "One epoch shows each image once, and a network needs to see them more often."
-    return Finding(
-        kind="under-training",
-        heading="Under-training",
-        text=f"{text} {remedy.text}".rstrip(),
-        overrides=list(remedy.overrides),
-        evidence={
-            "fall": facts.fall,
-            "over_epochs": facts.span,
-            "last_loss": _value(facts.curves.loss, -1),
-            "epochs": ran,
-        },
+    return advice.advised(
+        "under-training",
+        "Under-training",
+        text,
+        remedy,
+        fall=facts.fall,
+        over_epochs=facts.span,
+        last_loss=_value(facts.curves.loss, -1),
+        epochs=ran,
     )
 
 
@@ -261,12 +265,13 @@ def learnt_nothing(facts: Facts) -> Finding | None:
     if not facts.learnt_nothing:
         return None
     remedy = advice.other_rate(facts.recipe, facts.rate)
-    return Finding(
-        kind="plateau",
-        heading="Nothing was learnt",
-        text=f"Nothing was learnt: {_fitted(facts)}. {remedy.text}",
-        overrides=list(remedy.overrides),
-        evidence={"accuracy": facts.train, "guessing": facts.guessing},
+    return advice.advised(
+        "plateau",
+        "Nothing was learnt",
+        f"Nothing was learnt: {_fitted(facts)}.",
+        remedy,
+        accuracy=facts.train,
+        guessing=facts.guessing,
     )
 
 
