@@ -14,14 +14,13 @@ from mlplab import files, recipes
 from mlplab.augment.pipeline import Augmentation
 from mlplab.errors import StorageError, optional
 from mlplab.evaluation import fields
-from mlplab.experiment import append_files, budget, data_checks, environment, isolation, judge
+from mlplab.experiment import append_files, budget, environment, judge
 from mlplab.experiment.complete import code
-from mlplab.experiment.options import KEPT, Options
+from mlplab.experiment.first_record import first_record
+from mlplab.experiment.options import Options
 from mlplab.experiment.prepare import Experiment
 from mlplab.experiment.publish import publish
-from mlplab.experiment.training_images import training_images
-from mlplab.models import saving, user_code
-from mlplab.models.flops import flops_per_example
+from mlplab.models import user_code
 from mlplab.models.footprint import evaluation_batch
 from mlplab.recipes.networks import CustomModel
 from mlplab.runs import layout, ledger, store
@@ -80,7 +79,9 @@ class Session:
         self.started = started
         self.recipe_text = recipes.to_toml(experiment.recipe)
         self.code = code(experiment.recipe)
-        self.record = record or first_record(experiment, options, folder.name)
+        self.record = record or first_record(
+            experiment, options, folder.name, user_code.digest(self.code)
+        )
         self.record.population = population
         self.fit = Fit()
         self.ended = False
@@ -269,44 +270,6 @@ class Session:
         self.record.ended = environment.now()
         self.record.peak_memory_bytes = environment.peak_memory_bytes()
         self.record.seconds.total = round(time.perf_counter() - self.started, 3)
-
-
-def first_record(experiment: Experiment, options: Options, name: str) -> Record:
-    """Return the record that a run starts with."""
-    recipe, dataset, model = experiment.recipe, experiment.dataset, experiment.model
-    digest = user_code.digest(code(recipe))
-    return Record(
-        name=name,
-        group=options.group,
-        recipe=options.recipe_name,
-        command=options.command,
-        config_id=recipes.config_id(
-            recipe, {s.run: s.config_id for s in experiment.sources}, dataset.source_id, digest
-        ),
-        code=digest,
-        seed=recipe.seed,
-        data=dataset.name,
-        data_path=recipe.data.path or "",
-        data_id=dataset.data_id,
-        source_id=dataset.source_id,
-        class_names=list(dataset.class_names),
-        image_shape=list(dataset.train.images.shape[1:]),
-        skipped=list(dataset.skipped),
-        repeated=data_checks.repeated(dataset, experiment.splits),
-        images=training_images(experiment.splits, len(dataset.class_names)),
-        parameters=model.count_params(),
-        flops_per_example=flops_per_example(model),
-        selected_on="test" if experiment.selects_on_test else "validation",
-        precision=recipe.training.precision,
-        device=environment.device(len(devices.choose(options.devices))),
-        versions=environment.versions(),
-        variables=isolation.variables(),
-        git=environment.git(),
-        started=environment.now(),
-        options={key: getattr(options, key) for key in KEPT},
-        model_summary=saving.summary(model),
-        sources=experiment.sources,
-    )
 
 
 def begin(sessions: Sequence[Session]) -> None:
