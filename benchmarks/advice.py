@@ -227,7 +227,8 @@ def page(answers: Sequence[Answer]) -> str:
     head = [
         "# Advice, followed",
         "",
-        "Written by `python -m benchmarks.advice`. Experiments with one known fault each, and sound"
+        f"Written by `python -m benchmarks.advice --sets {' '.join(names)}`. Experiments with one"
+        " known fault each, and sound"
         f" ones, on {' and '.join(names)}, with three seeds. *Advice* is the first override of the"
         " first finding that has one; the experiment is repeated with it. Figures are validation"
         " accuracy in percent (balanced accuracy for uneven classes), means over the seeds.",
