@@ -1,6 +1,7 @@
 """Is the advice of findings right? Experiments with known faults, their first advice followed.
 
-    python -m benchmarks.advice            # trains what is missing, then writes the page
+    python -m benchmarks.advice                         # trains what is missing, writes the page
+    python -m benchmarks.advice --version OTHER/src     # the same for another version's findings
 
 Each experiment of :mod:`benchmarks.faults` is trained on three data sets with three seeds. Its
 first advice is the first override of the first finding that has one. The training is repeated with
@@ -11,8 +12,11 @@ raise validation accuracy? All runs choose and are judged on validation; no test
 import argparse
 import collections
 import json
+import os
 import shutil
 import statistics
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +40,11 @@ LOSS = 0.01  # a point
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training: its record, and the findings of today's code."""
+    """A finished training."""
 
+    folder: Path
     record: Record
-    findings: list[Finding]
+    recipe: Recipe
 
     def figure(self, name: str) -> float:
         """Return a figure on validation; nothing was learnt where a training diverged."""
@@ -90,17 +95,29 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--sets", nargs="*", default=list(SOUND))
     parser.add_argument("--faults", nargs="*", help="only these")
+    parser.add_argument("--version", type=Path, help="src folder of another version of mlplab")
     parser.add_argument("--out", type=Path, default=RESULTS / "advice.json")
     arguments = parser.parse_args()
     answers = []
     for name in arguments.sets:
         for experiment in EXPERIMENTS:
             if not arguments.faults or experiment.fault in arguments.faults:
-                answers.append(answer(experiment, name, arguments.runs_dir, arguments.data_dir))
+                answers.append(
+                    answer(
+                        experiment,
+                        name,
+                        arguments.runs_dir,
+                        arguments.data_dir,
+                        version=arguments.version,
+                    )
+                )
                 print(line(answers[-1]), flush=True)
     print("\n".join(summary(answers)))
     arguments.out.write_text(json.dumps([to_json(found) for found in answers], indent=1) + "\n")
-    arguments.out.with_suffix(".md").write_text(page(answers))
+    command = f"python -m benchmarks.advice --sets {' '.join(arguments.sets)}"
+    if arguments.version:
+        command += f" --version {arguments.version} --out {os.path.relpath(arguments.out)}"
+    arguments.out.with_suffix(".md").write_text(page(answers, command))
 
 
 def answer(
@@ -109,14 +126,24 @@ def answer(
     runs_dir: Path,
     data_dir: Path | None,
     seeds: Sequence[int] = SEEDS,
+    version: Path | None = None,
 ) -> Answer:
-    """Train an experiment on a data set, follow the first advice, and train again."""
+    """Train an experiment on a data set, follow the first advice, and train again.
+
+    Args:
+        experiment: what to train.
+        name: of the data set.
+        runs_dir: where the runs are kept.
+        data_dir: where downloaded data sets are kept.
+        seeds: one training for each.
+        version: the source folder of the mlplab whose findings count; this one by default.
+    """
     chosen = [recipe(experiment, name, seed, runs_dir, data_dir) for seed in seeds]
     first = trained(chosen, runs_dir)
-    told = [next((finding for finding in run.findings if finding.overrides), None) for run in first]
+    found = findings_of(first, version)
+    told = [next((each for each in own if each.overrides), None) for own in found]
     headings = [
-        finding or (run.findings[0] if run.findings else None)
-        for finding, run in zip(told, first, strict=True)
+        finding or (own[0] if own else None) for finding, own in zip(told, found, strict=True)
     ]
     followed = [
         follow(chosen[i], finding.overrides[0]) if finding else chosen[i]
@@ -131,6 +158,23 @@ def answer(
         before=tuple(run.figure(experiment.figure) for run in first),
         after=tuple(run.figure(experiment.figure) for run in after),
     )
+
+
+def findings_of(runs: Sequence[Trained], version: Path | None) -> list[list[Finding]]:
+    """Return each run's findings, by this version of mlplab or by the one in a source folder."""
+    if version is None:
+        return [
+            findings(run.record, files.read_lines(run.folder / "metrics.jsonl"), run.recipe)
+            for run in runs
+        ]
+    command = [sys.executable, str(Path(__file__).with_name("other_findings.py"))]
+    printed = subprocess.run(
+        [*command, *(str(run.folder) for run in runs)],
+        env=os.environ | {"PYTHONPATH": str(version)},
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
+    return [[Finding(**each) for each in own] for own in json.loads(printed)]
 
 
 def follow(recipe: Recipe, advice: str) -> Recipe:
@@ -176,9 +220,7 @@ def trained(chosen: Sequence[Recipe], runs_dir: Path) -> list[Trained]:
     found = []
     for recipe, folder in zip(chosen, folders, strict=True):
         (folder / "model.keras").unlink(missing_ok=True)
-        record = store.read_record(folder)
-        rows = files.read_lines(folder / "metrics.jsonl")
-        found.append(Trained(record, findings(record, rows, recipe)))
+        found.append(Trained(folder, store.read_record(folder), recipe))
     return found
 
 
@@ -221,15 +263,14 @@ def share(found: Sequence[bool]) -> str:
     return f"{100 * statistics.mean(found):.1f} %"
 
 
-def page(answers: Sequence[Answer]) -> str:
+def page(answers: Sequence[Answer], command: str) -> str:
     """Return the results as a page."""
     names = list(dict.fromkeys(found.data for found in answers))
     head = [
         "# Advice, followed",
         "",
-        f"Written by `python -m benchmarks.advice --sets {' '.join(names)}`. Experiments with one"
-        " known fault each, and sound"
-        f" ones, on {' and '.join(names)}, with three seeds. *Advice* is the first override of the"
+        f"Written by `{command}`. Experiments with one known fault each, and sound ones,"
+        f" on {' and '.join(names)}, with three seeds. *Advice* is the first override of the"
         " first finding that has one; the experiment is repeated with it. Figures are validation"
         " accuracy in percent (balanced accuracy for uneven classes), means over the seeds.",
         "",

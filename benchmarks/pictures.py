@@ -129,14 +129,14 @@ def _glyph(text: str, rng: np.random.Generator) -> Images:
     font = fonts[rng.integers(len(fonts))]
     canvas = Image.new("L", (56, 56))
     ImageDraw.Draw(canvas).text((28, 28), text, fill=255, font=font, anchor="mm")
-    turn, shear = np.deg2rad(rng.uniform(-30, 30)), rng.uniform(-0.4, 0.4)
-    scale = rng.uniform(0.9, 1.6, 2)
+    turn, shear = np.deg2rad(rng.uniform(-15, 15)), rng.uniform(-0.2, 0.2)
+    scale = rng.uniform(0.8, 1.2, 2)
     cos, sin = np.cos(turn), np.sin(turn)
     matrix = np.array([[cos, -sin + shear], [sin, cos]]) * scale
-    offset = 28 - matrix @ (28 + rng.uniform(-7, 7, 2))
+    offset = 28 - matrix @ (28 + rng.uniform(-3, 3, 2))
     affine = (*matrix[0], offset[0], *matrix[1], offset[1])
     drawn = canvas.transform((56, 56), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
     small = np.asarray(drawn.resize((28, 28), Image.Resampling.BOX), np.float64)
-    noise = rng.normal(0, 40, small.shape)
-    grey: Images = np.clip(small * rng.uniform(0.5, 1) + np.abs(noise), 0, 255).astype(np.uint8)
+    noise = rng.normal(0, 20, small.shape)
+    grey: Images = np.clip(small * rng.uniform(0.7, 1) + np.abs(noise), 0, 255).astype(np.uint8)
     return grey

@@ -128,6 +128,31 @@ def test_against_overfitting_more_images_come_first_then_moved_ones_then_dropout
     assert cause(record, OVERFITTED, augment={"shift": 2}) == ("overfitting", "model.dropout=0.4")
 
 
+def test_a_small_gap_calls_for_more_images_where_only_a_share_was_used() -> None:
+    metrics = evaluated(0.83, 0.80)
+    data = {"name": "cifar10", "share": 0.2}
+    assert cause(run(metrics=metrics), HEALTHY, data=data) == ("overfitting", "data.share=1")
+    assert kinds(findings(run(metrics=metrics), HEALTHY, RECIPE)) == []
+
+
+def doubted(wrong: int, far: int) -> dict[str, Any]:
+    """Wrong predictions on validation, and those whose label is far down the ranking."""
+    return {"validation": {"images": far, "listed": [], "wrong": wrong, "far": far}}
+
+
+def test_labels_are_called_random_where_mistakes_are_not_between_similar_classes() -> None:
+    good, gap = evaluated(0.81, 0.80), evaluated(0.95, 0.80)
+    noisy = run(metrics=good, label_candidates=doubted(1_000, 500))
+    found = only(findings(noisy, HEALTHY, RECIPE), "noisy-labels")
+    assert "50.0 % of the 1,000 validation images that are not recognised" in found.text
+    assert found.overrides == []
+    overfitted = run(metrics=gap, label_candidates=doubted(1_000, 500))
+    assert cause(overfitted, HEALTHY) == ("noisy-labels", "model.dropout=0.4")
+    for wrong, far in ((1_000, 300), (20, 12)):
+        few = run(metrics=good, label_candidates=doubted(wrong, far))
+        assert "noisy-labels" not in kinds(findings(few, HEALTHY, RECIPE))
+
+
 def test_a_sparse_network_that_overfits_is_advised_to_be_sparser() -> None:
     sparse = {"name": "beta-lasso", "l1": 5e-5}
     assert cause(run(best_epoch=3), OVERFITTED, optimizer=sparse)[1] == "optimizer.l1=0.0001"

@@ -2,7 +2,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
-from mlplab.statistics.label_errors import candidates
+from mlplab.statistics.label_errors import candidates, far_errors
 
 
 def test_wrong_labels_come_first_in_the_order_of_their_probability() -> None:
@@ -39,3 +39,9 @@ def test_classes_without_images_are_possible() -> None:
     probabilities = np.array([[0.1, 0.1, 0.8], [0.1, 0.9, 0.0]])
     assert candidates(probabilities, np.array([0, 1])).tolist() == []
     assert candidates(probabilities[:0], np.array([], int)).tolist() == []
+
+
+def test_random_labels_rank_anywhere_and_honest_mistakes_near_the_top() -> None:
+    probabilities = np.array([[0.6, 0.3, 0.08, 0.02]] * 4)
+    assert far_errors(probabilities, np.array([0, 1, 2, 3])).tolist() == [False, True, True]
+    assert far_errors(probabilities[:0], np.array([], int)).tolist() == []

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mlplab.data import Dataset, Splits
 from mlplab.data.repeats import shared
 from mlplab.report.formatting import percent
-from mlplab.statistics.label_errors import candidates
+from mlplab.statistics.label_errors import candidates, far_errors
 
 LISTED = 20
 """Images of each kind that a record names."""
@@ -67,7 +67,9 @@ def label_candidates(
 
     For each split that was evaluated: ``images``, how many there are, and ``listed``, up to 20 of
     them, those with the lowest probability of their label first: ``image`` (its file or position),
-    ``label``, ``predicted``, ``label_probability`` and ``predicted_probability``.
+    ``label``, ``predicted``, ``label_probability`` and ``predicted_probability``. ``wrong``, how
+    many are predicted as another class than their label, and ``far``, of how many of these the
+    label is in the lower half of the network's ranking.
     """
     found: dict[str, dict[str, Any]] = {}
     for name in _held_out(splits):
@@ -87,7 +89,13 @@ def label_candidates(
                     "predicted_probability": float(probabilities[place, best]),
                 }
             )
-        found[name] = {"images": len(places), "listed": rows}
+        far = far_errors(probabilities, split.labels)
+        found[name] = {
+            "images": len(places),
+            "listed": rows,
+            "wrong": len(far),
+            "far": int(far.sum()),
+        }
     return found
 
 

@@ -24,6 +24,8 @@ CAUSES: tuple[Reading, ...] = (
     optimisation.strong_dropout,
     generalisation.bottleneck,
     optimisation.vanishing_gradients,
+    generalisation.few_images,
+    generalisation.random_labels,
     optimisation.few_steps,
     optimisation.rate_too_low,
     generalisation.uneven_classes,

@@ -14,6 +14,11 @@ GAP_SHARE = 1 / 3
 # With a gap under 2 points, a network that does not fit its training images underfits.
 SMALL_GAP = 0.02
 SPAN = 5  # epochs without progress that are a plateau
+# Of labels that are wrong at random, about half rank in the lower half of the classes; of honest
+# mistakes a sixth to a third (measured on the experiments of benchmarks/faults.py).
+FAR_ERRORS = 0.4
+FEWEST_ERRORS = 30  # from which such a share can be told from chance
+SEVERAL = 6  # classes, so that the lower half does not hold the second choice
 UNEVEN = 5  # times as many images in the largest class as in the smallest
 
 
@@ -67,12 +72,55 @@ def bottleneck(facts: Facts) -> Finding | None:
     )
 
 
-def overfitting(facts: Facts) -> Finding | None:
-    """Say how large the gap between training and held-out accuracy is, and since when."""
+def few_images(facts: Facts) -> Finding | None:
+    """Say that only a share of the training images was used, and that held-out accuracy suffers."""
+    if facts.recipe.data.share >= 1 or facts.gap < SMALL_GAP or not facts.gap_is_clear:
+        return None
+    return overfitting(facts, least=SMALL_GAP)
+
+
+def random_labels(facts: Facts) -> Finding | None:
+    """Say that many labels look wrong, because mistakes are not between similar classes."""
+    doubts = facts.record.label_candidates.get(facts.split) or {}
+    wrong, far = doubts.get("wrong") or 0, doubts.get("far") or 0
+    if len(facts.record.class_names) < SEVERAL or wrong < FEWEST_ERRORS:
+        return None
+    if far < FAR_ERRORS * wrong or facts.learnt_nothing:
+        return None
+    remedy = advice.Advice("Look at the listed images; correct labels help more than any setting.")
+    if facts.gap >= OVERFITTING_GAP and facts.gap_is_clear:
+        more = advice.more_regularisation(facts.recipe, None)
+        remedy = advice.Advice(f"{remedy.text} Until then: {more.text}", more.overrides)
+    return advice.advised(
+        "noisy-labels",
+        "Labels that look random",
+        (
+            f"Many labels are probably wrong: for {percent(far / wrong)} of the {wrong:,}"
+            f" {facts.split} images that are not recognised, the network ranks the label in the"
+            " lower half of the classes. Mistakes between similar classes would rank it second or"
+            " third."
+        ),
+        remedy,
+        errors=wrong,
+        far_errors=far,
+        train_accuracy=facts.train,
+        gap=facts.gap,
+    )
+
+
+def overfitting(facts: Facts, least: float | None = None) -> Finding | None:
+    """Say how large the gap between training and held-out accuracy is, and since when.
+
+    Args:
+        facts: of the run.
+        least: the gap from which on it is named; by default one worth acting on.
+    """
     curves, held, train, split = facts.curves, facts.held, facts.train, facts.split
     if held is None or train is None or not curves.validated or len(curves.loss) < 2:
         return None
-    if facts.gap < max(OVERFITTING_GAP, GAP_SHARE * (1 - held)) or not facts.gap_is_clear:
+    if least is None:
+        least = max(OVERFITTING_GAP, GAP_SHARE * (1 - held))
+    if facts.gap < least or not facts.gap_is_clear:
         return None
     turned, crossed = curves.turned, curves.crossed
     text = (

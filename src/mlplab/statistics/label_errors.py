@@ -31,3 +31,24 @@ def candidates(
     sure = probabilities.max(axis=1) >= thresholds[predicted]
     found = np.flatnonzero(sure & (predicted != labels))
     return found[np.argsort(own[found], kind="stable")].astype(np.int64)
+
+
+def far_errors(
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer]
+) -> NDArray[np.bool_]:
+    """Return, for each wrong prediction, whether the label is in the lower half of the ranking.
+
+    Networks mistake a class for a similar one, so that the label of a hard image mostly ranks
+    second or third. A label that is wrong at random ranks anywhere.
+
+    Args:
+        probabilities: float [n, classes], of images that the network was not trained on.
+        labels: int [n].
+
+    Returns:
+        bool [m], for the wrongly predicted images in their order.
+    """
+    own = probabilities[np.arange(len(labels)), labels]
+    rank = (probabilities > own[:, None]).sum(axis=1)
+    far: NDArray[np.bool_] = 2 * rank[rank > 0] >= probabilities.shape[1]
+    return far
