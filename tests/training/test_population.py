@@ -47,7 +47,8 @@ def member(seed: int, rate: Rate, optimizer: str = "AdamW") -> tuple[keras.Model
 def plan(train: Arrays, validation: Arrays, seed: int, **changes: Any) -> Plan:
     weights = np.random.default_rng(seed).random(3).astype(np.float32)
     augment = Augmentation(Augment(flip="random", shift=1), seed)
-    control = {key: changes.pop(key) for key in ("callbacks", "should_stop") if key in changes}
+    controls = ("callbacks", "should_stop", "epoch_metrics")
+    control = {key: changes.pop(key) for key in controls if key in changes}
     data: dict[str, Any] = {"class_weights": weights, "augment": augment}
     data |= {key: changes.pop(key) for key in data if key in changes}
     schedule = {"epochs": 4, "batch_size": 30, "seed": seed} | changes
@@ -181,14 +182,23 @@ def test_progress_reaches_the_end_of_each_epoch_once_and_rows_are_means(
             rows.append(row)
 
     members = [member(seed, lambda rate: rate) for seed in (0, 1)]
+    measured: list[Row] = [{"share": 1.0, "spread": 2.0}, {"spread": 4.0}]  # no share: a dead one
     plans = [
-        plan(Arrays(SHARED.x, SHARED.y, jnp.asarray(train)), SHARED, seed, epochs=2)
+        plan(
+            Arrays(SHARED.x, SHARED.y, jnp.asarray(train)),
+            SHARED,
+            seed,
+            epochs=2,
+            epoch_metrics=lambda model, seed=seed: measured[seed],
+        )
         for seed, (_, train, _) in enumerate(members)
     ]
     fits = population.fit([model for model, _, _ in members], plans, mode, Listening())
     assert [epoch for epoch, done, total in heard if done == total] == [1, 2]
     losses = [fit.rows[1]["loss"] for fit in fits]
     assert rows[1]["loss"] == pytest.approx(np.mean(losses))
+    assert rows[1]["spread"] == 3
+    assert "share" not in rows[1]
 
 
 def test_callbacks_with_hooks_on_batches_are_refused() -> None:

@@ -284,4 +284,6 @@ def _take(stacked: Any, index: jax.Array) -> Any:
 
 
 def _mean(rows: Sequence[Row]) -> Row:
-    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+    """Return the means of what all members measured: a dead network has no receptive fields."""
+    known = [key for key in rows[0] if all(key in row for row in rows)]
+    return {key: float(np.mean([row[key] for row in rows])) for key in known}
