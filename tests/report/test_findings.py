@@ -185,10 +185,18 @@ def test_validation_on_the_test_split_is_called_by_its_name() -> None:
 
 
 def test_one_epoch_is_too_early_to_call_it_overfitting() -> None:
-    for epochs, shown in ((1, False), (2, True)):
+    for epochs, shown in ((1, False), (4, True)):
         record = run(best_epoch=epochs, metrics=evaluated(0.7, 0.5))
         found = findings(record, OVERFITTED[:epochs], RECIPE)
         assert ("overfitting" in kinds(found)) is shown
+
+
+def test_a_gap_while_validation_still_improves_calls_for_more_epochs() -> None:
+    record = run(best_epoch=6, epochs=6, metrics=evaluated(0.8, 0.7))
+    assert cause(record, falling(6), training={"epochs": 6}) == (
+        "under-training",
+        "training.epochs=12",
+    )
 
 
 @pytest.mark.parametrize(
