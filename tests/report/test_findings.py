@@ -153,6 +153,15 @@ def test_labels_are_called_random_where_mistakes_are_not_between_similar_classes
         assert "noisy-labels" not in kinds(findings(few, HEALTHY, RECIPE))
 
 
+def test_in_a_training_of_few_updates_nothing_is_advised_that_slows_learning_down() -> None:
+    few = run(best_epoch=3, epochs=5, images=seen(60, 60))
+    found = only(findings(few, OVERFITTED, RECIPE), "overfitting")
+    assert found.overrides == []
+    assert "there are 120" in found.text
+    many = run(best_epoch=3, epochs=5, images=seen(3_000, 3_000))
+    assert only(findings(many, OVERFITTED, RECIPE), "overfitting").overrides
+
+
 def test_a_sparse_network_that_overfits_is_advised_to_be_sparser() -> None:
     sparse = {"name": "beta-lasso", "l1": 5e-5}
     assert cause(run(best_epoch=3), OVERFITTED, optimizer=sparse)[1] == "optimizer.l1=0.0001"

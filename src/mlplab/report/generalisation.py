@@ -2,7 +2,7 @@
 
 from mlplab.report import advice
 from mlplab.report.facts import Facts
-from mlplab.report.formatting import percent, points
+from mlplab.report.formatting import counted, percent, points
 from mlplab.report.history import PROGRESS, idle_epochs
 from mlplab.report.judgement import held_out
 from mlplab.runs.record import Finding
@@ -19,6 +19,8 @@ SPAN = 5  # epochs without progress that are a plateau
 FAR_ERRORS = 0.4
 FEWEST_ERRORS = 30  # from which such a share can be told from chance
 SEVERAL = 6  # classes, so that the lower half does not hold the second choice
+# Dropout and moved images slow learning down: in shorter trainings, they lowered accuracy.
+FEW_UPDATES = 200
 UNEVEN = 5  # times as many images in the largest class as in the smallest
 
 
@@ -88,7 +90,7 @@ def random_labels(facts: Facts) -> Finding | None:
     if far < FAR_ERRORS * wrong or facts.learnt_nothing:
         return None
     remedy = advice.Advice("Look at the listed images; correct labels help more than any setting.")
-    if facts.gap >= OVERFITTING_GAP and facts.gap_is_clear:
+    if facts.gap >= 2 * OVERFITTING_GAP and facts.gap_is_clear:  # it learns the wrong labels
         more = advice.more_regularisation(facts.recipe, None)
         remedy = advice.Advice(f"{remedy.text} Until then: {more.text}", more.overrides)
     return advice.advised(
@@ -137,7 +139,14 @@ def overfitting(facts: Facts, least: float | None = None) -> Finding | None:
             " training loss kept falling."
         )
     shape = facts.record.image_shape
-    remedy = advice.more_regularisation(facts.recipe, min(shape[:2]) if shape else None)
+    steps = (facts.steps_per_epoch or FEW_UPDATES) * len(curves.loss)
+    if facts.recipe.data.share >= 1 and steps < FEW_UPDATES:
+        remedy = advice.Advice(
+            f"Only more images will help much: there are {facts.images:,}, and what slows learning"
+            f" down would need more than {counted(steps, 'update')} of the weights."
+        )
+    else:
+        remedy = advice.more_regularisation(facts.recipe, min(shape[:2]) if shape else None)
     evidence = {
         "train_accuracy": train,
         f"{split}_accuracy": held,
