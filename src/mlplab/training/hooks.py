@@ -15,15 +15,16 @@ def on_batches(callback: keras.callbacks.Callback) -> bool:
     saves = keras.callbacks.ModelCheckpoint | keras.callbacks.BackupAndRestore
     if isinstance(callback, saves) and callback.save_freq == "epoch":
         return False  # its batch hook does nothing then
-    return _overrides(callback, BATCH_HOOKS)
+    return overrides(callback, BATCH_HOOKS)
 
 
 def on_validation_batches(callback: keras.callbacks.Callback) -> bool:
     """Return whether a callback has a hook on each batch of validation."""
-    return _overrides(callback, TEST_BATCH_HOOKS)
+    return overrides(callback, TEST_BATCH_HOOKS)
 
 
-def _overrides(callback: keras.callbacks.Callback, hooks: Sequence[str]) -> bool:
+def overrides(callback: keras.callbacks.Callback, hooks: Sequence[str]) -> bool:
+    """Return whether a callback defines any of some hooks."""
     return any(
         getattr(getattr(callback, hook), "__func__", None)
         is not getattr(keras.callbacks.Callback, hook)

@@ -8,6 +8,7 @@ them all in one loop. The arithmetic is the same.
 """
 
 import functools
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,7 +56,7 @@ def in_one_pass(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
 def _gains(optimizer: keras.optimizers.Optimizer) -> bool:
     if not is_elementwise(optimizer) or any(getattr(optimizer, key) for key in HINDRANCES):
         return False
-    weights = sum(variable.value.size for variable in optimizer._trainable_variables)
+    weights = sum(math.prod(variable.shape) for variable in optimizer._trainable_variables)
     return weights >= SMALL and _one_loop_for_several_results()
 
 

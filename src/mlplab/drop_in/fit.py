@@ -1,0 +1,131 @@
+"""``keras.Model.fit`` with mlplab's compiled steps.
+
+Keras's own ``fit`` runs, with its callbacks, logs, validation and order of the examples. It is
+given the positions of the examples in place of the data, and a compiled program that takes the
+steps of an epoch at once in place of the function for a single step.
+"""
+
+import math
+import sys
+from typing import Any
+
+import keras
+
+from mlplab.drop_in.arrays import Examples, examples, unpacked
+from mlplab.drop_in.loop import (
+    Callbacks,
+    in_our_steps,
+    needs_each_batch,
+    needs_each_validation_batch,
+    steps_of,
+)
+from mlplab.drop_in.support import check_backend, why_not
+
+_noted: set[str] = set()
+
+
+def fit(
+    model: keras.Model,
+    x: Any = None,
+    y: Any = None,
+    batch_size: int | None = None,
+    epochs: int = 1,
+    verbose: Any = "auto",
+    callbacks: Any = None,
+    validation_split: float = 0.0,
+    validation_data: Any = None,
+    shuffle: Any = True,
+    class_weight: Any = None,
+    sample_weight: Any = None,
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    validation_steps: int | None = None,
+    validation_batch_size: int | None = None,
+    validation_freq: Any = 1,
+) -> keras.callbacks.History:
+    """Train a compiled model as ``model.fit`` does, faster.
+
+    All arguments but the first, the result and the errors are those of ``keras.Model.fit``, and so
+    are the order of the examples and the calls of callbacks. What cannot be served from arrays,
+    such as a generator, is trained by ``model.fit`` itself, with a note on standard error.
+
+    Args:
+        model: compiled.
+        x: arrays, or a structure of arrays.
+        y: likewise, or ``None``.
+
+    Raises:
+        UserError: if Keras runs on another backend than JAX.
+
+    Examples:
+        >>> import mlplab, keras, numpy as np
+        >>> model = keras.Sequential([keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mean_squared_error")
+        >>> history = mlplab.fit(model, np.ones((8, 2)), np.ones(8), epochs=2, verbose=0)
+        >>> list(history.history), len(history.epoch)
+        (['loss'], 2)
+    """
+    check_backend()
+    model._assert_compile_called("fit")
+    settings = {
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "verbose": verbose,
+        "validation_split": validation_split,
+        "shuffle": shuffle,
+        "initial_epoch": initial_epoch,
+        "steps_per_epoch": steps_per_epoch,
+        "validation_steps": validation_steps,
+        "validation_batch_size": validation_batch_size,
+        "validation_freq": validation_freq,
+    }
+    reason = why_not(model, (x, y, sample_weight, validation_data))
+    if reason is not None:
+        _note(f"Keras's own fit trains, because {reason}")
+        return model.fit(
+            x,
+            y,
+            callbacks=callbacks,
+            validation_data=validation_data,
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            **settings,
+        )
+    train = examples(x, y, sample_weight, class_weight)
+    held_out: Examples | None = None
+    if validation_data is not None:
+        held_out = examples(*unpacked(validation_data))
+        settings["validation_data"] = held_out.positions
+    elif validation_split:
+        held_out = examples(x, y, sample_weight) if class_weight is not None else train
+    count = train.count
+    if held_out is not None and validation_data is None:
+        count = math.floor(count * (1 - validation_split))
+    steps = steps_of(count, batch_size, steps_per_epoch)
+    listening = callbacks
+    if not isinstance(callbacks, keras.callbacks.CallbackList):
+        listening = Callbacks(model, callbacks, verbose, epochs, steps_per_epoch or steps)
+    at_once = model.steps_per_execution
+    # Where Keras counts on from epoch to epoch, so that an epoch may end within the examples.
+    whole = steps_per_epoch in (None, steps) and isinstance(listening, Callbacks)
+    if whole and not needs_each_batch(listening):
+        at_once = steps
+    if whole and held_out is not None and not needs_each_validation_batch(listening):
+        held_count = train.count - count if validation_data is None else held_out.count
+        size = validation_batch_size or batch_size
+        known = steps_of(held_count, size, validation_steps)
+        if validation_steps in (None, known):
+            listening.validation_steps = known
+    validation_at_once = getattr(listening, "validation_steps", at_once)
+    with in_our_steps(model, train, held_out, listening, at_once, validation_at_once):
+        history: keras.callbacks.History = model.fit(
+            train.positions, callbacks=listening, **settings
+        )
+    return history
+
+
+def _note(text: str) -> None:
+    """Say something once."""
+    if text not in _noted:
+        _noted.add(text)
+        print(f"mlplab.fit: {text}.", file=sys.stderr)

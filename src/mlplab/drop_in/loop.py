@@ -1,0 +1,160 @@
+"""Keras's own loop over epochs, with the steps of an epoch taken at once."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import keras
+
+from mlplab.drop_in.arrays import Examples
+from mlplab.drop_in.program import Logs, Program, nothing
+from mlplab.training.hooks import on_validation_batches, overrides
+from mlplab.training.steps import Mode
+
+# Hooks that a loop over batches calls, also on callbacks for which they do nothing.
+BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+BATCH = 32  # Keras's default size
+
+_programs: WeakKeyDictionary[keras.Model, dict[Mode, Program]] = WeakKeyDictionary()
+
+
+class Callbacks(keras.callbacks.CallbackList):
+    """Keras's list of callbacks, which makes a validation one execution as well.
+
+    Keras's loop asks the model how many steps it takes at once: when training begins, and for
+    validation when an epoch's steps have been taken. In between, and in all hooks, the model has
+    the number that it was compiled with.
+
+    Args:
+        model: to be trained.
+        callbacks: given by the caller.
+        verbose: as for ``fit``.
+        epochs: as for ``fit``.
+        steps: of an epoch.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        callbacks: Any,
+        verbose: Any,
+        epochs: int,
+        steps: int,
+    ) -> None:
+        super().__init__(
+            callbacks,
+            add_history=True,
+            add_progbar=verbose != 0,
+            verbose=verbose,
+            epochs=epochs,
+            steps=steps,
+            model=model,
+        )
+        self.compiled_steps = model.steps_per_execution
+        self.validation_steps = model.steps_per_execution
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.model.steps_per_execution = self.compiled_steps
+        super().on_train_begin(logs)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        super().on_train_batch_end(batch, logs)
+        self.model.steps_per_execution = self.validation_steps
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self.model.steps_per_execution = self.compiled_steps
+        super().on_test_begin(logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.model.steps_per_execution = self.compiled_steps
+        super().on_epoch_end(epoch, logs)
+
+    def on_steps(self, done: int, logs: Logs) -> None:
+        """Move the progress bar on within an epoch."""
+        if self._progbar is not None and done < self.params["steps"]:
+            self._progbar.on_train_batch_end(done - 1, logs)
+
+
+def steps_of(count: int, batch_size: int | None, steps: int | None) -> int:
+    """Return how many batches there are in so many examples, as Keras counts them."""
+    size = batch_size or (math.ceil(count / steps) if steps else BATCH)
+    return math.ceil(count / size)
+
+
+@contextmanager
+def in_our_steps(
+    model: keras.Model,
+    train: Examples | None,
+    held_out: Examples | None,
+    callbacks: keras.callbacks.CallbackList,
+    at_once: int,
+    validation_at_once: int,
+) -> Iterator[None]:
+    """Let Keras's loop take our steps until the block ends.
+
+    Args:
+        model: compiled and built.
+        train: whose positions the loop is given for training.
+        held_out: whose positions it is given for validation.
+        callbacks: of the loop.
+        at_once: steps of training that it takes at once.
+        validation_at_once: steps of validation that it takes at once.
+    """
+    before = (model.train_function, model.test_function, model.steps_per_execution)
+    on_steps = callbacks.on_steps if isinstance(callbacks, Callbacks) else nothing
+    built_from = train or held_out
+    build = model._symbolic_build
+
+    def symbolic_build(iterator: Any) -> None:
+        """Build what is not built yet from examples, where Keras's loop passes positions."""
+        build(
+            iterator=(
+                (first, last, [built_from.at(next(positions))])
+                for first, last, positions in iterator
+            )
+        )
+
+    object.__setattr__(model, "_symbolic_build", symbolic_build)
+    try:
+        if train is not None:
+            model.train_function = program(model, "train").function(train, at_once, on_steps)
+        if held_out is not None:
+            model.test_function = program(model, "test").function(held_out, validation_at_once)
+        model.steps_per_execution = at_once
+        yield
+    finally:
+        object.__delattr__(model, "_symbolic_build")
+        model.train_function, model.test_function, model.steps_per_execution = before
+
+
+def program(model: keras.Model, mode: Mode) -> Program:
+    """Return the compiled steps of a model; those of an earlier training if it is compiled so."""
+    kept = _programs.setdefault(model, {})
+    if mode not in kept or not kept[mode].fits(model):
+        kept[mode] = Program(model, mode)
+    return kept[mode]
+
+
+def needs_each_batch(callbacks: keras.callbacks.CallbackList) -> bool:
+    """Return whether a callback has to be called for each batch of training."""
+    return any(_listens(callback) for callback in callbacks.callbacks)
+
+
+def needs_each_validation_batch(callbacks: keras.callbacks.CallbackList) -> bool:
+    """Return whether a callback has to be called for each batch of validation."""
+    return any(
+        on_validation_batches(callback)
+        for callback in callbacks.callbacks
+        if not isinstance(callback, keras.callbacks.ProgbarLogger)
+    )
+
+
+def _listens(callback: keras.callbacks.Callback) -> bool:
+    if type(callback) is keras.callbacks.ProgbarLogger:
+        return False
+    saves = (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore)
+    if type(callback) in saves and callback.save_freq == "epoch":
+        return False  # its batch hook does nothing then
+    return overrides(callback, BATCH_HOOKS)

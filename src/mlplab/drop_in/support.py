@@ -1,0 +1,65 @@
+"""What mlplab's compiled steps can serve, and why not otherwise."""
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+
+from mlplab.errors import UserError
+
+DENSE = (np.ndarray, jax.Array)
+# Methods that a subclass of its own may replace only with a loop or a program of its own.
+OWN_LOOPS = ("fit", "evaluate", "make_train_function", "make_test_function")
+
+
+def check_backend() -> None:
+    """Refuse another backend than JAX.
+
+    Raises:
+        UserError: saying what to do.
+    """
+    if keras.backend.backend() != "jax":
+        raise UserError(
+            f"Keras runs on {keras.backend.backend()}, and mlplab needs JAX. Restart the kernel or"
+            " program, and import mlplab before keras"
+        )
+
+
+def why_not(model: keras.Model, data: Iterable[Any]) -> str | None:
+    """Return why Keras's own loop has to be used, or ``None`` if it has not.
+
+    Args:
+        model: compiled.
+        data: everything that was given as data.
+    """
+    if model.run_eagerly:
+        return "the model is compiled with run_eagerly=True"
+    if not model.jit_compile:
+        return "the model is compiled with jit_compile=False"
+    if keras.distribution.distribution() is not None:
+        return "a keras.distribution is set"
+    for name in OWN_LOOPS:
+        if inspect.getattr_static(type(model), name) is not _plain(name):
+            return f"{type(model).__name__} has a {name} of its own"
+    for given in data:
+        if given is not None and not _is_arrays(given):
+            return f"{type(given).__name__} is not an array, or a structure of arrays"
+    return None
+
+
+def _plain(name: str) -> Any:
+    return inspect.getattr_static(keras.Model, name)
+
+
+def _is_arrays(given: Any) -> bool:
+    """Return whether a structure holds only what Keras slices as dense arrays."""
+    leaves = keras.tree.flatten(given)
+    return all(leaf is None or isinstance(leaf, DENSE) or _is_frame(leaf) for leaf in leaves)
+
+
+def _is_frame(leaf: Any) -> bool:
+    """Return whether something is a table or a column of pandas."""
+    return type(leaf).__module__.partition(".")[0] == "pandas" and hasattr(leaf, "to_numpy")
