@@ -108,9 +108,9 @@ def fit(
     at_once = model.steps_per_execution
     # Where Keras counts on from epoch to epoch, so that an epoch may end within the examples.
     whole = steps_per_epoch in (None, steps) and isinstance(listening, Callbacks)
-    if whole and not needs_each_batch(listening):
+    if whole and not needs_each_batch(listening.callbacks):
         at_once = steps
-    if whole and held_out is not None and not needs_each_validation_batch(listening):
+    if whole and held_out is not None and not needs_each_validation_batch(listening.callbacks):
         held_count = train.count - count if validation_data is None else held_out.count
         size = validation_batch_size or batch_size
         known = steps_of(held_count, size, validation_steps)

@@ -1,7 +1,7 @@
 """Keras's own loop over epochs, with the steps of an epoch taken at once."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -9,14 +9,16 @@ from weakref import WeakKeyDictionary
 import keras
 
 from mlplab.drop_in.arrays import Examples
-from mlplab.drop_in.program import Logs, Program, nothing
+from mlplab.drop_in.program import Mode, Outputs, Predictions, Program, nothing
 from mlplab.training.hooks import on_validation_batches, overrides
-from mlplab.training.steps import Mode
 
 # Hooks that a loop over batches calls, also on callbacks for which they do nothing.
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
 BATCH = 32  # Keras's default size
 
+PREDICT_HOOKS = ("on_predict_batch_begin", "on_predict_batch_end")
+
+_predictions: WeakKeyDictionary[keras.Model, Predictions] = WeakKeyDictionary()
 _programs: WeakKeyDictionary[keras.Model, dict[Mode, Program]] = WeakKeyDictionary()
 
 
@@ -71,7 +73,7 @@ class Callbacks(keras.callbacks.CallbackList):
         self.model.steps_per_execution = self.compiled_steps
         super().on_epoch_end(epoch, logs)
 
-    def on_steps(self, done: int, logs: Logs) -> None:
+    def on_steps(self, done: int, logs: Outputs) -> None:
         """Move the progress bar on within an epoch."""
         if self._progbar is not None and done < self.params["steps"]:
             self._progbar.on_train_batch_end(done - 1, logs)
@@ -88,7 +90,7 @@ def in_our_steps(
     model: keras.Model,
     train: Examples | None,
     held_out: Examples | None,
-    callbacks: keras.callbacks.CallbackList,
+    callbacks: keras.callbacks.CallbackList | None,
     at_once: int,
     validation_at_once: int,
 ) -> Iterator[None]:
@@ -102,31 +104,49 @@ def in_our_steps(
         at_once: steps of training that it takes at once.
         validation_at_once: steps of validation that it takes at once.
     """
-    before = (model.train_function, model.test_function, model.steps_per_execution)
     on_steps = callbacks.on_steps if isinstance(callbacks, Callbacks) else nothing
-    built_from = train or held_out
-    build = model._symbolic_build
-
-    def symbolic_build(iterator: Any) -> None:
-        """Build what is not built yet from examples, where Keras's loop passes positions."""
-        build(
-            iterator=(
-                (first, last, [built_from.at(next(positions))])
-                for first, last, positions in iterator
-            )
-        )
-
-    object.__setattr__(model, "_symbolic_build", symbolic_build)
-    try:
+    with _replaced(model, train if train is not None else held_out):
         if train is not None:
             model.train_function = program(model, "train").function(train, at_once, on_steps)
         if held_out is not None:
             model.test_function = program(model, "test").function(held_out, validation_at_once)
         model.steps_per_execution = at_once
         yield
+
+
+@contextmanager
+def in_our_predictions(model: keras.Model, examples: Examples, at_once: int) -> Iterator[None]:
+    """Let Keras's ``predict`` take our steps until the block ends."""
+    if model not in _predictions:
+        _predictions[model] = Predictions(model)
+    with _replaced(model, examples):
+        model.predict_function = _predictions[model].function(examples, at_once)
+        yield
+
+
+@contextmanager
+def _replaced(model: keras.Model, examples: Examples) -> Iterator[None]:
+    """Undo afterwards what the block replaces, and build the model from examples, not positions."""
+    names = ("train_function", "test_function", "predict_function", "steps_per_execution")
+    before = {name: getattr(model, name) for name in names}
+    build = model._symbolic_build
+
+    def symbolic_build(iterator: Any) -> None:
+        """Build what is not built yet from examples, where Keras's loop passes positions."""
+        build(
+            iterator=(
+                (first, last, [examples.at(next(positions))])
+                for first, last, positions in iterator
+            )
+        )
+
+    object.__setattr__(model, "_symbolic_build", symbolic_build)
+    try:
+        yield
     finally:
         object.__delattr__(model, "_symbolic_build")
-        model.train_function, model.test_function, model.steps_per_execution = before
+        for name, value in before.items():
+            setattr(model, name, value)
 
 
 def program(model: keras.Model, mode: Mode) -> Program:
@@ -137,16 +157,16 @@ def program(model: keras.Model, mode: Mode) -> Program:
     return kept[mode]
 
 
-def needs_each_batch(callbacks: keras.callbacks.CallbackList) -> bool:
+def needs_each_batch(callbacks: Iterable[keras.callbacks.Callback]) -> bool:
     """Return whether a callback has to be called for each batch of training."""
-    return any(_listens(callback) for callback in callbacks.callbacks)
+    return any(_listens(callback) for callback in callbacks)
 
 
-def needs_each_validation_batch(callbacks: keras.callbacks.CallbackList) -> bool:
+def needs_each_validation_batch(callbacks: Iterable[keras.callbacks.Callback]) -> bool:
     """Return whether a callback has to be called for each batch of validation."""
     return any(
         on_validation_batches(callback)
-        for callback in callbacks.callbacks
+        for callback in callbacks
         if not isinstance(callback, keras.callbacks.ProgbarLogger)
     )
 

@@ -1,37 +1,37 @@
-"""Keras's stateless steps in one compiled function, over examples on the device.
+"""Keras's stateless steps as compiled programs over examples on the device.
 
 ``fit`` passes a batch at a time to the device. Here all examples are on it, and Keras's loop, which
 is given their positions in place of the data, hands over the positions of many batches at once.
 """
 
+import contextlib
 import itertools
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+from jax.extend.core import jaxprs_in_params
 
 from mlplab.drop_in.arrays import Examples
 from mlplab.models.conversion import fast_layers
-from mlplab.training.compilation import CPU_OPTIONS
+from mlplab.training.compilation import CPU_OPTIONS, compiled
 from mlplab.training.engine import Pace
-from mlplab.training.steps import Mode
 from mlplab.training.update import in_one_pass
 
+Mode = Literal["train", "test"]
 State = tuple[list[jax.Array], ...]
-Logs = Any
-OnChunk = Callable[[int, Logs], None]
+Outputs = Any  # logs, or predictions
+OnChunk = Callable[[int, Outputs], None]
 
+TRIED = 3  # steps by each of two ways, of which the faster is then used
 
-def nothing(done: int, logs: Logs) -> None:
-    """Hear of steps, and do nothing."""
-
-
-GROUPS = {
+# The state's parts by their names in ``model._jax_state``, where Keras's loop looks for them.
+GROUPS: dict[Mode, tuple[str, ...]] = {
     "train": (
         "trainable_variables",
         "non_trainable_variables",
@@ -42,20 +42,24 @@ GROUPS = {
 }
 
 
+def nothing(done: int, outputs: Outputs) -> None:
+    """Hear of steps, and do nothing."""
+
+
 class Program:
     """The compiled steps of a model.
 
     Args:
         model: compiled and built; it is not kept alive.
-        mode: ``train`` or ``test``.
+        mode: whose step it takes.
     """
 
     def __init__(self, model: keras.Model, mode: Mode) -> None:
         self.model = weakref.ref(model)
         self.mode = mode
         self.parts = _parts(model)
-        options = CPU_OPTIONS if jax.default_backend() == "cpu" else None
-        self._run = jax.jit(self._steps, donate_argnums=0, compiler_options=options)
+        self._step = jax.jit(self._one, donate_argnums=0, compiler_options=_options())
+        self._loops: dict[tuple[Any, ...], Loop] = {}
 
     def fits(self, model: keras.Model) -> bool:
         """Return whether the model is compiled as it was."""
@@ -63,8 +67,8 @@ class Program:
 
     def function(
         self, examples: Examples, at_once: int, on_chunk: OnChunk = nothing
-    ) -> Callable[..., tuple[Logs, State]]:
-        """Return what Keras's loop calls in place of its own ``train_function``.
+    ) -> Callable[..., tuple[Outputs, State]]:
+        """Return what Keras's loop calls in place of its own function of a step.
 
         Args:
             examples: to gather batches from.
@@ -73,14 +77,22 @@ class Program:
                 times a second.
         """
         pace = Pace()
+        left: State | None = None  # the state that Keras's loop holds since the last call
 
-        def call(state: State, iterator: Iterator[Any]) -> tuple[Logs, State]:
+        def call(state: State, iterator: Iterator[Any]) -> tuple[Outputs, State]:
+            nonlocal left
             model = self.model()
             assert model is not None
-            state = unshared(state)
-            self._leave(model, state)
-            batches = [next(iterator), *itertools.islice(iterator, at_once - 1)]
-            done, logs = 0, None
+            if state is not left:
+                state = unshared(state)
+                self._leave(model, state)
+            first = next(iterator)
+            if at_once == 1:
+                outputs, left = self._step(state, examples.tree, first)
+                self._leave(model, left)
+                return outputs, left
+            batches = [first, *itertools.islice(iterator, at_once - 1)]
+            outputs, done = None, 0
             for part in _rows(batches):
                 start = 0
                 while start < len(part):
@@ -88,19 +100,17 @@ class Program:
                     single = self.mode == "train" and model.stop_training
                     stop = min(len(part), start + (1 if single else pace.steps()))
                     begun = time.perf_counter()
-                    logs, state = self._run(
-                        state, examples.tree, part, np.int32(start), np.int32(stop)
-                    )
+                    outputs, state = self._chunk(state, examples.tree, part, start, stop)
                     self._leave(model, state)
+                    jax.block_until_ready(outputs)
+                    pace.seconds = (time.perf_counter() - begun) / (stop - start)
                     done += stop - start
-                    if len(batches) > 1:
-                        jax.block_until_ready(logs)
-                        pace.seconds = (time.perf_counter() - begun) / (stop - start)
-                        on_chunk(done, logs)
+                    on_chunk(done, outputs)
                     start = stop
                     if single:
-                        return logs, state
-            return logs, state
+                        return outputs, state
+            left = state
+            return outputs, state
 
         return call
 
@@ -108,30 +118,159 @@ class Program:
         """Leave the state where Keras's loop finds it when it is interrupted."""
         model._jax_state = dict(zip(GROUPS[self.mode], state, strict=True))
 
-    def _steps(
+    def _chunk(
+        self, state: State, tree: Any, part: Any, start: int, stop: int
+    ) -> tuple[Outputs, State]:
+        """Run a range of steps, as one program or step by step."""
+        if len(part) == 1:
+            return self._step(state, tree, part[0])
+        key = tuple(leaf.shape for leaf in jax.tree.leaves((state, tree, part)))
+        if key not in self._loops:
+            program = jax.jit(self._many, donate_argnums=0)
+            traced = program.trace(state, tree, part, np.int32(0), np.int32(1))
+            # A convolution that XLA computes uses one thread within a loop on a CPU.
+            doubtful = jax.default_backend() == "cpu" and _convolves(traced.jaxpr.jaxpr)
+            self._loops[key] = Loop(compiled(traced.lower()), self._step, doubtful)
+        return self._loops[key].run(state, tree, part, start, stop)
+
+    def _one(self, state: State, tree: Any, row: jax.Array) -> tuple[Outputs, State]:
+        """Compute one step, of the batch at the positions in a row."""
+        with self._ready():
+            return self._taken(state, tree, row)
+
+    def _many(
         self, state: State, tree: Any, order: jax.Array, start: jax.Array, stop: jax.Array
-    ) -> tuple[Logs, State]:
-        """Compute some steps: batches of the positions in rows ``start`` to ``stop``."""
+    ) -> tuple[Outputs, State]:
+        """Compute steps ``start`` to ``stop`` of an order, int32 [steps, batch]."""
+
+        def body(index: jax.Array, carry: tuple[Outputs, State]) -> tuple[Outputs, State]:
+            return self._taken(carry[1], tree, order[index])
+
+        with self._ready():
+            shapes = jax.eval_shape(lambda held: self._taken(held, tree, order[0])[0], state)
+            zeros = jax.tree.map(lambda value: jnp.zeros(value.shape, value.dtype), shapes)
+            return jax.lax.fori_loop(start, stop, body, (zeros, state))
+
+    def _taken(self, state: State, tree: Any, row: jax.Array) -> tuple[Outputs, State]:
         model = self.model()
         assert model is not None
         step = model.train_step if self.mode == "train" else model.test_step
+        batch = jax.tree.map(lambda array: array.at[row].get(mode="promise_in_bounds"), tree)
+        outputs, new = step(state, batch)
+        # A loop needs the same types from step to step.
+        kept = [
+            [after.astype(before.dtype) for after, before in zip(group, held, strict=True)]
+            for group, held in zip(new, state, strict=True)
+        ]
+        return outputs, tuple(kept)
 
-        def one(index: jax.Array, state: State) -> tuple[Logs, State]:
-            batch = jax.tree.map(
-                lambda array: array.at[order[index]].get(mode="promise_in_bounds"), tree
-            )
-            logs, new = step(state, batch)
-            # The same types from step to step, as a loop needs them.
-            kept = jax.tree.map(lambda after, before: after.astype(before.dtype), list(new), [*state])
-            return logs, tuple(kept)
+    def _ready(self) -> Any:
+        """Return the context in which steps are traced."""
+        model = self.model()
+        assert model is not None
+        stack = contextlib.ExitStack()
+        stack.enter_context(in_one_pass(model.optimizer))
+        stack.enter_context(fast_layers(model))
+        return stack
 
-        def body(index: jax.Array, carry: tuple[Logs, State]) -> tuple[Logs, State]:
-            return one(index, carry[1])
 
-        with in_one_pass(model.optimizer), fast_layers(model):
-            logs = jax.eval_shape(lambda s: one(jnp.int32(0), s)[0], state)
-            zeros = jax.tree.map(lambda value: jnp.zeros(value.shape, value.dtype), logs)
-            return jax.lax.fori_loop(start, stop, body, (zeros, state))
+class Predictions:
+    """The compiled predictions of a model.
+
+    Args:
+        model: built; it is not kept alive.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = weakref.ref(model)
+        self._program = jax.jit(self._predictions, compiler_options=_options())
+
+    def function(self, examples: Examples, at_once: int) -> Callable[..., tuple[Outputs, State]]:
+        """Return what Keras's loop calls in place of its own ``predict_function``."""
+
+        def call(state: State, iterator: Iterator[Any]) -> tuple[Outputs, State]:
+            batches = [next(iterator), *itertools.islice(iterator, at_once - 1)]
+            found = []
+            for part in _rows(batches):
+                stacked, state = self._program(state, examples.tree, part)
+                flat = jax.tree.map(lambda each: np.asarray(each).reshape(-1, *each.shape[2:]), stacked)
+                found.append(flat)
+            return jax.tree.map(lambda *each: np.concatenate(each), *found), state
+
+        return call
+
+    def _predictions(self, state: State, tree: Any, order: jax.Array) -> tuple[Outputs, State]:
+        """Compute the predictions of an order, int32 [steps, batch]: [steps, batch, …]."""
+        model = self.model()
+        assert model is not None
+
+        def body(others: Any, row: jax.Array) -> tuple[Any, Outputs]:
+            batch = jax.tree.map(lambda array: array.at[row].get(mode="promise_in_bounds"), tree)
+            outputs, others = model.predict_step((state[0], others), batch)
+            return others, outputs
+
+        with fast_layers(model):
+            others, outputs = jax.lax.scan(body, state[1], order)
+        return outputs, (state[0], others)
+
+
+class Loop:
+    """Many steps as one program, or one by one if that turns out to be faster.
+
+    Args:
+        program: of many steps.
+        step: of a single one.
+        doubtful: whether to try which of them is faster; otherwise it is the program.
+    """
+
+    def __init__(self, program: Any, step: Any, doubtful: bool) -> None:
+        self.program = program
+        self.step = step
+        self.seconds: dict[str, list[float]] = {"program": [], "step": []}
+        self.doubtful = doubtful
+
+    def run(
+        self, state: State, tree: Any, part: Any, start: int, stop: int
+    ) -> tuple[Outputs, State]:
+        """Take a range of steps."""
+        outputs: Outputs = None
+        while self.doubtful and start < stop:
+            outputs, state = self._try(state, tree, part, start)
+            start += 1
+        if start == stop:
+            return outputs, state
+        if self._is_faster:
+            return self._by_program(state, tree, part, start, stop)
+        for row in part[start:stop]:
+            outputs, state = self.step(state, tree, row)
+        return outputs, state
+
+    @property
+    def _is_faster(self) -> bool:
+        times = self.seconds
+        return not times["step"] or min(times["program"]) <= min(times["step"][1:])
+
+    def _try(self, state: State, tree: Any, part: Any, index: int) -> tuple[Outputs, State]:
+        """Take one step, in turns by the program and alone; the first alone is also compiled."""
+        times = self.seconds
+        alone = len(times["step"]) <= len(times["program"])
+        begun = time.perf_counter()
+        if alone:
+            outputs, state = self.step(state, tree, part[index])
+        else:
+            outputs, state = self._by_program(state, tree, part, index, index + 1)
+        jax.block_until_ready(state)
+        times["step" if alone else "program"].append(time.perf_counter() - begun)
+        self.doubtful = len(times["step"]) <= TRIED
+        return outputs, state
+
+    def _by_program(
+        self, state: State, tree: Any, part: Any, start: int, stop: int
+    ) -> tuple[Outputs, State]:
+        result: tuple[Outputs, State] = self.program(
+            state, tree, part, np.int32(start), np.int32(stop)
+        )
+        return result
 
 
 def unshared(state: State) -> State:
@@ -152,9 +291,23 @@ def _parts(model: keras.Model) -> tuple[Any, ...]:
     return (model.optimizer, model._compile_loss, model._compile_metrics)
 
 
+def _options() -> dict[str, str | bool] | None:
+    return CPU_OPTIONS if jax.default_backend() == "cpu" else None
+
+
 def _rows(batches: list[Any]) -> list[Any]:
     """Return batches as rows of equal length: int32 [steps, batch], and one for the remainder."""
     rows = [np.asarray(batch) for batch in batches]
     whole = [row for row in rows if len(row) == len(rows[0])]
-    rest = rows[len(whole) :]
-    return [np.stack(whole), *(row[None] for row in rest)]
+    return [np.stack(whole), *(row[None] for row in rows[len(whole) :])]
+
+
+def _convolves(jaxpr: Any) -> bool:
+    """Return whether a program has a convolution, wherever in it."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "conv_general_dilated":
+            return True
+        for inner in jaxprs_in_params(equation.params):
+            if _convolves(inner):
+                return True
+    return False
