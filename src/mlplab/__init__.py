@@ -8,6 +8,7 @@
 Importing this package loads neither Keras nor JAX; the first training does.
 """
 
+import importlib
 import os
 
 from mlplab.import_path import leave_out_current_folder
@@ -43,8 +44,22 @@ if os.environ.get("MPLBACKEND"):
 
 if TYPE_CHECKING:
     from mlplab.api import Run, load_run, recipe, resume, train, train_population
+    from mlplab.drop_in.fit import fit
+    from mlplab.drop_in.judge import evaluate, predict
 
-__all__ = ["Run", "load_run", "recipe", "resume", "train", "train_population"]
+__all__ = [
+    "Run",
+    "evaluate",
+    "fit",
+    "load_run",
+    "predict",
+    "recipe",
+    "resume",
+    "train",
+    "train_population",
+]
+# What takes Keras's models is loaded with Keras.
+_ROOMS = {"fit": "drop_in.fit", "evaluate": "drop_in.judge", "predict": "drop_in.judge"}
 __version__ = metadata.version("mlplab")
 
 
@@ -54,7 +69,6 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from mlplab import api
-
-        return getattr(api, name)
+        module = importlib.import_module(f"mlplab.{_ROOMS.get(name, 'api')}")
+        return getattr(module, name)
     raise AttributeError(f"module 'mlplab' has no attribute '{name}'")

@@ -1,6 +1,7 @@
 """A program's own arrays, as Keras would pass them to a step, on the device."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import keras
@@ -9,7 +10,8 @@ from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from numpy.typing import NDArray
 
 
-class Examples(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Examples:
     """Arrays on the device.
 
     Attributes:
@@ -38,7 +40,8 @@ def examples(
     Raises:
         ValueError: Keras's own, if lengths differ or weights do not fit.
     """
-    count = len(next(leaf for leaf in keras.tree.flatten(x) if leaf is not None))
+    leaves = [leaf for leaf in keras.tree.flatten((x, y)) if leaf is not None]
+    count = len(leaves[0]) if leaves else 0
     adapter = ArrayDataAdapter(
         x,
         y,

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from mlplab.drop_in import checks
 from mlplab.drop_in.arrays import Examples, examples, unpacked
 from mlplab.drop_in.loop import (
     Callbacks,
@@ -53,8 +54,26 @@ def fit(
         model: compiled.
         x: arrays, or a structure of arrays.
         y: likewise, or ``None``.
+        batch_size: 32 by default.
+        epochs: the number of the last epoch.
+        verbose: 0 for nothing, 1 for a progress bar, 2 for a line an epoch.
+        callbacks: Keras callbacks. A hook on batches makes training step by step, as in Keras.
+        validation_split: share of the examples, the last ones, that is held out.
+        validation_data: ``(x, y)`` or ``(x, y, sample_weight)``.
+        shuffle: whether to draw a new order in each epoch.
+        class_weight: weight in the loss by class.
+        sample_weight: weight in the loss by example.
+        initial_epoch: where to begin.
+        steps_per_epoch: batches in an epoch; by default all.
+        validation_steps: batches of a validation; by default all.
+        validation_batch_size: by default that of training.
+        validation_freq: validate after every so many epochs, or after those that are listed.
+
+    Returns:
+        Keras's history of losses and metrics by epoch.
 
     Raises:
+        DataError: if an array is empty or holds text.
         UserError: if Keras runs on another backend than JAX.
 
     Examples:
@@ -91,6 +110,9 @@ def fit(
             sample_weight=sample_weight,
             **settings,
         )
+    checks.check(x, y)
+    for doubt in checks.doubts(model, x, y):
+        _note(doubt)
     train = examples(x, y, sample_weight, class_weight)
     held_out: Examples | None = None
     if validation_data is not None:

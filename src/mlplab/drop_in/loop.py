@@ -22,7 +22,7 @@ _predictions: WeakKeyDictionary[keras.Model, Predictions] = WeakKeyDictionary()
 _programs: WeakKeyDictionary[keras.Model, dict[Mode, Program]] = WeakKeyDictionary()
 
 
-class Callbacks(keras.callbacks.CallbackList):
+class Callbacks(keras.callbacks.CallbackList):  # type: ignore[misc]
     """Keras's list of callbacks, which makes a validation one execution as well.
 
     Keras's loop asks the model how many steps it takes at once: when training begins, and for
@@ -105,7 +105,9 @@ def in_our_steps(
         validation_at_once: steps of validation that it takes at once.
     """
     on_steps = callbacks.on_steps if isinstance(callbacks, Callbacks) else nothing
-    with _replaced(model, train if train is not None else held_out):
+    given = train or held_out
+    assert given is not None
+    with _replaced(model, given):
         if train is not None:
             model.train_function = program(model, "train").function(train, at_once, on_steps)
         if held_out is not None:
@@ -135,8 +137,7 @@ def _replaced(model: keras.Model, examples: Examples) -> Iterator[None]:
         """Build what is not built yet from examples, where Keras's loop passes positions."""
         build(
             iterator=(
-                (first, last, [examples.at(next(positions))])
-                for first, last, positions in iterator
+                (first, last, [examples.at(next(positions))]) for first, last, positions in iterator
             )
         )
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 from jax.extend.core import jaxprs_in_params
+from numpy.typing import NDArray
 
 from mlplab.drop_in.arrays import Examples
 from mlplab.models.conversion import fast_layers
@@ -102,7 +103,7 @@ class Program:
                     begun = time.perf_counter()
                     outputs, state = self._chunk(state, examples.tree, part, start, stop)
                     self._leave(model, state)
-                    jax.block_until_ready(outputs)
+                    _wait_for(outputs)
                     pace.seconds = (time.perf_counter() - begun) / (stop - start)
                     done += stop - start
                     on_chunk(done, outputs)
@@ -123,7 +124,8 @@ class Program:
     ) -> tuple[Outputs, State]:
         """Run a range of steps, as one program or step by step."""
         if len(part) == 1:
-            return self._step(state, tree, part[0])
+            alone: tuple[Outputs, State] = self._step(state, tree, part[0])
+            return alone
         key = tuple(leaf.shape for leaf in jax.tree.leaves((state, tree, part)))
         if key not in self._loops:
             program = jax.jit(self._many, donate_argnums=0)
@@ -149,7 +151,9 @@ class Program:
         with self._ready():
             shapes = jax.eval_shape(lambda held: self._taken(held, tree, order[0])[0], state)
             zeros = jax.tree.map(lambda value: jnp.zeros(value.shape, value.dtype), shapes)
-            return jax.lax.fori_loop(start, stop, body, (zeros, state))
+            result: tuple[Outputs, State]
+            result = jax.lax.fori_loop(start, stop, body, (zeros, state))
+        return result
 
     def _taken(self, state: State, tree: Any, row: jax.Array) -> tuple[Outputs, State]:
         model = self.model()
@@ -193,7 +197,9 @@ class Predictions:
             found = []
             for part in _rows(batches):
                 stacked, state = self._program(state, examples.tree, part)
-                flat = jax.tree.map(lambda each: np.asarray(each).reshape(-1, *each.shape[2:]), stacked)
+                flat = jax.tree.map(
+                    lambda each: np.asarray(each).reshape(-1, *each.shape[2:]), stacked
+                )
                 found.append(flat)
             return jax.tree.map(lambda *each: np.concatenate(each), *found), state
 
@@ -259,7 +265,7 @@ class Loop:
             outputs, state = self.step(state, tree, part[index])
         else:
             outputs, state = self._by_program(state, tree, part, index, index + 1)
-        jax.block_until_ready(state)
+        _wait_for(state)
         times["step" if alone else "program"].append(time.perf_counter() - begun)
         self.doubtful = len(times["step"]) <= TRIED
         return outputs, state
@@ -284,6 +290,15 @@ def unshared(state: State) -> State:
         return array
 
     return tuple([own(array) for array in group] for group in state)
+
+
+def _wait_for(arrays: Any) -> None:
+    jax.block_until_ready(arrays)  # type: ignore[no-untyped-call]
+
+
+def _joined(stacked: jax.Array) -> NDArray[Any]:
+    """Return [steps, batch, …] as [steps * batch, …]."""
+    return np.asarray(stacked).reshape(-1, *stacked.shape[2:])
 
 
 def _parts(model: keras.Model) -> tuple[Any, ...]:
