@@ -351,17 +351,6 @@ class Killing:
         self.listener.on_end(job, outcome)
 
 
-def test_a_killed_worker_costs_its_trial_one_attempt(small: Path, tmp_path: Path) -> None:
-    path = written(tmp_path, design={"trials": 2, "finals": 0})
-    folder = tmp_path / "runs" / "small"
-    with pool.pool(1, tmp_path / "log") as workers:
-        killing = Killing(workers, listener=conduct._Finals(NoStudyProgress()))
-        assert study(path, runs=folder.parent, executor=killing).exit_code == 0
-    assert killing.killed
-    assert table(folder) == table(small)[:4]
-    assert sorted(trial["attempts"] for trial in trials(folder)) == [1, 1, 1, 2]
-
-
 CALLBACK = """
 import keras
 
@@ -372,7 +361,7 @@ class Fails(keras.callbacks.Callback):
 """
 
 
-def test_lost_trials_are_tried_twice_recorded_and_shown(here: Path) -> None:
+def test_trials_of_killed_workers_and_lost_ones_are_tried_twice_and_shown(here: Path) -> None:
     (here / "own.py").write_text(CALLBACK)
     variants = {
         "sound": {},
@@ -381,7 +370,9 @@ def test_lost_trials_are_tried_twice_recorded_and_shown(here: Path) -> None:
     }
     path = written(here, variants=variants, design={"trials": 1, "finals": 0, "replicates": 2})
     with pool.pool(1, here / "log") as workers:  # which looks for modules where it was started
-        done = study(path, "--trust", runs=here / "runs", executor=workers)
+        killing = Killing(workers, listener=conduct._Finals(NoStudyProgress()))
+        done = study(path, "--trust", runs=here / "runs", executor=killing)
+    assert killing.killed
     assert done.exit_code == 1
     assert facts(here / "runs" / "small")["status"] == "incomplete"
     assert "error: no result for diverges, fails of 3 variants; diverges: the loss" in done.stderr
@@ -391,7 +382,7 @@ def test_lost_trials_are_tried_twice_recorded_and_shown(here: Path) -> None:
     assert "no longer finite" in found["diverges"]["reason"]
     assert found["fails"]["outcome"] == "failed"
     assert "out of luck" in found["fails"]["reason"]
-    assert (found["sound"]["attempts"], found["fails"]["attempts"]) == (1, 2)
+    assert (found["sound"]["attempts"], found["fails"]["attempts"]) == (2, 2)
     assert "1 of 1 trials failed, the first because:" in done.stderr
     members = store.read_record(here / "runs/small/trials/sound-t00-s1").population
     assert members is not None
