@@ -16,11 +16,12 @@ from mlplab.drop_in.arrays import Examples, examples, unpacked
 from mlplab.drop_in.loop import (
     Callbacks,
     in_our_steps,
+    in_our_steps_of_batches,
     needs_each_batch,
     needs_each_validation_batch,
     steps_of,
 )
-from mlplab.drop_in.support import check_backend, why_not
+from mlplab.drop_in.support import check_backend, not_arrays, why_not
 
 _noted: set[str] = set()
 
@@ -47,8 +48,9 @@ def fit(
     """Train a compiled model as ``model.fit`` does, faster.
 
     All arguments but the first, the result and the errors are those of ``keras.Model.fit``, and so
-    are the order of the examples and the calls of callbacks. What cannot be served from arrays,
-    such as a generator, is trained by ``model.fit`` itself, with a note on standard error.
+    are the order of the examples and the calls of callbacks. What passes batches, such as a
+    generator, is trained batch by batch; what needs Keras's own steps, such as a model compiled
+    with ``run_eagerly``, by ``model.fit`` itself. Either is noted on standard error.
 
     Args:
         model: compiled.
@@ -86,7 +88,7 @@ def fit(
     """
     check_backend()
     model._assert_compile_called("fit")
-    settings = {
+    settings: dict[str, Any] = {
         "batch_size": batch_size,
         "epochs": epochs,
         "verbose": verbose,
@@ -98,18 +100,16 @@ def fit(
         "validation_batch_size": validation_batch_size,
         "validation_freq": validation_freq,
     }
-    reason = why_not(model, (x, y, sample_weight, validation_data))
-    if reason is not None:
-        _note(f"Keras's own fit trains, because {reason}")
-        return model.fit(
-            x,
-            y,
-            callbacks=callbacks,
-            validation_data=validation_data,
-            class_weight=class_weight,
-            sample_weight=sample_weight,
-            **settings,
-        )
+    reason, batches = why_not(model), not_arrays((x, y, sample_weight, validation_data))
+    if reason or batches:
+        settings |= {"validation_data": validation_data, "callbacks": callbacks}
+        settings |= {"class_weight": class_weight, "sample_weight": sample_weight}
+        if reason:
+            _note(f"Keras's own steps train, because {reason}")
+            return model.fit(x, y, **settings)
+        _note(f"{batches} passes one batch at a time; arrays in memory would be faster")
+        with in_our_steps_of_batches(model):
+            return model.fit(x, y, **settings)
     checks.check(x, y)
     for doubt in checks.doubts(model, x, y):
         _note(doubt)

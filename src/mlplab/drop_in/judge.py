@@ -15,7 +15,7 @@ from mlplab.drop_in.loop import (
     needs_each_validation_batch,
     steps_of,
 )
-from mlplab.drop_in.support import check_backend, why_not
+from mlplab.drop_in.support import check_backend, not_arrays, why_not
 from mlplab.training.hooks import overrides
 
 
@@ -57,7 +57,7 @@ def evaluate(
         "callbacks": callbacks,
         "return_dict": return_dict,
     }
-    if why_not(model, (x, y, sample_weight)) is not None:
+    if why_not(model) or not_arrays((x, y, sample_weight)):
         return model.evaluate(x, y, sample_weight=sample_weight, **settings)
     given = examples(x, y, sample_weight)
     every = needs_each_validation_batch(_listed(callbacks))
@@ -98,7 +98,7 @@ def predict(
         "callbacks": callbacks,
     }
     layers = model._flatten_layers()
-    ours = why_not(model, (x,)) is None and all(layer.built for layer in layers)
+    ours = not why_not(model) and not not_arrays([x]) and all(layer.built for layer in layers)
     convolves = any(isinstance(layer, BaseConv | BaseDepthwiseConv) for layer in layers)
     hooked = any(overrides(callback, PREDICT_HOOKS) for callback in _listed(callbacks))
     if not ours or convolves or hooked:

@@ -117,6 +117,16 @@ def in_our_steps(
 
 
 @contextmanager
+def in_our_steps_of_batches(model: keras.Model) -> Iterator[None]:
+    """Let Keras's loop take our steps, of batches that it is given, until the block ends."""
+    with _restored(model):
+        at_once = model.steps_per_execution
+        model.train_function = program(model, "train").of_batches(at_once)
+        model.test_function = program(model, "test").of_batches(at_once)
+        yield
+
+
+@contextmanager
 def in_our_predictions(model: keras.Model, examples: Examples, at_once: int) -> Iterator[None]:
     """Let Keras's ``predict`` take our steps until the block ends."""
     if model not in _predictions:
@@ -128,13 +138,10 @@ def in_our_predictions(model: keras.Model, examples: Examples, at_once: int) -> 
 
 @contextmanager
 def _replaced(model: keras.Model, examples: Examples) -> Iterator[None]:
-    """Undo afterwards what the block replaces, and build the model from examples, not positions."""
-    names = ("train_function", "test_function", "predict_function", "steps_per_execution")
-    before = {name: getattr(model, name) for name in names}
+    """As :func:`_restored`, and build the model from examples, where Keras's loop has positions."""
     build = model._symbolic_build
 
     def symbolic_build(iterator: Any) -> None:
-        """Build what is not built yet from examples, where Keras's loop passes positions."""
         build(
             iterator=(
                 (first, last, [examples.at(next(positions))]) for first, last, positions in iterator
@@ -143,9 +150,20 @@ def _replaced(model: keras.Model, examples: Examples) -> Iterator[None]:
 
     object.__setattr__(model, "_symbolic_build", symbolic_build)
     try:
-        yield
+        with _restored(model):
+            yield
     finally:
         object.__delattr__(model, "_symbolic_build")
+
+
+@contextmanager
+def _restored(model: keras.Model) -> Iterator[None]:
+    """Undo afterwards what the block replaces of the model."""
+    names = ("train_function", "test_function", "predict_function", "steps_per_execution")
+    before = {name: getattr(model, name) for name in names}
+    try:
+        yield
+    finally:
         for name, value in before.items():
             setattr(model, name, value)
 

@@ -60,6 +60,7 @@ class Program:
         self.mode = mode
         self.parts = _parts(model)
         self._step = jax.jit(self._one, donate_argnums=0, compiler_options=_options())
+        self._of_batch = jax.jit(self._with, donate_argnums=0, compiler_options=_options())
         self._loops: dict[tuple[Any, ...], Loop] = {}
 
     def fits(self, model: keras.Model) -> bool:
@@ -115,6 +116,22 @@ class Program:
 
         return call
 
+    def of_batches(self, at_once: int) -> Callable[..., tuple[Outputs, State]]:
+        """Return what Keras's loop calls, if it passes batches instead of positions.
+
+        Args:
+            at_once: how many batches a call takes, if there are as many.
+        """
+
+        def call(state: State, iterator: Iterator[Any]) -> tuple[Outputs, State]:
+            state = unshared(state)
+            outputs, state = self._of_batch(state, next(iterator))
+            for batch in itertools.islice(iterator, at_once - 1):
+                outputs, state = self._of_batch(state, batch)
+            return outputs, state
+
+        return call
+
     def _leave(self, model: keras.Model, state: State) -> None:
         """Leave the state where Keras's loop finds it when it is interrupted."""
         model._jax_state = dict(zip(GROUPS[self.mode], state, strict=True))
@@ -134,6 +151,11 @@ class Program:
             doubtful = jax.default_backend() == "cpu" and _convolves(traced.jaxpr.jaxpr)
             self._loops[key] = Loop(compiled(traced.lower()), self._step, doubtful)
         return self._loops[key].run(state, tree, part, start, stop)
+
+    def _with(self, state: State, batch: Any) -> tuple[Outputs, State]:
+        """Compute one step, of a batch."""
+        with self._ready():
+            return self._after(state, batch)
 
     def _one(self, state: State, tree: Any, row: jax.Array) -> tuple[Outputs, State]:
         """Compute one step, of the batch at the positions in a row."""
@@ -156,10 +178,13 @@ class Program:
         return result
 
     def _taken(self, state: State, tree: Any, row: jax.Array) -> tuple[Outputs, State]:
+        batch = jax.tree.map(lambda array: array.at[row].get(mode="promise_in_bounds"), tree)
+        return self._after(state, batch)
+
+    def _after(self, state: State, batch: Any) -> tuple[Outputs, State]:
         model = self.model()
         assert model is not None
         step = model.train_step if self.mode == "train" else model.test_step
-        batch = jax.tree.map(lambda array: array.at[row].get(mode="promise_in_bounds"), tree)
         outputs, new = step(state, batch)
         # A loop needs the same types from step to step.
         kept = [

@@ -28,13 +28,8 @@ def check_backend() -> None:
         )
 
 
-def why_not(model: keras.Model, data: Iterable[Any]) -> str | None:
-    """Return why Keras's own loop has to be used, or ``None`` if it has not.
-
-    Args:
-        model: compiled.
-        data: everything that was given as data.
-    """
+def why_not(model: keras.Model) -> str | None:
+    """Return why a compiled model needs Keras's own steps, or ``None`` if it does not."""
     if model.run_eagerly:
         return "the model is compiled with run_eagerly=True"
     if not model.jit_compile:
@@ -44,9 +39,18 @@ def why_not(model: keras.Model, data: Iterable[Any]) -> str | None:
     for name in OWN_LOOPS:
         if inspect.getattr_static(type(model), name) is not _plain(name):
             return f"{type(model).__name__} has a {name} of its own"
+    return None
+
+
+def not_arrays(data: Iterable[Any]) -> str | None:
+    """Return the type of the first of some data that are not arrays; ``None`` without any.
+
+    Args:
+        data: arrays, structures of arrays, ``None``, or anything that yields batches.
+    """
     for given in data:
         if given is not None and not _is_arrays(given):
-            return f"{type(given).__name__} is not an array, or a structure of arrays"
+            return type(given).__name__
     return None
 
 
