@@ -58,20 +58,25 @@ class Callbacks(keras.callbacks.CallbackList):  # type: ignore[misc]
         self.validation_steps = model.steps_per_execution
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self.model.steps_per_execution = self.compiled_steps
+        self._at_once(self.compiled_steps)
         super().on_train_begin(logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         super().on_train_batch_end(batch, logs)
-        self.model.steps_per_execution = self.validation_steps
+        self._at_once(self.validation_steps)
 
     def on_test_begin(self, logs: Any = None) -> None:
-        self.model.steps_per_execution = self.compiled_steps
+        self._at_once(self.compiled_steps)
         super().on_test_begin(logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.model.steps_per_execution = self.compiled_steps
+        self._at_once(self.compiled_steps)
         super().on_epoch_end(epoch, logs)
+
+    def _at_once(self, steps: int) -> None:
+        # Not by the property ``model``, which writes the state into the model's variables, and not
+        # by the model's own ``__setattr__``, which takes as long as a small step.
+        object.__setattr__(self._model, "steps_per_execution", steps)
 
     def on_steps(self, done: int, logs: Outputs) -> None:
         """Move the progress bar on within an epoch."""

@@ -91,7 +91,6 @@ class Program:
             first = next(iterator)
             if at_once == 1:
                 outputs, left = self._step(state, examples.tree, first)
-                self._leave(model, left)
                 return outputs, left
             batches = [first, *itertools.islice(iterator, at_once - 1)]
             outputs, done = None, 0
@@ -134,7 +133,8 @@ class Program:
 
     def _leave(self, model: keras.Model, state: State) -> None:
         """Leave the state where Keras's loop finds it when it is interrupted."""
-        model._jax_state = dict(zip(GROUPS[self.mode], state, strict=True))
+        # The model's own ``__setattr__`` takes as long as a small step.
+        object.__setattr__(model, "_jax_state", dict(zip(GROUPS[self.mode], state, strict=True)))
 
     def _chunk(
         self, state: State, tree: Any, part: Any, start: int, stop: int
