@@ -112,8 +112,8 @@ def page(rows: list[dict[str, Any]]) -> str:
         "# Keras's own tests under `mlplab.fit`",
         "",
         "Written by `python -m benchmarks.keras_tests`. Tests of Keras that call `fit` and pass"
-        " with plain Keras on JAX, run again with `Model.fit` replaced by `mlplab.fit`. *Served* are"
-        " those without a call that was left to Keras's own steps.",
+        " with plain Keras on JAX, run again with `Model.fit` replaced by `mlplab.fit`. *Served*"
+        " are those without a call that was left to Keras's own steps.",
         "",
         f"{sums['fit']} tests; {sums['mlplab']} pass with mlplab; {sums['served']}"
         f" ({100 * share:.1f} %) are served.",
