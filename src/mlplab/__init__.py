@@ -43,12 +43,13 @@ if os.environ.get("MPLBACKEND"):
         os.environ["MPLBACKEND"] = _BACKEND
 
 if TYPE_CHECKING:
-    from mlplab.api import Run, load_run, recipe, resume, train, train_population
+    from mlplab.api import Run, compare, load_run, recipe, resume, train, train_population
     from mlplab.drop_in.fit import fit
     from mlplab.drop_in.judge import evaluate, predict
 
 __all__ = [
     "Run",
+    "compare",
     "evaluate",
     "fit",
     "load_run",

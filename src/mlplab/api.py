@@ -1,11 +1,14 @@
 """mlplab from Python: the same as on the command line."""
 
+import html
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlplab import files, recipes
+from mlplab.errors import RunError, UserError
 from mlplab.recipes.recipe import Recipe
 from mlplab.runs import run as runs
 from mlplab.runs import store
@@ -13,9 +16,10 @@ from mlplab.runs import store
 if TYPE_CHECKING:
     import keras
 
+    from mlplab.report.shown import Compared, Curves
     from mlplab.training.plan import Progress
 
-__all__ = ["Recipe", "Run", "load_run", "recipe", "resume", "train", "train_population"]
+__all__ = ["Recipe", "Run", "compare", "load_run", "recipe", "resume", "train", "train_population"]
 
 
 class Run(runs.Run):
@@ -27,6 +31,35 @@ class Run(runs.Run):
         >>> run.metrics["validation"]["accuracy"]       # doctest: +SKIP
         0.9931
     """
+
+    def __repr__(self) -> str:
+        from mlplab.report import excerpt
+
+        try:
+            return excerpt.line(self.folder)
+        except UserError as error:  # an object has to be shown, whatever became of its folder
+            return f"run in {self.folder}: {error}"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: facts, learning curves and findings, without scripts."""
+        from mlplab.report import excerpt
+
+        try:
+            return excerpt.excerpt(self.folder)
+        except UserError:
+            return html.escape(repr(self))
+
+    def plot(self) -> "Curves":
+        """Return the learning curves, which show themselves in a notebook."""
+        from mlplab.report.shown import Curves
+
+        return Curves({self.name: self.history})
+
+    def report(self) -> Path:
+        """Write the run's page anew from its files, and return its path."""
+        from mlplab.report.page import write_run_page
+
+        return write_run_page(self.folder)
 
     def model(self, trust: bool = False) -> "keras.Model":
         """Load the trained network: raw uint8 [n, height, width, channels] to probabilities.
@@ -93,7 +126,7 @@ def train(
     recipe: Recipe | str,
     *,
     data_dir: str | Path | None = None,
-    runs_dir: str | Path = "runs",
+    runs_dir: str | Path | None = None,
     name: str | None = None,
     group: str | None = None,
     test: bool | None = None,
@@ -108,7 +141,7 @@ def train(
     Args:
         recipe: from ``mlplab.recipe``, or a shipped name.
         data_dir: folder that contains the data set's folder, such as ``cifar10/``.
-        runs_dir: where the run folder is created.
+        runs_dir: where the run folder is created; by default in ``MLPLAB_RUNS_DIR``, or ``runs``.
         name: of the run; by default made of the recipe, the time and the seed.
         group: a label that comparisons can use.
         test: whether to evaluate on the test set as well when training has ended; by default only
@@ -144,7 +177,7 @@ def train(
     title = recipes.title(recipe) if isinstance(recipe, str) else "recipe"
     options = Options(
         data_dir=_folder(data_dir),
-        runs_dir=files.expanded(runs_dir),
+        runs_dir=_runs_dir(runs_dir),
         name=name,
         group=group,
         recipe_name=title,
@@ -162,7 +195,7 @@ def train_population(
     members: Sequence[Recipe],
     *,
     data_dir: str | Path | None = None,
-    runs_dir: str | Path = "runs",
+    runs_dir: str | Path | None = None,
     name: str | None = None,
     group: str | None = None,
     test: bool | None = None,
@@ -178,7 +211,7 @@ def train_population(
     Args:
         members: recipes; ``seed`` and ``optimizer.learning_rate`` may differ.
         data_dir: folder that contains the data set's folder, such as ``cifar10/``.
-        runs_dir: where the run folders are created.
+        runs_dir: where the run folders are created; as in ``train``.
         name: extended for each member by what it differs in: ``-s3``, ``-lr0.001-s3``.
         group: a label that comparisons can use.
         test: whether to evaluate on the test set as well when training has ended; by default only
@@ -208,7 +241,7 @@ def train_population(
 
     options = Options(
         data_dir=_folder(data_dir),
-        runs_dir=files.expanded(runs_dir),
+        runs_dir=_runs_dir(runs_dir),
         name=name,
         group=group,
         recipe_name="population",
@@ -224,7 +257,7 @@ def resume(
     query: str = "last",
     *,
     data_dir: str | Path | None = None,
-    runs_dir: str | Path = "runs",
+    runs_dir: str | Path | None = None,
     trust: bool = False,
     progress: "Progress | None" = None,
     data_path: str | Path | None = None,
@@ -256,13 +289,51 @@ def resume(
     return Run(found.folder)
 
 
-def load_run(query: str = "last", runs_dir: str | Path = "runs") -> Run:
+def compare(
+    *sides: "str | Run",
+    on: Literal["test", "validation"] | None = None,
+    margin: float | None = None,
+    runs_dir: str | Path | None = None,
+) -> "Compared":
+    """Compare runs or groups of replicates: is one better, and is that luck?
+
+    Args:
+        *sides: runs, or names: of runs and groups, config_ids, globs, ``STUDY/VARIANT``. The others
+            are compared with the first, seed by seed.
+        on: the split to compare on; by default test where all have been measured there.
+        margin: points that a difference must reach to matter; by default half a point.
+        runs_dir: where the runs are, by default those of ``MLPLAB_RUNS_DIR``, or ``runs``.
+
+    Returns:
+        A comparison that shows itself: table, verdicts and learning curves.
+
+    Raises:
+        RunError: if a name fits nothing, or the runs cannot be compared.
+    """
+    from mlplab.report import comparison
+    from mlplab.report.configurations import find_sides
+    from mlplab.report.shown import Compared
+
+    names = [str(side.folder) if isinstance(side, runs.Run) else side for side in sides]
+    found = find_sides(_runs_dir(runs_dir), names)
+    if len(found) < 2:
+        raise RunError("name two or more to compare")
+    share = comparison.MARGIN if margin is None else margin / 100
+    return Compared(comparison.compare(found, on, share), list(found))
+
+
+def load_run(query: str = "last", runs_dir: str | Path | None = None) -> Run:
     """Return a run by its name, a unique prefix of it, its path, or ``"last"``.
 
     Raises:
         RunError: if no run or more than one fits.
     """
-    return Run(store.find(files.expanded(runs_dir), query))
+    return Run(store.find(_runs_dir(runs_dir), query))
+
+
+def _runs_dir(given: str | Path | None) -> Path:
+    """Return a folder of runs: the given one, or that of the environment, or ``runs``."""
+    return files.expanded(given or os.environ.get("MLPLAB_RUNS_DIR") or "runs")
 
 
 def _folder(given: str | Path | None) -> Path | None:

@@ -78,7 +78,7 @@ def openings(ledger: dict[str, int]) -> str:
 
 def counted(number: int, thing: str) -> str:
     """Return ``1 run`` or ``2 runs``."""
-    return f"{number} {thing}{'s' * (number != 1)}"
+    return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
 def figure(value: float, accuracy: bool) -> str:
