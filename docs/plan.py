@@ -23,7 +23,7 @@ FLOORS = (
     ("figures",),
     ("runs",),
     ("report",),
-    ("data", "models", "optim"),
+    ("data", "live", "models", "optim"),
     ("augment",),
     ("evaluation",),
     ("tensorboard",),
@@ -34,7 +34,7 @@ FLOORS = (
     ("cli",),
 )
 GROUND = FLOORS[0]
-COLD = {"statistics", "recipes", "runs", "report", "cli", "api", *GROUND}
+COLD = {"statistics", "recipes", "runs", "report", "live", "cli", "api", *GROUND}
 """Rooms that load neither Keras nor JAX when they are imported."""
 
 PURPOSE = {
@@ -44,6 +44,7 @@ PURPOSE = {
     "runs": "the facts of runs",
     "report": "findings, pages, comparisons",
     "data": "images",
+    "live": "a training, watched",
     "models": "networks",
     "optim": "optimizers, schedules",
     "augment": "random changes of a batch",

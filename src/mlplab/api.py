@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlplab import files, recipes
+from mlplab import files, live, recipes
 from mlplab.errors import RunError, UserError
 from mlplab.recipes.recipe import Recipe
 from mlplab.runs import run as runs
@@ -133,7 +133,7 @@ def train(
     devices: int | Literal["all"] = 1,
     trust: bool = False,
     profile: bool = False,
-    progress: "Progress | None" = None,
+    progress: "Progress | Literal['auto'] | None" = "auto",
     open_test: bool | None = None,
 ) -> Run:
     """Train a recipe, evaluate the network and record the run.
@@ -150,8 +150,9 @@ def train(
         trust: load your own code that the recipe names.
         profile: after training, time some steps against this machine's limit, and write a trace
             of them, into ``profile/`` of the run folder.
-        progress: called with each chunk of steps and each epoch: an object with any of the methods
-            of ``mlplab.training.plan.Progress``.
+        progress: ``"auto"`` draws curves in a notebook, and elsewhere prints a line for each epoch
+            on standard error; ``None`` shows nothing; or an object with any of the methods of
+            ``mlplab.training.plan.Progress``.
         open_test: the earlier name of ``test``.
 
     Returns:
@@ -186,7 +187,8 @@ def train(
         trust=trust,
         profile=profile,
     )
-    found = execute.run(_load(recipe) if isinstance(recipe, str) else recipe, options, progress)
+    chosen = _load(recipe) if isinstance(recipe, str) else recipe
+    found = execute.run(chosen, options, _watching(progress, chosen))
     interrupt.end_if_asked()
     return Run(found.folder)
 
@@ -200,7 +202,7 @@ def train_population(
     group: str | None = None,
     test: bool | None = None,
     trust: bool = False,
-    progress: "Progress | None" = None,
+    progress: "Progress | Literal['auto'] | None" = "auto",
     open_test: bool | None = None,
 ) -> list[Run]:
     """Train recipes that differ only in seed and learning rate, in one compiled program.
@@ -248,7 +250,7 @@ def train_population(
         test=_by_earlier_name(test, open_test),
         trust=trust,
     )
-    found = population.run(members, options, progress)
+    found = population.run(members, options, _watching(progress, *members))
     interrupt.end_if_asked()
     return [Run(run.folder) for run in found]
 
@@ -259,7 +261,7 @@ def resume(
     data_dir: str | Path | None = None,
     runs_dir: str | Path | None = None,
     trust: bool = False,
-    progress: "Progress | None" = None,
+    progress: "Progress | Literal['auto'] | None" = "auto",
     data_path: str | Path | None = None,
 ) -> Run:
     """Continue an interrupted run; the result is what it would have been without interruption.
@@ -269,8 +271,9 @@ def resume(
         data_dir: folder that contains the data set's folder, such as ``cifar10/``.
         runs_dir: where the run is.
         trust: load your own code that the recipe names.
-        progress: called with each chunk of steps and each epoch: an object with any of the methods
-            of ``mlplab.training.plan.Progress``.
+        progress: ``"auto"`` draws curves in a notebook, and elsewhere prints a line for each epoch
+            on standard error; ``None`` shows nothing; or an object with any of the methods of
+            ``mlplab.training.plan.Progress``.
         data_path: where the folder of your own images is now, if it was moved.
 
     Raises:
@@ -284,7 +287,9 @@ def resume(
     from mlplab.experiment.options import Options
 
     options = Options(data_dir=_folder(data_dir), trust=trust)
-    found = resuming.resume(load_run(query, runs_dir), options, progress, _folder(data_path))
+    run = load_run(query, runs_dir)
+    watching = _watching(progress, run.recipe)
+    found = resuming.resume(run, options, watching, _folder(data_path))
     interrupt.end_if_asked()
     return Run(found.folder)
 
@@ -329,6 +334,14 @@ def load_run(query: str = "last", runs_dir: str | Path | None = None) -> Run:
         RunError: if no run or more than one fits.
     """
     return Run(store.find(_runs_dir(runs_dir), query))
+
+
+def _watching(progress: Any, *recipes: Recipe) -> "Progress | None":
+    """Return what watches a training: the given object, or for ``"auto"`` what fits the place."""
+    if progress != "auto":
+        found: Progress | None = progress
+        return found
+    return live.watcher(recipes[0].training.epochs if recipes else 0)
 
 
 def _runs_dir(given: str | Path | None) -> Path:

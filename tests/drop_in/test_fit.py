@@ -164,7 +164,8 @@ def test_a_model_can_be_trained_on_and_by_keras_in_turn() -> None:
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=[top])
     assert list(mlplab.fit(model, X, Y, verbose=0).history) == ["loss", "top"]
     assert model.steps_per_execution == 1
-    assert not hasattr(vars(model), "_symbolic_build")
+    assert not {"_symbolic_build", "evaluate"} & set(vars(model))
+    mlplab.fit(model, X.astype("float16"), Y, verbose=0)
 
 
 def test_hooks_see_what_they_see_in_keras() -> None:
@@ -182,6 +183,32 @@ def test_hooks_see_what_they_see_in_keras() -> None:
         return seen
 
     assert seen_by(mlplab.fit) == seen_by(plain)
+
+
+def test_callbacks_evaluate_and_predict_data_of_their_own() -> None:
+    other, labels = X[:17], Y[:17]
+
+    def told_by(fit: Fit, evaluate: Any, predict: Any) -> list[Any]:
+        told: list[Any] = []
+
+        class Judge(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                told.append(evaluate(self.model, other, labels, verbose=0))
+                told.append(predict(self.model, other, verbose=0).sum())
+                told.append(self.model.test_on_batch(other, labels))
+
+        keras.utils.set_random_seed(0)
+        model = network()
+        history = fit(model, X, Y, verbose=0, epochs=2, validation_split=0.2, callbacks=[Judge()])
+        return [*told, *history.history["val_loss"]]
+
+    known = told_by(plain, keras.Model.evaluate, keras.Model.predict)
+    for evaluate, predict in (
+        (keras.Model.evaluate, keras.Model.predict),
+        (mlplab.evaluate, mlplab.predict),
+    ):
+        for mine, theirs in zip(told_by(mlplab.fit, evaluate, predict), known, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-5)
 
 
 def test_an_interrupted_model_keeps_its_weights() -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from mlplab.cli.app import note
+from mlplab.live import in_words
 from mlplab.report.formatting import duration
 
 
@@ -31,15 +32,8 @@ class Lines(NotesOnly):
         self.epochs = epochs
 
     def on_row(self, row: dict[str, float]) -> None:
-        words = [
-            f"epoch {row['epoch']:.0f}/{self.epochs}",
-            f"loss {row['loss']:.3f}",
-            f"acc {100 * row['accuracy']:.1f} %",
-        ]
-        if "val_accuracy" in row:
-            words.append(f"val {100 * row['val_accuracy']:.1f} %")
         with suppress(OSError):
-            self.console.print("  ".join([*words, duration(row["seconds"])]), markup=False)
+            self.console.print(in_words(row, self.epochs), markup=False)
 
 
 class Bar(NotesOnly):

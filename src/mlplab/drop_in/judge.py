@@ -63,7 +63,7 @@ def evaluate(
     every = needs_each_validation_batch(_listed(callbacks))
     at_once = 1 if every else steps or steps_of(given.count, batch_size, steps)
     with in_our_steps(model, None, given, None, at_once, at_once):
-        return model.evaluate(given.positions, **settings)
+        return type(model).evaluate(model, given.positions, **settings)
 
 
 def predict(

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -118,6 +119,29 @@ def in_our_steps(
         if held_out is not None:
             model.test_function = program(model, "test").function(held_out, validation_at_once)
         model.steps_per_execution = at_once
+        with _evaluations_apart(model) if train is not None else nullcontext():
+            yield
+
+
+@contextmanager
+def _evaluations_apart(model: keras.Model) -> Iterator[None]:
+    """Let callbacks evaluate the model on data of their own, with Keras's function of a step.
+
+    Keras's ``fit`` evaluates with a keyword of its own, by which it is told apart.
+    """
+    ours, plain = model.test_function, type(model).evaluate
+
+    def evaluate(*given: Any, **named: Any) -> Any:
+        if "_use_cached_eval_dataset" in named:
+            return plain(model, *given, **named)
+        model.test_function = None
+        try:
+            with _own(model, "_symbolic_build", partial(type(model)._symbolic_build, model)):
+                return plain(model, *given, **named)
+        finally:
+            model.test_function = ours
+
+    with _own(model, "evaluate", evaluate):
         yield
 
 
@@ -144,21 +168,33 @@ def in_our_predictions(model: keras.Model, examples: Examples, at_once: int) -> 
 @contextmanager
 def _replaced(model: keras.Model, examples: Examples) -> Iterator[None]:
     """As :func:`_restored`, and build the model from examples, where Keras's loop has positions."""
-    build = model._symbolic_build
+    build = partial(type(model)._symbolic_build, model)
 
-    def symbolic_build(iterator: Any) -> None:
+    def symbolic_build(iterator: Any = None, data_batch: Any = None) -> None:
+        if iterator is None:  # a callback's own batch
+            build(data_batch=data_batch)
+            return
         build(
             iterator=(
                 (first, last, [examples.at(next(positions))]) for first, last, positions in iterator
             )
         )
 
-    object.__setattr__(model, "_symbolic_build", symbolic_build)
+    with _own(model, "_symbolic_build", symbolic_build), _restored(model):
+        yield
+
+
+@contextmanager
+def _own(model: keras.Model, name: str, value: Any) -> Iterator[None]:
+    """Give a model an attribute of its own until the block ends, beside that of its class."""
+    before = vars(model).get(name)
+    object.__setattr__(model, name, value)
     try:
-        with _restored(model):
-            yield
+        yield
     finally:
-        object.__delattr__(model, "_symbolic_build")
+        object.__delattr__(model, name)
+        if before is not None:
+            object.__setattr__(model, name, before)
 
 
 @contextmanager

@@ -89,6 +89,9 @@ class Program:
                 state = unshared(state)
                 self._leave(model, state)
             first = next(iterator)
+            if isinstance(first, tuple):  # a callback's own batch, such as of ``test_on_batch``
+                own: tuple[Outputs, State] = self._of_batch(state, first)
+                return own
             if at_once == 1:
                 outputs, left = self._step(state, examples.tree, first)
                 return outputs, left
@@ -143,7 +146,8 @@ class Program:
         if len(part) == 1:
             alone: tuple[Outputs, State] = self._step(state, tree, part[0])
             return alone
-        key = tuple(leaf.shape for leaf in jax.tree.leaves((state, tree, part)))
+        leaves, form = jax.tree.flatten((state, tree, part))
+        key = (form, *((leaf.shape, leaf.dtype) for leaf in leaves))
         if key not in self._loops:
             program = jax.jit(self._many, donate_argnums=0)
             traced = program.trace(state, tree, part, np.int32(0), np.int32(1))
@@ -198,7 +202,8 @@ class Program:
         model = self.model()
         assert model is not None
         stack = contextlib.ExitStack()
-        stack.enter_context(in_one_pass(model.optimizer))
+        if self.mode == "train":
+            stack.enter_context(in_one_pass(model.optimizer))
         stack.enter_context(fast_layers(model))
         return stack
 
