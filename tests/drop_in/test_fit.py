@@ -63,19 +63,16 @@ def assert_equal(pair: list[tuple[keras.Model, dict[str, Any]]]) -> None:
 
 FORMS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "split": {"validation_split": 0.2},
     "validation": {"validation_data": (X[:31], Y[:31]), "validation_batch_size": 7},
     "class weights": {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5}, "validation_split": 0.2},
-    "sample weights": {"sample_weight": np.linspace(0, 1, 103)},
-    "no shuffle": {"shuffle": False},
-    "shuffle within batches": {"shuffle": "batch"},
+    "sample weights, in order": {"sample_weight": np.linspace(0, 1, 103), "shuffle": False},
+    "shuffled within batches, from the second epoch on": {"shuffle": "batch", "initial_epoch": 1},
     "some steps": {"steps_per_epoch": 4},
     "some validation": {
         "validation_data": (X, Y),
         "validation_steps": 2,
         "validation_freq": 2,
     },
-    "later": {"initial_epoch": 2},
     "in hooks": {
         "callbacks": lambda: [
             keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)

@@ -38,7 +38,7 @@ def test_95_percent_intervals_cover_the_truth_in_95_percent(
     assert 0.945 <= covered <= 0.955
 
 
-@pytest.mark.parametrize("n", [5, 10])
+@pytest.mark.parametrize("n", [5, pytest.param(10, marks=pytest.mark.torture)])
 def test_a_family_of_11_raises_a_false_alarm_in_5_percent_at_most(
     n: int, random: np.random.Generator
 ) -> None:

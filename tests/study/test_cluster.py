@@ -58,6 +58,7 @@ class Removing(NoStudyProgress):
             self.node = None
 
 
+@pytest.mark.torture
 @pytest.mark.timeout(300)
 def test_a_node_that_dies_costs_no_trial_and_doubles_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
