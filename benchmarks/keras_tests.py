@@ -12,8 +12,8 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,7 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).parents[1]
 # Folders with tests that call ``fit``.
-FOLDERS = (
-    *("trainers", "models", "callbacks", "optimizers", "losses", "metrics", "utils", "saving"),
-    *("regularizers", "constraints", "initializers", "layers"),
-)
+FOLDERS = ("trainers", "models", "callbacks", "optimizers", "losses", "layers")
 
 
 def main() -> None:
@@ -32,13 +29,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkout", type=Path, nargs="?", help="folder that contains keras/src")
     parser.add_argument("--folders", nargs="*", default=FOLDERS)
+    parser.add_argument("--kept", type=Path, default=Path(".bench/keras-tests"))
     parser.add_argument("--out", type=Path, default=RESULTS / "keras-tests.json")
     arguments = parser.parse_args()
     root = arguments.checkout or installed()
     found: dict[str, dict[str, dict[str, Any]]] = {"keras": {}, "mlplab": {}}
-    for folder in arguments.folders:
+    for folder in parts(root, arguments.folders):
         for mode, tests in found.items():
-            tests |= outcomes(root, folder, mode)
+            tests |= outcomes(root, folder, mode, arguments.kept)
             print(f"{folder}, {mode}: {len(tests)} tests so far", flush=True)
     rows = table(found)
     arguments.out.write_text(json.dumps(rows, indent=1) + "\n")
@@ -54,11 +52,30 @@ def installed() -> Path:
     return Path(spec.origin).parents[1]
 
 
-def outcomes(root: Path, folder: str, mode: str) -> dict[str, dict[str, Any]]:
-    """Return the outcomes of a folder's tests by their names."""
-    with tempfile.TemporaryDirectory() as scratch:
-        out = Path(scratch, "outcomes.jsonl")
-        out.touch()
+def parts(root: Path, folders: Sequence[str]) -> Iterator[str]:
+    """Yield folders of tests, those of the layers one by one."""
+    for folder in folders:
+        inner = sorted(path for path in (root / "keras/src" / folder).iterdir() if path.is_dir())
+        if folder == "layers":
+            yield from (f"layers/{path.name}" for path in inner if any(path.glob("*_test.py")))
+        else:
+            yield folder
+
+
+def outcomes(root: Path, folder: str, mode: str, kept: Path) -> dict[str, dict[str, Any]]:
+    """Return the outcomes of a folder's tests by their names, kept from before if they are there.
+
+    Args:
+        root: contains ``keras/src``.
+        folder: in it.
+        mode: whose ``fit`` trains, ``keras`` or ``mlplab``.
+        kept: where outcomes are kept, so that a run that was ended goes on.
+    """
+    path = kept.resolve() / f"{mode}-{folder.replace('/', '-')}.jsonl"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        out = path.with_suffix(".unfinished")
+        out.write_text("")
         variables = {
             "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
             "KERAS_BACKEND": "jax",
@@ -76,7 +93,8 @@ def outcomes(root: Path, folder: str, mode: str) -> dict[str, dict[str, Any]]:
             stdout=subprocess.DEVNULL,
             check=False,  # failures are what is counted
         )
-        lines = [json.loads(line) for line in out.read_text().splitlines()]
+        out.rename(path)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
     return {line.pop("test"): line for line in lines}
 
 

@@ -15,6 +15,7 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 8, 24, 26
 # Okabe and Ito's, which colour-blind readers can tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 KEYS = (("loss", "loss"), ("accuracy", "accuracy"))
+MOST_NAMED, LONGEST = 12, 28  # names in the legend, and characters of a name
 FONT = 'font-family="system-ui, sans-serif" font-size="11" fill="currentColor"'
 
 Rows = Sequence[Mapping[str, Any]]
@@ -35,16 +36,39 @@ def curves(runs: Mapping[str, Rows]) -> str:
     Args:
         runs: rows of ``metrics.jsonl`` by the run's name.
     """
-    panels = []
-    for place, (key, title) in enumerate(KEYS):
-        lines = _lines(runs, key)
-        if lines:
-            panels.append(_panel(title, lines, place * WIDTH, key == "accuracy"))
+    found = [(title, key, _lines(runs, key)) for key, title in KEYS]
     width = WIDTH * len(KEYS)
+    named, below = _legend(max((lines for _, _, lines in found), key=len), width)
+    panels = [
+        f'<g transform="translate({place * WIDTH} {below})">'
+        f"{_panel(title, lines, key == 'accuracy')}</g>"
+        for place, (title, key, lines) in enumerate(found)
+        if lines
+    ]
+    height = below + HEIGHT
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {HEIGHT}" width="{width}"'
-        f' style="max-width: 100%" role="img" aria-label="Learning curves">{"".join(panels)}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
+        ' style="max-width: 100%" role="img" aria-label="Learning curves">'
+        f"{named}{''.join(panels)}</svg>"
     )
+
+
+def _legend(lines: list[Line], width: int) -> tuple[str, int]:
+    """Return the names in their colours, above the panels, and where these begin."""
+    parts, x, y = [], LEFT, 12
+    for line in lines[:MOST_NAMED]:
+        name = line.label if len(line.label) <= LONGEST else f"{line.label[: LONGEST - 1]}…"
+        needed = 30 + 7 * len(name)
+        if x + needed > width and x > LEFT:
+            x, y = LEFT, y + 16
+        parts.append(
+            f'<path d="M{x} {y - 4}h18" stroke="{line.colour}" stroke-width="2.5"'
+            f' stroke-dasharray="{line.dashes}"/>{_text(x + 22, y, name, "start")}'
+        )
+        x += needed
+    if len(lines) > MOST_NAMED:
+        parts.append(_text(x, y, f"and {len(lines) - MOST_NAMED} more", "start"))
+    return "".join(parts), y + 6
 
 
 def _lines(runs: Mapping[str, Rows], key: str) -> list[Line]:
@@ -75,8 +99,8 @@ def _points(rows: Rows, key: str) -> list[tuple[float, float]]:
     ]
 
 
-def _panel(title: str, lines: list[Line], left: float, share: bool) -> str:
-    """Return one panel: title, two ticks on each axis, lines with their legend."""
+def _panel(title: str, lines: list[Line], share: bool) -> str:
+    """Return one panel: title, two ticks on each axis, lines."""
     epochs = [x for line in lines for x, _ in line.points]
     values = [y for line in lines for _, y in line.points]
     first, last = min(epochs), max(epochs)
@@ -86,10 +110,9 @@ def _panel(title: str, lines: list[Line], left: float, share: bool) -> str:
     def place(x: float, y: float) -> tuple[float, float]:
         across = (x - first) / (last - first) if last > first else 0.5
         up = (y - low) / (high - low) if high > low else 0.5
-        return left + LEFT + across * width, TOP + (1 - up) * height
+        return LEFT + across * width, TOP + (1 - up) * height
 
-    bottom, top = TOP + height, TOP
-    axis = left + LEFT
+    axis, bottom, top = LEFT, TOP + height, TOP
     parts = [
         f'<path d="M{axis} {top}V{bottom}H{axis + width}" fill="none" stroke="currentColor"'
         ' stroke-opacity="0.4"/>',
@@ -97,13 +120,9 @@ def _panel(title: str, lines: list[Line], left: float, share: bool) -> str:
     ]
     for value, y in ((high, top + 4), (low, bottom)):
         parts.append(_text(axis - 4, y, _number(value, share), "end"))
-    for x, anchor in ((first, "start"), (last, "end")):
+    for x, anchor in ((first, "start"), (last, "end"))[: 1 + (last > first)]:
         parts.append(_text(place(x, low)[0], bottom + 14, f"{x:g}", anchor))
-    for number, line in enumerate(lines):
-        parts.append(_drawn(line, [place(x, y) for x, y in line.points]))
-        if len(lines) <= len(COLOURS):
-            y = TOP + 4 + 14 * number if not share else bottom - 6 - 14 * (len(lines) - 1 - number)
-            parts.append(_text(axis + width - 4, y, line.label, "end", line.colour))
+    parts += [_drawn(line, [place(x, y) for x, y in line.points]) for line in lines]
     return "".join(parts)
 
 
@@ -118,12 +137,9 @@ def _drawn(line: Line, places: list[tuple[float, float]]) -> str:
     )
 
 
-def _text(x: float, y: float, words: str, anchor: str, colour: str = "") -> str:
-    style = f' style="fill: {colour}"' if colour else ""
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" {FONT} text-anchor="{anchor}"{style}>'
-        f"{html.escape(words)}</text>"
-    )
+def _text(x: float, y: float, words: str, anchor: str) -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f"<text {place} {FONT}>{html.escape(words)}</text>"
 
 
 def _number(value: float, share: bool) -> str:
