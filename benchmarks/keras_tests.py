@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkout", type=Path, nargs="?", help="folder that contains keras/src")
     parser.add_argument("--folders", nargs="*", default=FOLDERS)
-    parser.add_argument("--kept", type=Path, default=Path(".bench/keras-tests"))
+    parser.add_argument("--kept", type=Path, default=RESULTS / "quick" / "keras-tests")
     parser.add_argument("--out", type=Path, default=RESULTS / "keras-tests.json")
     arguments = parser.parse_args()
     root = arguments.checkout or installed()

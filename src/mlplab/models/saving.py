@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import jax
 import keras
+import rich.console
 
 from mlplab import memory
 from mlplab.errors import MlplabError, RunError, first_line
@@ -123,5 +124,11 @@ def _check_size(outline: keras.Model, weights: int) -> None:
 def summary(model: keras.Model) -> str:
     """Return Keras's summary: layers, shapes, parameters."""
     lines: list[str] = []
-    model.summary(print_fn=lambda line, **_: lines.append(line), line_length=80)
+    # In a notebook, Keras's console would show an empty output besides, and has no setting for it.
+    detected = rich.console._is_jupyter
+    rich.console._is_jupyter = lambda: False
+    try:
+        model.summary(print_fn=lambda line, **_: lines.append(line), line_length=80)
+    finally:
+        rich.console._is_jupyter = detected
     return "\n".join(lines)
