@@ -114,7 +114,10 @@ def test_a_running_process_is_waited_for_and_a_killed_one_resumed(
     record = store.read_record(tmp_path / "run")
     assert record.status == "interrupted"
     assert "mlplab resume" in (record.reason or "")
-    same(mlplab.resume("run", runs_dir=tmp_path), whole["schedule-free"])
+    resumed = mlplab.resume("run", runs_dir=tmp_path)
+    same(resumed, whole["schedule-free"])
+    seconds = resumed.record.seconds
+    assert seconds.total >= seconds.train  # of all processes
 
 
 @pytest.fixture(scope="module")

@@ -148,9 +148,42 @@ def test_labels_are_called_random_where_mistakes_are_not_between_similar_classes
     assert found.overrides == []
     overfitted = run(metrics=gap, label_candidates=doubted(1_000, 500))
     assert cause(overfitted, HEALTHY) == ("noisy-labels", "model.dropout=0.4")
-    for wrong, far in ((1_000, 300), (20, 12)):
-        few = run(metrics=good, label_candidates=doubted(wrong, far))
-        assert "noisy-labels" not in kinds(findings(few, HEALTHY, RECIPE))
+    untrained = {"metrics": evaluated(0.21, 0.20), "label_candidates": doubted(116, 61)}
+    for record in (
+        run(metrics=good, label_candidates=doubted(1_000, 300)),
+        run(metrics=good, label_candidates=doubted(20, 12)),
+        run(**untrained),
+        run(**untrained, status="interrupted"),
+    ):
+        assert "noisy-labels" not in kinds(findings(record, HEALTHY, RECIPE))
+
+
+def test_nothing_is_said_of_probabilities_where_nothing_was_learnt() -> None:
+    for train, expected in ((0.1, False), (0.6, True)):
+        metrics = evaluated(train, train)
+        metrics["validation"] |= {"confidence": 0.95, "calibration_error": 0.3}
+        found = findings(run(metrics=metrics, best_epoch=9), flat(9, train), RECIPE)
+        assert ("calibration" in kinds(found)) is expected
+
+
+def test_one_image_of_a_rare_class_says_nothing_about_it() -> None:
+    for rare, expected in ((1, False), (20, True)):
+        metrics = evaluated(0.99, 0.9, 100)
+        metrics["validation"] |= {
+            "balanced_accuracy": 0.5,
+            "per_class": {"recall": [1.0, 0.0], "support": [100, rare]},
+        }
+        record = run(metrics=metrics, class_names=["a", "b"], images=seen(800, 5 * rare))
+        found = findings(record, HEALTHY, RECIPE)
+        assert ("imbalance" in kinds(found)) is expected
+        assert ("weak-class" in kinds(found)) is expected
+
+
+def test_rates_far_off_are_told_in_whole_numbers() -> None:
+    low = flat(9, 0.1, learning_rate=[1e-7] * 9)
+    found = only(findings(run(metrics=evaluated(0.1, 0.1)), low, RECIPE), "learning-rate")
+    assert "rate of 1e-07 is 10,000 times lower than what is usual with adam" in found.text
+    assert "Try `optimizer.learning_rate=0.001`." in found.text
 
 
 def test_in_a_training_of_few_updates_nothing_is_advised_that_slows_learning_down() -> None:

@@ -269,7 +269,9 @@ class Session:
     def _measure(self) -> None:
         self.record.ended = environment.now()
         self.record.peak_memory_bytes = environment.peak_memory_bytes()
-        self.record.seconds.total = round(time.perf_counter() - self.started, 3)
+        # Of a resumed run, the training before belongs to it as well.
+        total = self._seconds_before + time.perf_counter() - self.started
+        self.record.seconds.total = round(total, 3)
 
 
 def begin(sessions: Sequence[Session]) -> None:

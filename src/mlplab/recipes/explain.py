@@ -38,7 +38,7 @@ def _explain(error: ValidationError, tables: Tables) -> str:
     where = ".".join(path) or "the recipe"
     if first["type"] == "extra_forbidden":
         table = ".".join(path[:-1])
-        place = f"a key of [{table}]" if table else "a table of a recipe"
+        place = f"a key of [{table}]" if table else "a key or table of a recipe"
         return f"'{where}' is not {place}{_instead(path, tables)}"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing" and path[:1] == ["callbacks"]:

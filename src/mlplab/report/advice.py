@@ -37,7 +37,8 @@ NONE = Advice("")
 
 def to_try(words: str, override: str) -> Advice:
     """Return one override to try, with the words before it."""
-    return Advice(f"{words}: `{override}`.", (override,))
+    colon = "" if words == "Try" else ":"
+    return Advice(f"{words}{colon} `{override}`.", (override,))
 
 
 def advised(kind: str, heading: str, text: str, advice: Advice, **evidence: Any) -> Finding:

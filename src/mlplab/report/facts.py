@@ -84,6 +84,13 @@ class Facts:
         noise = 3 * math.sqrt(self.guessing * (1 - self.guessing) / count)
         return self.train < self.guessing + max(0.02, noise)
 
+    @property
+    def has_learnt(self) -> bool:
+        """Whether training images are recognised several times better than by guessing."""
+        if self.train is None or self.record.status == "interrupted":
+            return False
+        return self.train >= min(3 * self.guessing, 0.9)
+
     @cached_property
     def poor(self) -> bool:
         """Whether training images are recognised badly enough for a fault to be likely."""

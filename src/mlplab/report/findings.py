@@ -43,7 +43,9 @@ REMARKS: tuple[Reading, ...] = (
     lambda facts: judgement.tested_on_selection(facts.record),
     lambda facts: judgement.flattered(facts.record),
     lambda facts: judgement.weak_class(facts.record),
-    lambda facts: judgement.calibration(facts.record, facts.recipe),
+    lambda facts: (
+        None if facts.learnt_nothing else judgement.calibration(facts.record, facts.recipe)
+    ),
 )
 
 

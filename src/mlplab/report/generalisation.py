@@ -21,6 +21,7 @@ FEWEST_ERRORS = 30  # from which such a share can be told from chance
 SEVERAL = 6  # classes, so that the lower half does not hold the second choice
 # Dropout and moved images slow learning down: in shorter trainings, they lowered accuracy.
 FEW_UPDATES = 200
+FEWEST_RARE = 5  # held-out images of the rarer half of the classes, to say anything about them
 UNEVEN = 5  # times as many images in the largest class as in the smallest
 
 
@@ -30,6 +31,9 @@ def uneven_classes(facts: Facts) -> Finding | None:
     counts = [count for count in counts if count]
     metrics = held_out(facts.record)[1]
     accuracy, balanced = metrics.get("accuracy"), metrics.get("balanced_accuracy")
+    support = (metrics.get("per_class") or {}).get("support")
+    if support and sum(sorted(support)[: len(support) // 2]) < FEWEST_RARE:
+        return None
     if len(counts) < 2 or max(counts) < UNEVEN * min(counts) or facts.recipe.loss.class_weights:
         return None
     if accuracy is None or balanced is None or accuracy - balanced < SMALL_GAP:
@@ -87,7 +91,7 @@ def random_labels(facts: Facts) -> Finding | None:
     wrong, far = doubts.get("wrong") or 0, doubts.get("far") or 0
     if len(facts.record.class_names) < SEVERAL or wrong < FEWEST_ERRORS:
         return None
-    if far < FAR_ERRORS * wrong or facts.learnt_nothing:
+    if far < FAR_ERRORS * wrong or not facts.has_learnt or len(facts.curves.loss) < 3:
         return None
     remedy = advice.Advice("Look at the listed images; correct labels help more than any setting.")
     if facts.gap >= 2 * OVERFITTING_GAP and facts.gap_is_clear:  # it learns the wrong labels
@@ -142,8 +146,8 @@ def overfitting(facts: Facts, least: float | None = None) -> Finding | None:
     steps = (facts.steps_per_epoch or FEW_UPDATES) * len(curves.loss)
     if facts.recipe.data.share >= 1 and steps < FEW_UPDATES:
         remedy = advice.Advice(
-            f"Only more images will help much: there are {facts.images:,}, and what slows learning"
-            f" down would need more than {counted(steps, 'update')} of the weights."
+            f"Only more images will help much: there are {facts.images:,}. Dropout and moved images"
+            f" slow learning down, and the weights were updated only {counted(steps, 'time')}."
         )
     else:
         remedy = advice.more_regularisation(facts.recipe, min(shape[:2]) if shape else None)

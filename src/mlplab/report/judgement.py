@@ -94,6 +94,9 @@ def calibration(record: Record, recipe: Recipe) -> Finding | None:
     )
 
 
+FEWEST_IMAGES = 5  # of a class, to say something about it
+
+
 def weak_class(record: Record) -> Finding | None:
     """Name the class that is recognised worst, if it is clearly worse than the average."""
     split, metrics = held_out(record)
@@ -105,7 +108,7 @@ def weak_class(record: Record) -> Finding | None:
     worst = min(known, key=lambda index: recall[index])
     share, examples = recall[worst], support[worst]
     low, high = wilson(round(share * examples), examples)
-    if share > overall - WEAK_CLASS or high >= overall:
+    if examples < FEWEST_IMAGES or share > overall - WEAK_CLASS or high >= overall:
         return None
     text = (
         f"{_class(record, worst)} is the hardest class: {percent(share)} of its {examples}"

@@ -90,7 +90,7 @@ def rate_too_high(facts: Facts) -> Finding | None:
         "learning-rate",
         "Learning rate too high",
         (
-            f"The learning rate of {facts.rate:.3g} is {number(ratio, 2)} times what is usual with"
+            f"The learning rate of {number(facts.rate)} is {_times(ratio)} times what is usual with"
             f" {facts.recipe.optimizer.name}, and {_fitted(facts)}."
         ),
         remedy,
@@ -160,8 +160,8 @@ def rate_too_low(facts: Facts) -> Finding | None:
         "learning-rate",
         "Learning rate too low",
         (
-            f"The learning rate of {facts.rate:.3g} is {number(ratio, 2)} of what is usual with"
-            f" {facts.recipe.optimizer.name}, and {_fitted(facts)}."
+            f"The learning rate of {number(facts.rate)} is {_times(1 / ratio)} times lower than"
+            f" what is usual with {facts.recipe.optimizer.name}, and {_fitted(facts)}."
         ),
         remedy,
         learning_rate=facts.rate,
@@ -287,6 +287,11 @@ def dead_shares(facts: Facts) -> dict[str, float]:
 def _gradients(facts: Facts) -> list[float]:
     norms: list[Any] = [layer.get("gradient_norm") for layer in facts.layers]
     return [float(norm) for norm in norms if is_number(norm)]
+
+
+def _times(ratio: float) -> str:
+    """Return a large ratio in words: ``10,000``."""
+    return f"{float(f'{ratio:.2g}'):,.0f}"
 
 
 def _squashes(facts: Facts) -> bool:
