@@ -217,7 +217,7 @@ def strong_penalty(facts: Facts) -> Finding | None:
 
 def strong_dropout(facts: Facts) -> Finding | None:
     """Say that dropout is so strong that the network does not fit."""
-    if facts.dropout < STRONG_DROPOUT or not facts.imperfect or facts.gap > 0.05:
+    if facts.dropout < STRONG_DROPOUT or not facts.imperfect or facts.gap > 0.1:
         return None
     remedy = advice.to_try("Try less", "model.dropout=0.2")
     return advice.advised(
