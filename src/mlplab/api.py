@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlplab import files, live, recipes
 from mlplab.errors import RunError, UserError
 from mlplab.recipes.recipe import Recipe
+from mlplab.runs import layout, lock, store
 from mlplab.runs import run as runs
-from mlplab.runs import store
 
 if TYPE_CHECKING:
     import keras
@@ -56,10 +56,18 @@ class Run(runs.Run):
         return Curves({self.name: self.history})
 
     def report(self) -> Path:
-        """Write the run's page anew from its files, and return its path."""
-        from mlplab.report.page import write_run_page
+        """Return the path of the run's page; write it if it is missing.
 
-        return write_run_page(self.folder)
+        Raises:
+            RunError: if it is missing, and the record is damaged or the run is being written.
+        """
+        page = self.folder / layout.REPORT
+        if not page.exists():
+            from mlplab.experiment.publish import publish_again
+
+            with lock.writing(self.folder):
+                publish_again(self.folder, store.read_own_record(self.folder), self.recipe)
+        return page
 
     def model(self, trust: bool = False) -> "keras.Model":
         """Load the trained network: raw uint8 [n, height, width, channels] to probabilities.

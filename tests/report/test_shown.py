@@ -9,6 +9,7 @@ import pytest
 import mlplab
 from mlplab.errors import RunError
 from mlplab.report.curve_svg import curves
+from mlplab.runs import tidy
 
 
 def test_a_run_is_a_line_of_text() -> None:
@@ -25,10 +26,21 @@ def test_a_run_shows_facts_curves_and_findings_without_scripts(finished: mlplab.
     for found in finished.record.findings:
         assert found.heading in shown
     assert "`" not in shown
-    assert finished.report().name == "report.html"
 
 
-def test_names_cannot_add_markup(finished: mlplab.Run, tmp_path: Path) -> None:
+def test_the_page_is_written_again_only_if_it_is_missing(
+    finished: mlplab.Run, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.folder, tmp_path / "a")
+    run = mlplab.load_run("a", tmp_path)
+    before = run.report().read_text()
+    assert run.report().read_text() == before
+    run.report().unlink()
+    assert run.report().is_file()
+    assert tidy.check(run.folder).problems == ()
+
+
+def test_names_cannot_add_markup(finished: mlplab.Run) -> None:
     assert "<b>" not in curves({"<b>": finished.history, "b": finished.history})
 
 
