@@ -65,7 +65,13 @@ LONG = (
     *("training/test_engine.py", "experiment/test_execute.py", "experiment/test_faults.py"),
     *("augment/test_augment.py", "training/test_population.py", "training/test_teacher.py"),
     *("models/test_pretrained.py", "cli/test_commands.py", "test_fuzz.py"),
-    *("study/test_cluster.py", "training/test_average.py", "training/test_devices.py"),
+    *(
+        "test_notebooks.py",
+        "drop_in/test_fit.py",
+        "study/test_cluster.py",
+        "training/test_average.py",
+        "training/test_devices.py",
+    ),
 )
 
 

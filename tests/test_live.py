@@ -23,7 +23,6 @@ def test_without_a_notebook_an_epoch_is_a_line(capsys: pytest.CaptureFixture[str
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch) -> Any:
     """IPython's shell with a kernel, as in a notebook, which remembers what is displayed."""
-    pytest.importorskip("IPython")
     from IPython.core.displaypub import CapturingDisplayPublisher
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -34,7 +33,7 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Any:
     InteractiveShell.clear_instance()
 
 
-def test_a_notebook_has_one_drawing_that_grows(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notebook_has_one_drawing_that_grows(shell: Any) -> None:
     assert live.notebook() is shell
     shown = live.watcher(2)
     shown.on_steps(1, 1, 2, {"loss": 1.0})

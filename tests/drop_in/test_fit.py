@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -273,6 +274,30 @@ def test_errors_of_keras_are_those_of_fit() -> None:
         mlplab.fit(keras.Sequential([L.Dense(1)]), X, Y)
     with pytest.raises(ValueError, match="cardinality is ambiguous"):
         mlplab.fit(network(), X, Y[:5])
+
+
+class Asked(keras.Sequential):
+    """A network with a ``predict`` of its own, which looks at the data."""
+
+    def predict(self, x: Any, **named: Any) -> Any:
+        return super().predict(x, **named) if x.ndim == 2 else None
+
+
+def test_a_predict_of_ones_own_gets_the_data() -> None:
+    model = Asked([keras.Input((6,)), L.Dense(3)])
+    np.testing.assert_array_equal(mlplab.predict(model, X, verbose=0), model.predict(X, verbose=0))
+
+
+def test_a_callback_that_extends_one_of_keras_hears_its_batches(tmp_path: Path) -> None:
+    heard: list[int] = []
+
+    class Saving(keras.callbacks.ModelCheckpoint):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            heard.append(batch)
+
+    saving = Saving(str(tmp_path / "a.keras"))
+    mlplab.fit(network(), X, Y, batch_size=50, verbose=0, callbacks=[saving])
+    assert heard == [0, 1, 2]
 
 
 def test_evaluation_and_predictions_are_those_of_keras() -> None:

@@ -27,9 +27,17 @@ class Examples:
         """The positions of all examples, int32 [n]: what Keras's loop shuffles and cuts."""
         return np.arange(self.count, dtype=np.int32)
 
-    def at(self, positions: Any) -> Any:
-        """Return the examples at some positions."""
-        return jax.tree.map(lambda array: array[positions], self.tree)
+
+def gathered(tree: Any, positions: jax.Array) -> Any:
+    """Return the examples of a tree at some of its positions; to be traced."""
+    return jax.tree.map(lambda array: array.at[positions].get(mode="promise_in_bounds"), tree)
+
+
+def in_rows(batches: list[Any]) -> list[NDArray[np.int32]]:
+    """Return batches of positions as rows: int32 [steps, batch], and [1, rest] for a remainder."""
+    rows = [np.asarray(batch) for batch in batches]
+    whole = [row for row in rows if len(row) == len(rows[0])]
+    return [np.stack(whole), *(row[None] for row in rows[len(whole) :])]
 
 
 def examples(

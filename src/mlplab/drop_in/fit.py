@@ -7,6 +7,7 @@ steps of an epoch at once in place of the function for a single step.
 
 import math
 import sys
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -17,11 +18,13 @@ from mlplab.drop_in.loop import (
     Callbacks,
     in_our_steps,
     in_our_steps_of_batches,
-    needs_each_batch,
-    needs_each_validation_batch,
     steps_of,
 )
-from mlplab.drop_in.support import check_backend, not_arrays, why_not
+from mlplab.drop_in.support import FIT, check_backend, not_arrays, why_not
+from mlplab.training.hooks import on_batches, on_validation_batches
+
+# Its hooks on batches are no reason to take a step at a time: it is told in between.
+BAR = keras.callbacks.ProgbarLogger
 
 _noted: set[str] = set()
 
@@ -100,7 +103,7 @@ def fit(
         "validation_batch_size": validation_batch_size,
         "validation_freq": validation_freq,
     }
-    reason, batches = why_not(model), not_arrays((x, y, sample_weight, validation_data))
+    reason, batches = why_not(model, FIT), not_arrays((x, y, sample_weight, validation_data))
     if reason or batches:
         settings |= {"validation_data": validation_data, "callbacks": callbacks}
         settings |= {"class_weight": class_weight, "sample_weight": sample_weight}
@@ -119,31 +122,30 @@ def fit(
         held_out = examples(*unpacked(validation_data))
         settings["validation_data"] = held_out.positions
     elif validation_split:
-        held_out = examples(x, y, sample_weight) if class_weight is not None else train
-    count = train.count
+        # Class weights, which are the last of the tree then, are for training alone.
+        held_out = train if class_weight is None else replace(train, tree=train.tree[:2])
+    count, rest = train.count, held_out.count if held_out is not None else 0
     if held_out is not None and validation_data is None:
-        count = math.floor(count * (1 - validation_split))
+        count = math.floor(train.count * (1 - validation_split))
+        rest = train.count - count
     steps = steps_of(count, batch_size, steps_per_epoch)
-    listening = callbacks
-    if not isinstance(callbacks, keras.callbacks.CallbackList):
-        listening = Callbacks(model, callbacks, verbose, epochs, steps_per_epoch or steps)
-    at_once = model.steps_per_execution
-    # Where Keras counts on from epoch to epoch, so that an epoch may end within the examples.
-    whole = steps_per_epoch in (None, steps) and isinstance(listening, Callbacks)
-    if whole and not needs_each_batch(listening.callbacks):
-        at_once = steps
-    if whole and held_out is not None and not needs_each_validation_batch(listening.callbacks):
-        held_count = train.count - count if validation_data is None else held_out.count
-        size = validation_batch_size or batch_size
-        known = steps_of(held_count, size, validation_steps)
-        if validation_steps in (None, known):
-            listening.validation_steps = known
-    validation_at_once = getattr(listening, "validation_steps", at_once)
-    with in_our_steps(model, train, held_out, listening, at_once, validation_at_once):
-        history: keras.callbacks.History = model.fit(
-            train.positions, callbacks=listening, **settings
-        )
-    return history
+    at_once = validation_at_once = model.steps_per_execution
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        with in_our_steps(model, train, held_out, at_once, validation_at_once):
+            return model.fit(train.positions, callbacks=callbacks, **settings)
+    listening = Callbacks(model, callbacks, verbose, epochs, steps_per_epoch or steps)
+    # Otherwise Keras counts on from epoch to epoch, and an epoch may end within the examples.
+    if steps_per_epoch in (None, steps):
+        heard = [each for each in listening.callbacks if not isinstance(each, BAR)]
+        if not any(map(on_batches, heard)):
+            at_once = steps
+        held_steps = steps_of(rest, validation_batch_size or batch_size, validation_steps)
+        every = any(map(on_validation_batches, heard))
+        if held_out is not None and not every and validation_steps in (None, held_steps):
+            validation_at_once = held_steps
+    listening.validation_steps = validation_at_once
+    with in_our_steps(model, train, held_out, at_once, validation_at_once, listening.on_steps):
+        return model.fit(train.positions, callbacks=listening, **settings)
 
 
 def _note(text: str) -> None:

@@ -9,14 +9,12 @@ from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
 
 from mlplab.drop_in.arrays import examples
 from mlplab.drop_in.loop import (
-    PREDICT_HOOKS,
     in_our_predictions,
     in_our_steps,
-    needs_each_validation_batch,
     steps_of,
 )
-from mlplab.drop_in.support import check_backend, not_arrays, why_not
-from mlplab.training.hooks import overrides
+from mlplab.drop_in.support import EVALUATE, PREDICT, check_backend, not_arrays, why_not
+from mlplab.training.hooks import PREDICT_HOOKS, on_validation_batches, overrides
 
 
 def evaluate(
@@ -57,12 +55,12 @@ def evaluate(
         "callbacks": callbacks,
         "return_dict": return_dict,
     }
-    if why_not(model) or not_arrays((x, y, sample_weight)):
+    if why_not(model, EVALUATE) or not_arrays((x, y, sample_weight)):
         return model.evaluate(x, y, sample_weight=sample_weight, **settings)
     given = examples(x, y, sample_weight)
-    every = needs_each_validation_batch(_listed(callbacks))
+    every = any(map(on_validation_batches, _listed(callbacks)))
     at_once = 1 if every else steps or steps_of(given.count, batch_size, steps)
-    with in_our_steps(model, None, given, None, at_once, at_once):
+    with in_our_steps(model, None, given, at_once, at_once):
         return type(model).evaluate(model, given.positions, **settings)
 
 
@@ -98,7 +96,9 @@ def predict(
         "callbacks": callbacks,
     }
     layers = model._flatten_layers()
-    ours = not why_not(model) and not not_arrays([x]) and all(layer.built for layer in layers)
+    ours = (
+        not why_not(model, PREDICT) and not not_arrays([x]) and all(layer.built for layer in layers)
+    )
     convolves = any(isinstance(layer, BaseConv | BaseDepthwiseConv) for layer in layers)
     hooked = any(overrides(callback, PREDICT_HOOKS) for callback in _listed(callbacks))
     if not ours or convolves or hooked:

@@ -1,7 +1,7 @@
 """Keras's own loop over epochs, with the steps of an epoch taken at once."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -9,15 +9,12 @@ from weakref import WeakKeyDictionary
 
 import keras
 
-from mlplab.drop_in.arrays import Examples
-from mlplab.drop_in.program import Mode, Outputs, Predictions, Program, nothing
-from mlplab.training.hooks import on_validation_batches, overrides
+from mlplab.drop_in.arrays import Examples, gathered
+from mlplab.drop_in.predictions import Predictions
+from mlplab.drop_in.program import Logs, OnChunk, Program, nothing
+from mlplab.training.steps import Mode
 
-# Hooks that a loop over batches calls, also on callbacks for which they do nothing.
-BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
 BATCH = 32  # Keras's default size
-
-PREDICT_HOOKS = ("on_predict_batch_begin", "on_predict_batch_end")
 
 _predictions: WeakKeyDictionary[keras.Model, Predictions] = WeakKeyDictionary()
 _programs: WeakKeyDictionary[keras.Model, dict[Mode, Program]] = WeakKeyDictionary()
@@ -79,7 +76,7 @@ class Callbacks(keras.callbacks.CallbackList):  # type: ignore[misc]
         # by the model's own ``__setattr__``, which takes as long as a small step.
         object.__setattr__(self._model, "steps_per_execution", steps)
 
-    def on_steps(self, done: int, logs: Outputs) -> None:
+    def on_steps(self, done: int, logs: Logs) -> None:
         """Move the progress bar on within an epoch."""
         if self._progbar is not None and done < self.params["steps"]:
             self._progbar.on_train_batch_end(done - 1, logs)
@@ -96,9 +93,9 @@ def in_our_steps(
     model: keras.Model,
     train: Examples | None,
     held_out: Examples | None,
-    callbacks: keras.callbacks.CallbackList | None,
     at_once: int,
     validation_at_once: int,
+    on_steps: OnChunk = nothing,
 ) -> Iterator[None]:
     """Let Keras's loop take our steps until the block ends.
 
@@ -106,11 +103,10 @@ def in_our_steps(
         model: compiled and built.
         train: whose positions the loop is given for training.
         held_out: whose positions it is given for validation.
-        callbacks: of the loop.
         at_once: steps of training that it takes at once.
         validation_at_once: steps of validation that it takes at once.
+        on_steps: called with the steps of the epoch that were taken, and their logs.
     """
-    on_steps = callbacks.on_steps if isinstance(callbacks, Callbacks) else nothing
     given = train or held_out
     assert given is not None
     with _replaced(model, given):
@@ -176,7 +172,8 @@ def _replaced(model: keras.Model, examples: Examples) -> Iterator[None]:
             return
         build(
             iterator=(
-                (first, last, [examples.at(next(positions))]) for first, last, positions in iterator
+                (first, last, [gathered(examples.tree, next(positions))])
+                for first, last, positions in iterator
             )
         )
 
@@ -215,26 +212,3 @@ def program(model: keras.Model, mode: Mode) -> Program:
     if mode not in kept or not kept[mode].fits(model):
         kept[mode] = Program(model, mode)
     return kept[mode]
-
-
-def needs_each_batch(callbacks: Iterable[keras.callbacks.Callback]) -> bool:
-    """Return whether a callback has to be called for each batch of training."""
-    return any(_listens(callback) for callback in callbacks)
-
-
-def needs_each_validation_batch(callbacks: Iterable[keras.callbacks.Callback]) -> bool:
-    """Return whether a callback has to be called for each batch of validation."""
-    return any(
-        on_validation_batches(callback)
-        for callback in callbacks
-        if not isinstance(callback, keras.callbacks.ProgbarLogger)
-    )
-
-
-def _listens(callback: keras.callbacks.Callback) -> bool:
-    if type(callback) is keras.callbacks.ProgbarLogger:
-        return False
-    saves = (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore)
-    if type(callback) in saves and callback.save_freq == "epoch":
-        return False  # its batch hook does nothing then
-    return overrides(callback, BATCH_HOOKS)

@@ -1,7 +1,7 @@
 """What mlplab's compiled steps can serve, and why not otherwise."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -11,8 +11,11 @@ import numpy as np
 from mlplab.errors import UserError
 
 DENSE = (np.ndarray, jax.Array)
-# Methods that a subclass of its own may replace only with a loop or a program of its own.
-OWN_LOOPS = ("fit", "evaluate", "make_train_function", "make_test_function")
+# Methods by which Keras trains, evaluates and predicts. A subclass that has its own has a loop or a
+# program of its own, which expects the data and not their positions.
+EVALUATE = ("evaluate", "make_test_function")
+FIT = ("fit", "make_train_function", *EVALUATE)
+PREDICT = ("predict", "make_predict_function")
 
 
 def check_backend() -> None:
@@ -28,16 +31,22 @@ def check_backend() -> None:
         )
 
 
-def why_not(model: keras.Model) -> str | None:
-    """Return why a compiled model needs Keras's own steps, or ``None`` if it does not."""
+def why_not(model: keras.Model, methods: Sequence[str]) -> str | None:
+    """Return why a model needs Keras's own steps, or ``None`` if it does not.
+
+    Args:
+        model: to be trained, evaluated or asked.
+        methods: by which Keras would do so.
+    """
     if model.run_eagerly:
         return "the model is compiled with run_eagerly=True"
     if not model.jit_compile:
         return "the model is compiled with jit_compile=False"
     if keras.distribution.distribution() is not None:
         return "a keras.distribution is set"
-    for name in OWN_LOOPS:
-        if inspect.getattr_static(type(model), name) is not _plain(name):
+    for name in methods:
+        plain = inspect.getattr_static(keras.Model, name)
+        if inspect.getattr_static(type(model), name) is not plain:
             return f"{type(model).__name__} has a {name} of its own"
     return None
 
@@ -52,10 +61,6 @@ def not_arrays(data: Iterable[Any]) -> str | None:
         if given is not None and not _is_arrays(given):
             return type(given).__name__
     return None
-
-
-def _plain(name: str) -> Any:
-    return inspect.getattr_static(keras.Model, name)
 
 
 def _is_arrays(given: Any) -> bool:

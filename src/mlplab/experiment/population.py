@@ -29,7 +29,7 @@ from mlplab.runs.run import Run
 from mlplab.training import callbacks, population
 from mlplab.training.arrays import Arrays
 from mlplab.training.constants import RATES
-from mlplab.training.hooks import on_batches
+from mlplab.training.hooks import needs_batches
 from mlplab.training.plan import NotesOnce, Progress, reporting
 
 
@@ -210,7 +210,7 @@ def _check(completed: Sequence[Recipe], trust: bool) -> None:
 
 def _has_batch_hooks(key: str, settings: Any, trust: bool) -> bool:
     if settings.is_custom:
-        return on_batches(callbacks.custom(f"callbacks.{key}", settings, trust))
+        return needs_batches(callbacks.custom(f"callbacks.{key}", settings, trust))
     checkpoint = bool(settings.name == "ModelCheckpoint")
     return checkpoint and bool(settings.params["save_freq"] != "epoch")
 

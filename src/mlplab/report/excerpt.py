@@ -1,12 +1,12 @@
 """A run in short: a line of text, and a piece of HTML without scripts for notebooks."""
 
 import html
-import re
 from pathlib import Path
 
 from mlplab import files
 from mlplab.report.curve_svg import curves
 from mlplab.report.formatting import counted, duration, percent
+from mlplab.report.page import with_code
 from mlplab.runs import layout, store
 from mlplab.runs.record import Record
 
@@ -36,7 +36,7 @@ def excerpt(folder: Path) -> str:
         parts.append(curves({record.name: rows}))
     if record.findings:
         items = [
-            f"<li><b>{html.escape(found.heading)}.</b> {_with_code(found.text)}</li>"
+            f"<li><b>{html.escape(found.heading)}.</b> {with_code(found.text)}</li>"
             for found in record.findings
         ]
         parts.append(f'<ul style="margin: 0; text-align: left">{"".join(items)}</ul>')
@@ -56,8 +56,3 @@ def _facts(record: Record) -> list[str]:
     if record.seconds.train:
         facts.append(duration(record.seconds.train))
     return facts
-
-
-def _with_code(text: str) -> str:
-    """Return text as HTML, what is in backticks as code."""
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))

@@ -12,6 +12,7 @@ from mlplab.statistics.metrics import wilson
 CALIBRATION_ERROR = 0.05
 # Classes always differ; one that is 15 points below the overall accuracy is worth looking at.
 WEAK_CLASS = 0.15
+FEWEST_IMAGES = 5  # of a class, to say something about it
 
 
 def tested_on_selection(record: Record) -> Finding | None:
@@ -92,9 +93,6 @@ def calibration(record: Record, recipe: Recipe) -> Finding | None:
         ),
         evidence={"split": split, **evidence},
     )
-
-
-FEWEST_IMAGES = 5  # of a class, to say something about it
 
 
 def weak_class(record: Record) -> Finding | None:

@@ -145,7 +145,7 @@ def environment() -> Environment:
         value=_value,
         label=lambda key: LABELS.get(str(key), str(key).replace("_", " ")),
         metric=_metric,
-        with_code=_with_code,
+        with_code=with_code,
     )
     return environment
 
@@ -239,7 +239,7 @@ def _metric(metrics: dict[str, Any], metric: Metric) -> str:
     return formatting.percent(value) if metric.unit == "share" else formatting.number(value)
 
 
-def _with_code(text: str) -> Markup:
+def with_code(text: str) -> Markup:
     """Return a sentence, escaped, with the parts in backticks set as code."""
     parts = [escape(part) for part in text.split("`")]
     if len(parts) % 2 == 0:  # a name with a backtick in it

@@ -26,8 +26,12 @@ CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_copy_insertion_use_region_analysi
 
 def compiled(program: Lowered) -> Compiled:
     """Return a program compiled for this machine's devices."""
-    cpu = jax.default_backend() == "cpu"
-    return program.compile(compiler_options=CPU_OPTIONS if cpu else None)
+    return program.compile(compiler_options=options())
+
+
+def options() -> dict[str, str | bool] | None:
+    """Return the compiler's options for this machine's devices."""
+    return CPU_OPTIONS if jax.default_backend() == "cpu" else None
 
 
 def keep_compiled(warn: Callable[[str], None]) -> None:

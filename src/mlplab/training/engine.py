@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mlplab.training.bookkeeping import Bookkeeping
 from mlplab.training.devices import Sharding
-from mlplab.training.hooks import on_batches
+from mlplab.training.hooks import needs_batches
 from mlplab.training.plan import Fit, Plan, Row
 from mlplab.training.resizing import square_of
 from mlplab.training.steps import (
@@ -107,7 +107,7 @@ class EpochRunner:
         self.plan = plan
         self.trainer = trainer
         self.pace = Pace()
-        listening = [callback for callback in plan.control.callbacks if on_batches(callback)]
+        listening = [callback for callback in plan.control.callbacks if needs_batches(callback)]
         self.batch_by_batch = bool(listening)
         for callback in listening:
             plan.control.progress.on_note(

@@ -19,7 +19,7 @@ from mlplab.training.arrays import Arrays
 from mlplab.training.bookkeeping import Bookkeeping
 from mlplab.training.compilation import compiled
 from mlplab.training.engine import EpochRunner, Pace, order
-from mlplab.training.hooks import on_batches
+from mlplab.training.hooks import needs_batches
 from mlplab.training.plan import Fit, NoProgress, Plan, Progress, Row
 from mlplab.training.steps import (
     CompiledSteps,
@@ -76,7 +76,7 @@ def fit(
         TrainingError: for a callback with hooks on batches; and as ``engine.fit``.
     """
     for callback in (callback for plan in plans for callback in plan.control.callbacks):
-        if on_batches(callback):
+        if needs_batches(callback):
             raise TrainingError(
                 f"{type(callback).__name__} has hooks on the batches of a single run"
             )

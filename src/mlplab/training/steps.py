@@ -70,21 +70,51 @@ def variables(model: keras.Model, mode: Mode) -> list[list[Any]]:
 
 
 def take_state(model: keras.Model, mode: Mode) -> State:
-    """Return the arrays that the model's variables hold.
+    """Return the arrays that the model's variables hold, :func:`unshared`."""
+    groups = variables(model, mode)
+    return unshared(tuple([variable.value for variable in group] for group in groups))
+
+
+def unshared(state: State) -> State:
+    """Return a state in which no array is there twice.
 
     An array that two variables share (a weight and its average, say) is copied: once donated for
     one, it would be gone for the other.
     """
     seen: set[int] = set()
 
-    def unshared(array: jax.Array) -> jax.Array:
+    def own(array: jax.Array) -> jax.Array:
         if id(array) in seen:
             return jnp.copy(array)
         seen.add(id(array))
         return array
 
-    groups = variables(model, mode)
-    return tuple([unshared(variable.value) for variable in group] for group in groups)
+    return tuple([own(array) for array in group] for group in state)
+
+
+def repeated(
+    step: Callable[[jax.Array, State], tuple[Any, State]],
+    state: State,
+    start: jax.Array,
+    stop: jax.Array,
+) -> tuple[State, Any]:
+    """Return the state after a range of steps, and the last one's logs; to be traced.
+
+    Args:
+        step: from its number and the state to its logs and the next state.
+        state: to begin with.
+        start: the first step's number.
+        stop: the number after the last.
+    """
+
+    def body(index: jax.Array, carry: tuple[State, Any]) -> tuple[State, Any]:
+        logs, state = step(index, carry[0])
+        return state, logs
+
+    logs = jax.eval_shape(lambda held: step(jnp.int32(0), held)[0], state)
+    zeros = jax.tree.map(lambda value: jnp.zeros(value.shape, value.dtype), logs)
+    result: tuple[State, Any] = jax.lax.fori_loop(start, stop, body, (state, zeros))
+    return result
 
 
 def put_state(model: keras.Model, state: State, mode: Mode) -> None:
@@ -182,19 +212,12 @@ class CompiledSteps:
             logs, state = step(state, tuple(batch_at(order[index])))
             return dict(logs), tuple(list(group) for group in state)
 
-        def body(index: jax.Array, carry: tuple[State, Logs]) -> tuple[State, Logs]:
-            logs, state = one(index, carry[0])
-            return state, logs
-
         with (
             constants.replaced(self.model, inputs.constants),
             in_one_pass(self.model.optimizer),
             fast_layers(self.model),
         ):
-            logs = jax.eval_shape(lambda s: one(jnp.int32(0), s)[0], state)
-            zeros = {key: jnp.zeros(value.shape, value.dtype) for key, value in logs.items()}
-            result: tuple[State, Logs] = jax.lax.fori_loop(start, stop, body, (state, zeros))
-        return result
+            return repeated(one, state, start, stop)
 
     def _batches(
         self, data: Arrays, inputs: RunInputs, epoch: jax.Array
