@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlplab.models import conversion, saving
-from mlplab.models.layers.dropout import Dropout, hashed_bits
+from mlplab.models.layers.dropout import Dropout, SameDropout, hashed_bits
 
 WORD = st.integers(0, 2**32 - 1)
 
@@ -61,3 +61,17 @@ def test_a_saved_network_has_the_layers_of_keras_alone(tmp_path: Path) -> None:
     assert type(loaded.get_layer("dropout_1")) is keras.layers.Dropout
     x = np.ones((1, 4), np.float32)
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.25, 0.5, 0.999])
+def test_in_a_network_of_ones_own_dropout_is_the_one_that_keras_draws(rate: float) -> None:
+    layer = keras.layers.Dropout(rate, seed=5)
+    images = np.random.default_rng(0).normal(size=(3, 500, 7)).astype(np.float32)
+    before = np.asarray(layer.seed_generator.state)
+    theirs = [np.asarray(layer(images, training=True)) for _ in range(2)]
+    layer.seed_generator.state.assign(before)
+    with conversion.fast_layers(keras.Sequential([layer])):
+        assert type(layer) is SameDropout
+        for wanted in theirs:
+            assert np.array_equal(layer(images, training=True), wanted)
+        assert np.array_equal(layer(images, training=False), images)

@@ -12,7 +12,7 @@ from mlplab.models.layers import pooling
 from mlplab.models.layers.convolution import Conv2D
 from mlplab.models.layers.dense import Dense, Precision
 from mlplab.models.layers.depthwise import DepthwiseConv2D
-from mlplab.models.layers.dropout import Dropout
+from mlplab.models.layers.dropout import Dropout, SameDropout
 from mlplab.models.layers.pooling import AveragePooling2D, MaxPooling2D
 
 # Our layers compute the same as these of Keras, but faster.
@@ -35,7 +35,9 @@ TO_FAST: dict[type, tuple[Any, Callable[..., bool]]] = {
     keras.layers.MaxPooling2D: (MaxPooling2D, pooling.can_replace),
 }
 # Replacements for layers of the user's own networks while they are trained.
-IN_THE_LOOP = TO_FAST | {keras.layers.Conv2D: TO_FAST_ROUNDED[keras.layers.Conv2D]}
+IN_THE_LOOP = (
+    TO_FAST_ROUNDED | TO_FAST | {keras.layers.Dropout: (SameDropout, SameDropout.can_replace)}
+)
 
 
 def to_keras(model: keras.Model) -> keras.Model:
@@ -76,7 +78,7 @@ def to_fast(model: keras.Model, precision: Precision) -> keras.Model:
 
 @contextmanager
 def fast_layers(model: keras.Model) -> Iterator[None]:
-    """Let a network compute with our convolutions and pooling until the block ends.
+    """Let a network compute with our faster layers until the block ends.
 
     For the user's own networks, of whatever form: each layer stays the same object, with its own
     variables and name, and only its class is another for as long as steps are traced. XLA's

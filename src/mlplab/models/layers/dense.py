@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import keras
 from jax import lax
+from jax.experimental.sparse import JAXSparse
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -30,10 +31,14 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]
             of the squares that are replaced by their mean; ``None`` to see it as it is.
     """
 
+    # For layers that fast_layers gives this class:
+    precision: Precision = "float32"
+    coarse: tuple[int, int, int, int] | None = None
+
     def __init__(self, units: int, precision: Precision = "float32", **options: Any) -> None:
         super().__init__(units, **options)
         self.precision = precision
-        self.coarse: tuple[int, int, int, int] | None = None
+        self.coarse = None
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that create the same layer."""
@@ -41,7 +46,11 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]
 
     def call(self, inputs: jax.Array, training: bool | None = None) -> jax.Array:
         """Return activation(inputs · kernel + bias), float32 [n, ..., units]."""
-        rows, kernel = inputs.reshape(-1, inputs.shape[-1]), self.kernel.value
+        if isinstance(inputs, JAXSparse):
+            sparse: jax.Array = super().call(inputs, training=training)
+            return sparse
+        rows = inputs.reshape(-1, inputs.shape[-1]).astype(jnp.float32)
+        kernel = self.kernel.value
         if self.coarse is not None:
             rows, kernel = coarsened(rows, kernel, *self.coarse)
         outputs = product(rows, kernel, self.precision)
