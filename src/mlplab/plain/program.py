@@ -108,7 +108,7 @@ def _docstring(facts: Facts) -> str:
     reached = [
         f"    {name}: {formatting.percent(metrics['accuracy'])}"
         for name, metrics in facts.metrics.items()
-        if "accuracy" in metrics
+        if name != "validation" or facts.recipe.data.validation != "test"
     ]
     if reached:
         lines += ["", "Accuracy of the run:", "", *reached]
