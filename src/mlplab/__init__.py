@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from mlplab.api import Run, compare, load_run, recipe, resume, train, train_population
     from mlplab.drop_in.fit import fit
     from mlplab.drop_in.judge import evaluate, predict
+    from mlplab.plain.recipe_of import recipe_of
 
 __all__ = [
     "Run",
@@ -55,12 +56,18 @@ __all__ = [
     "load_run",
     "predict",
     "recipe",
+    "recipe_of",
     "resume",
     "train",
     "train_population",
 ]
 # What takes Keras's models is loaded with Keras.
-_ROOMS = {"fit": "drop_in.fit", "evaluate": "drop_in.judge", "predict": "drop_in.judge"}
+_ROOMS = {
+    "fit": "drop_in.fit",
+    "evaluate": "drop_in.judge",
+    "predict": "drop_in.judge",
+    "recipe_of": "plain.recipe_of",
+}
 __version__ = metadata.version("mlplab")
 
 

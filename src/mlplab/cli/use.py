@@ -148,25 +148,35 @@ def predict(
 def export(
     run: RunName,
     format: Annotated[
-        Literal["onnx"], typer.Option("--format", help="Format of the network's file.")
+        Literal["onnx", "keras"],
+        typer.Option(
+            "--format",
+            help="`onnx`: a folder with the network's file; `keras`: a Python program that trains"
+            " the network with plain Keras.",
+        ),
     ] = "onnx",
     output: Annotated[
-        Path | None, path_option("--out", help="The folder to create; by default RUN-onnx.")
+        Path | None,
+        path_option("--out", help="What to create; by default the folder RUN-onnx, or RUN.py."),
     ] = None,
     runs_dir: RunsDir = Path("runs"),
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Export a trained network: its file, its class names, an example of its use.
+    """Export a trained network: for other programs, or as a program of its own.
 
-    Example: mlplab export last --out my-network
+    Example: mlplab export last --format keras --out published.py
     """
     found = Run(store.find(runs_dir, run))
+    if format == "keras":
+        from mlplab.plain import program
 
-    from mlplab.experiment.export import export as write
-
-    folder = write(found, output or Path(f"{found.name}-{format}"), trust)
-    if as_json:
-        print_json({"folder": str(folder)})
+        written = program.write(found, output or Path(f"{found.name}.py"))
     else:
-        out.print(str(folder), markup=False)
+        from mlplab.experiment.export import export as write
+
+        written = write(found, output or Path(f"{found.name}-onnx"), trust)
+    if as_json:
+        print_json({"file" if format == "keras" else "folder": str(written)})
+    else:
+        out.print(str(written), markup=False)
