@@ -43,7 +43,17 @@ if os.environ.get("MPLBACKEND"):
         os.environ["MPLBACKEND"] = _BACKEND
 
 if TYPE_CHECKING:
-    from mlplab.api import Run, compare, load_run, recipe, resume, train, train_population
+    from mlplab.api import (
+        Run,
+        compare,
+        load_run,
+        lr_find,
+        recipe,
+        resume,
+        study,
+        train,
+        train_population,
+    )
     from mlplab.drop_in.fit import fit
     from mlplab.drop_in.judge import evaluate, predict
     from mlplab.plain.recipe_of import recipe_of
@@ -54,10 +64,12 @@ __all__ = [
     "evaluate",
     "fit",
     "load_run",
+    "lr_find",
     "predict",
     "recipe",
     "recipe_of",
     "resume",
+    "study",
     "train",
     "train_population",
 ]

@@ -3,10 +3,11 @@
 import html
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from mlplab.report.curve_svg import curves
-from mlplab.report.formatting import duration
+from mlplab.report.formatting import duration, figure
 
 REDRAWN = 0.5  # seconds between two drawings, at least
 
@@ -46,6 +47,42 @@ class Lines:
     def on_note(self, text: str) -> None:
         """Print a note."""
         print(text, file=sys.stderr, flush=True)
+
+
+class NoStudyProgress:
+    """Shows nothing of a study."""
+
+    def on_total(self, phase: str, totals: dict[str, int], done: dict[str, int]) -> None:
+        """Hear what is to be done."""
+
+    def on_begin(self, variant: str) -> None:
+        """Hear of a run that begins."""
+
+    def on_end(self, variant: str, outcome: str, value: float | None) -> None:
+        """Hear of a run that has ended."""
+
+
+class StudyLines(NoStudyProgress):
+    """Prints a line for each run of a study that ends, on standard error.
+
+    Args:
+        accuracy: whether values are accuracies; otherwise they are losses.
+    """
+
+    def __init__(self, accuracy: bool) -> None:
+        self.accuracy = accuracy
+
+    def on_total(self, phase: str, totals: dict[str, int], done: dict[str, int]) -> None:
+        """Begin to count."""
+        self.phase, self.total, self.ended = phase, sum(totals.values()), sum(done.values())
+
+    def on_end(self, variant: str, outcome: str, value: float | None) -> None:
+        """Print a run."""
+        self.ended += 1
+        shown = "" if value is None else f"  {figure(value, self.accuracy)}"
+        with suppress(OSError):  # nobody listens any more
+            line = f"{self.phase} {self.ended}/{self.total}  {variant}  {outcome}{shown}"
+            print(line, file=sys.stderr, flush=True)
 
 
 class Display(Lines):

@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +15,7 @@ from rich.table import Table
 from mlplab.cli import show
 from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, err, note, out, print_json
 from mlplab.errors import RecipeError, last_line
+from mlplab.live import NoStudyProgress, StudyLines
 from mlplab.report.formatting import counted, duration, figure
 
 
@@ -119,33 +120,6 @@ def _command(name: str, overrides: list[str], quick: bool, trust: bool) -> list[
     return [*words, *["--quick"] * quick, *["--trust"] * trust]
 
 
-class NoStudyProgress:
-    """Shows nothing."""
-
-    def on_total(self, phase: str, totals: dict[str, int], done: dict[str, int]) -> None: ...
-
-    def on_begin(self, variant: str) -> None: ...
-
-    def on_end(self, variant: str, outcome: str, value: float | None) -> None: ...
-
-
-class Lines(NoStudyProgress):
-    """Prints a line for each run that ends, where there is no terminal to draw a table on."""
-
-    def __init__(self, accuracy: bool) -> None:
-        self.accuracy = accuracy
-
-    def on_total(self, phase: str, totals: dict[str, int], done: dict[str, int]) -> None:
-        self.phase, self.total, self.ended = phase, sum(totals.values()), sum(done.values())
-
-    def on_end(self, variant: str, outcome: str, value: float | None) -> None:
-        self.ended += 1
-        shown = "" if value is None else f"  {figure(value, self.accuracy)}"
-        with suppress(OSError):
-            line = f"{self.phase} {self.ended}/{self.total}  {variant}  {outcome}{shown}"
-            err.print(line, markup=False)
-
-
 class Board(NoStudyProgress):
     """A table that shows, by variant, what is done, what runs, what is best, and the time left."""
 
@@ -196,7 +170,7 @@ class Board(NoStudyProgress):
 def watching(quiet: bool, accuracy: bool) -> Iterator[NoStudyProgress]:
     """Yield what draws a table on the terminal until the block ends."""
     if quiet or not err.is_terminal:
-        yield NoStudyProgress() if quiet else Lines(accuracy)
+        yield NoStudyProgress() if quiet else StudyLines(accuracy)
         return
     with Live(console=err, transient=True, refresh_per_second=4) as live:
         yield Board(live, accuracy)

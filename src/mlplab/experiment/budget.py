@@ -151,6 +151,9 @@ def _outlined(
     slots: list[int] = []
 
     def count(network: keras.Model) -> None:
+        if recipe.optimizer.is_custom:  # most keep no more than Adam does
+            slots.append(2 * network.count_params())
+            return
         optimizer = optimizers.build(recipe.optimizer, network, average=recipe.average)
         optimizer.build(network.trainable_variables)
         slots.append(sum(math.prod(variable.shape) for variable in optimizer.variables))

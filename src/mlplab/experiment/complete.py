@@ -1,5 +1,7 @@
 """Completion of a recipe with Keras's names and every default; contradictions are refused."""
 
+import keras
+
 from mlplab import models
 from mlplab.errors import RecipeError
 from mlplab.experiment.paths import absolute
@@ -21,9 +23,12 @@ def complete(recipe: Recipe, trust: bool = False) -> Recipe:
     Raises:
         RecipeError: if a network, optimizer, schedule, loss or callback does not exist or fit.
     """
-    optimizer = optimizers.complete(recipe.optimizer)
-    optimizers.check_average(recipe.average, optimizer)
-    schedule = recipe.schedule
+    optimizer, schedule = recipe.optimizer, recipe.schedule
+    if optimizer.is_custom:
+        own_optimizer(recipe, trust)
+    else:
+        optimizer = optimizers.complete(optimizer)
+        optimizers.check_average(recipe.average, optimizer)
     if schedule is not None:
         schedule = schedules.complete(schedule, optimizer.params["learning_rate"])
     listening = {
@@ -54,9 +59,39 @@ def complete(recipe: Recipe, trust: bool = False) -> Recipe:
     return completed
 
 
+def own_optimizer(recipe: Recipe, trust: bool, fresh: bool = True) -> keras.optimizers.Optimizer:
+    """Return an optimizer of the user's own.
+
+    Args:
+        recipe: whose optimizer is ``module:class``; its other keys are its parameters.
+        trust: whether the user's own code may be loaded.
+        fresh: load its code again if it has changed.
+
+    Raises:
+        RecipeError: if it is not trusted, not found or no optimizer, or stands beside tables that
+            are for mlplab's own optimizers.
+    """
+    settings = recipe.optimizer
+    for table in ("schedule", "average"):
+        if getattr(recipe, table) is not None:
+            raise RecipeError(
+                f"[{table}] is for optimizers that a recipe names; give {settings.name} its own,"
+                f" and leave the table out ({table}=none)"
+            )
+    make = user_code.load_object(settings.name, trust, fresh)
+    try:
+        optimizer = make(**settings.params)
+    except Exception as error:
+        raise RecipeError(f"'{settings.name}' failed: {user_code.one_line(error)}") from error
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        kind = type(optimizer).__name__
+        raise RecipeError(f"'{settings.name}' is {kind}; a keras.optimizers.Optimizer is expected")
+    return optimizer
+
+
 def code(recipe: Recipe) -> user_code.Sources:
     """Return the source files of the user's own code that a completed recipe names."""
-    named = [recipe.model, *recipe.callbacks.values()]
+    named = [recipe.model, recipe.optimizer, *recipe.callbacks.values()]
     return user_code.sources(
         settings.name
         for settings in named

@@ -5,13 +5,18 @@ from mlplab.experiment.isolation import isolated
 from mlplab.experiment.options import Options
 from mlplab.experiment.startup import prepared, start
 from mlplab.recipes.recipe import Recipe
-from mlplab.training.plan import Progress
+from mlplab.training.plan import Progress, reporting
 from mlplab.training.rate_finder import RangeTest, range_test
 
 
 @isolated()
 def find(
-    recipe: Recipe, options: Options, progress: Progress, low: float, high: float, steps: int
+    recipe: Recipe,
+    options: Options,
+    progress: Progress | None,
+    low: float,
+    high: float,
+    steps: int,
 ) -> RangeTest:
     """Raise the learning rate of a recipe from ``low`` to ``high``, without schedule and teachers.
 
@@ -19,6 +24,7 @@ def find(
         UserError: for what the user can fix.
     """
     plain = recipe.model_copy(update={"schedule": None, "callbacks": {}, "teacher": None})
+    progress = reporting(progress)
     start(plain, progress)
     experiment = prepared(plain, options, progress)
     return range_test(

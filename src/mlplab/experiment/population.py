@@ -159,6 +159,11 @@ def _check(completed: Sequence[Recipe], trust: bool) -> None:
             "model.trainable = 0: populations do not support a head on frozen features; train one"
             " by one, without --population"
         )
+    if completed[0].optimizer.is_custom:
+        raise RecipeError(
+            f"populations support the optimizers of mlplab, not {completed[0].optimizer.name}: train"
+            " the runs one by one, without --population"
+        )
     if completed[0].training.resizing:
         raise RecipeError(
             "populations do not support training.resizing: leave it out, or train one by one,"

@@ -20,7 +20,7 @@ from mlplab.data.statistics import channel_statistics
 from mlplab.errors import RecipeError
 from mlplab.evaluation import evaluate
 from mlplab.experiment import budget, data_checks, features, parents, sizes
-from mlplab.experiment.complete import complete
+from mlplab.experiment.complete import complete, own_optimizer
 from mlplab.experiment.split import split
 from mlplab.models.layers.inputs import scaling_layer
 from mlplab.optim import optimizers, schedules
@@ -136,7 +136,7 @@ def prepare(
     known = features.for_splits(recipe, model, splits, note)
     trained = features.head(model) if known else model
     loss = losses.build(recipe.loss, recipe.augment.mixes, recipe.teacher)
-    _compile(trained, model, loss, recipe, len(splits.train))
+    _compile(trained, model, loss, recipe, len(splits.train), trust)
     experiment = Experiment(
         recipe=recipe,
         dataset=dataset,
@@ -188,6 +188,7 @@ def _network(
         scaling_layer(recipe.data.scaling, *statistics),
         recipe.seed,
         recipe.training.precision,
+        dataset.values,
     )
     model = models.build(recipe.model, task, trust)
     models.fit(model, recipe.model, images)
@@ -205,8 +206,14 @@ def _compile(
     loss: keras.losses.Loss,
     recipe: Recipe,
     images: int,
+    trust: bool,
 ) -> None:
     """Compile what is trained (the model or its head) with optimizer, loss and metrics."""
+    accuracy = "accuracy" if recipe.teacher is None else distillation.accuracy()
+    if recipe.optimizer.is_custom:
+        own = own_optimizer(recipe, trust, fresh=False)
+        trained.compile(optimizer=own, loss=loss, metrics=[accuracy])
+        return
     rate = None
     if recipe.schedule is not None:
         peak = recipe.optimizer.params["learning_rate"]
@@ -219,7 +226,6 @@ def _compile(
         precision=recipe.training.precision,
         average=recipe.average,
     )
-    accuracy = "accuracy" if recipe.teacher is None else distillation.accuracy()
     trained.compile(optimizer=optimizer, loss=loss, metrics=[accuracy])
 
 

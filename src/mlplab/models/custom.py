@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from mlplab.errors import RecipeError, nearest
+from mlplab.models.from_pixels import from_pixels
 from mlplab.models.parts import Task
 from mlplab.models.user_code import load_object, one_line
 from mlplab.recipes.networks import CustomModel
@@ -27,6 +28,12 @@ def build(settings: CustomModel, task: Task, trust: bool) -> keras.Model:
     """
     function = load_object(settings.name, trust, fresh=False)
     ours = {key: getattr(task, key) for key in ("input_shape", "classes", "seed", "scaling")}
+    # An object of a program is for its arrays as they are, unless it takes our scaling.
+    values = task.values if settings.is_given else None
+    if values is not None and "scaling" in inspect.signature(function).parameters:
+        values = None
+    if values is not None:
+        ours["input_shape"] = values[2]
     arguments = _arguments(function, settings, ours)
     try:
         model = function(**arguments)
@@ -35,6 +42,14 @@ def build(settings: CustomModel, task: Task, trust: bool) -> keras.Model:
     if not isinstance(model, keras.Model):
         kind = type(model).__name__
         raise RecipeError(f"'{settings.name}' returned {kind}; a keras.Model is expected")
+    try:
+        model = from_pixels(model, task.input_shape, values)
+    except Exception as error:
+        shape = ", ".join(map(str, ours["input_shape"]))
+        raise RecipeError(
+            f"the model of '{settings.name}' does not take arrays of shape [n, {shape}]:"
+            f" {one_line(error)}"
+        ) from error
     _check(model, settings.name, task.input_shape, task.classes)
     return model
 
@@ -59,6 +74,16 @@ def _arguments(
             )
     accepted = {key: value for key, value in ours.items() if key in signature.parameters}
     arguments = {**accepted, **settings.params}
+    # Under other names, the first two are taken for the input's shape and the number of classes.
+    missing = [
+        parameter.name
+        for parameter in signature.parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        and parameter.name not in arguments
+    ]
+    left = [value for key, value in ours.items() if key not in accepted][:2]
+    arguments |= zip(missing, left, strict=False)
     try:
         signature.bind(**arguments)
     except TypeError as error:

@@ -17,6 +17,9 @@ from mlplab.recipes.networks import Deep, FlatNetwork, Network
 Shape = tuple[int, int, int]
 """Height, width and channels of an image."""
 
+Values = tuple[float, float, tuple[int, ...]]
+"""What pixels stand for in a program's arrays: scale * pixel + offset, in examples of a shape."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -28,6 +31,7 @@ class Task:
         scaling: the layer of :func:`mlplab.models.layers.inputs.scaling_layer`.
         seed: decides the initial weights and the streams of dropout.
         precision: of the factors of the hidden layers' products.
+        values: of the arrays that a program passed, for networks that it passed.
     """
 
     input_shape: Shape
@@ -35,6 +39,7 @@ class Task:
     scaling: keras.layers.Layer
     seed: int
     precision: Precision = "float32"
+    values: Values | None = None
 
 
 @dataclass(frozen=True)

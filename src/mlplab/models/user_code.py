@@ -15,6 +15,8 @@ from types import ModuleType
 from typing import Any
 
 from mlplab.errors import RecipeError, nearest
+from mlplab.models import given
+from mlplab.recipes.schema import GIVEN
 
 Sources = dict[str, bytes]
 """Content of source files by their path, relative to the folder that Python imports from."""
@@ -38,12 +40,14 @@ def load_object(name: str, trust: bool, fresh: bool = True) -> Callable[..., Any
         RecipeError: if that is not allowed, or there is no such module or name, or it cannot be
             called.
     """
+    module_name, _, attribute = name.partition(":")
+    if module_name == GIVEN:  # an object of the program that calls mlplab
+        return given.find(attribute).make
     if not trust:
         raise RecipeError(
             f"'{name}' is custom code, which a recipe runs only with --trust. "
             "Add it if you know and trust that code."
         )
-    module_name, _, attribute = name.partition(":")
     module = _import(module_name, fresh)
     where = f"the module {module_name} ({getattr(module, '__file__', None) or 'built in'})"
     if not hasattr(module, attribute):
@@ -64,8 +68,14 @@ def sources(names: Iterable[str]) -> Sources:
     Args:
         names: ``"module:name"`` of each, loaded before.
     """
-    modules = sorted({name.partition(":")[0] for name in names})
-    return {path: text for module in modules for path, text in _loaded.get(module, {}).items()}
+    found: Sources = {}
+    for name in sorted(names):
+        module, _, attribute = name.partition(":")
+        if module == GIVEN:
+            found |= given.find(attribute).sources
+        else:
+            found |= _loaded.get(module, {})
+    return found
 
 
 def digest(files: Sources) -> str | None:

@@ -8,7 +8,7 @@ from mlplab import recipes
 from mlplab.errors import RecipeError
 from mlplab.models import parts
 from mlplab.plain.chain import network_of
-from mlplab.plain.compiled import optimization_of
+from mlplab.training.compiled_with import optimization_of
 from mlplab.recipes.networks import Network
 from mlplab.recipes.overrides import Tables, leaves
 from mlplab.recipes.recipe import Recipe

@@ -4,7 +4,7 @@ This package loads neither Keras nor JAX.
 """
 
 from mlplab.recipes.explain import validate
-from mlplab.recipes.overrides import Tables, override, parse_override
+from mlplab.recipes.overrides import Tables, leaves, override, parse_override
 from mlplab.recipes.reading import RENAMED, SHIPPED, load, names, parse, renamed, text, title
 from mlplab.recipes.recipe import Recipe
 from mlplab.recipes.writing import (
@@ -24,6 +24,7 @@ __all__ = [
     "config_id",
     "differences",
     "has_config_id",
+    "leaves",
     "load",
     "names",
     "override",

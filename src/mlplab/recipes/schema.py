@@ -23,6 +23,9 @@ Absent = (BeforeValidator(_none_word), PlainSerializer(_none_written))
 CUSTOM = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 """``module:name``: the user's own code, loaded only with ``--trust``."""
 
+GIVEN = "given"
+"""Stands for a module in the names of objects that a program passed to mlplab."""
+
 
 class Table(BaseModel):
     """A table of a recipe: unknown keys and wrong types are refused."""
@@ -49,6 +52,11 @@ class Named(BaseModel):
     @property
     def is_custom(self) -> bool:
         return CUSTOM.match(self.name) is not None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it was an object of the program that called mlplab."""
+        return self.name.startswith(f"{GIVEN}:")
 
     def with_params(self, params: dict[str, Any]) -> "Named":
         """Return a copy with only these parameters; ``None`` is written as ``"none"``."""

@@ -110,7 +110,7 @@ def _read(folder: Path, facts: dict[str, Any], margin: float) -> Results:
         for name, found in facts["variants"].items()
     ]
     reference = facts["study"].get("reference")
-    sides = _sides(variants)
+    sides = sides_of(variants)
     comparison = None
     if sides:
         names = [found.name for found in sides]
@@ -132,7 +132,7 @@ def _finals(folder: Path) -> dict[Path, Record]:
     return found
 
 
-def _sides(variants: Sequence[Variant]) -> list[Side]:
+def sides_of(variants: Sequence[Variant]) -> list[Side]:
     sides = []
     for variant in variants:
         try:

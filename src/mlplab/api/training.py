@@ -1,112 +1,18 @@
-"""mlplab from Python: the same as on the command line."""
+"""Training from Python: the same as on the command line, and objects of the program besides."""
 
-import html
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlplab import files, live, recipes
-from mlplab.errors import RunError, UserError
+from mlplab import recipes
+from mlplab.api.common import folder, runs_folder, watching
+from mlplab.api.run import Run
 from mlplab.recipes.recipe import Recipe
-from mlplab.runs import layout, lock, store
-from mlplab.runs import run as runs
+from mlplab.runs import store
 
 if TYPE_CHECKING:
-    import keras
-
-    from mlplab.report.shown import Compared, Curves
     from mlplab.training.plan import Progress
-
-__all__ = ["Recipe", "Run", "compare", "load_run", "recipe", "resume", "train", "train_population"]
-
-
-class Run(runs.Run):
-    """A run folder, read on demand.
-
-    Examples:
-        >>> import mlplab
-        >>> run = mlplab.load_run("last")               # doctest: +SKIP
-        >>> run.metrics["validation"]["accuracy"]       # doctest: +SKIP
-        0.9931
-    """
-
-    def __repr__(self) -> str:
-        from mlplab.report import excerpt
-
-        try:
-            return excerpt.line(self.folder)
-        except UserError as error:  # an object has to be shown, whatever became of its folder
-            return f"run in {self.folder}: {error}"
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows: facts, learning curves and findings, without scripts."""
-        from mlplab.report import excerpt
-
-        try:
-            return excerpt.excerpt(self.folder)
-        except UserError:
-            return html.escape(repr(self))
-
-    def plot(self) -> "Curves":
-        """Return the learning curves, which show themselves in a notebook."""
-        from mlplab.report.shown import Curves
-
-        return Curves({self.name: self.history})
-
-    def report(self) -> Path:
-        """Return the path of the run's page; write it if it is missing.
-
-        Raises:
-            RunError: if it is missing, and the record is damaged or the run is being written.
-        """
-        page = self.folder / layout.REPORT
-        if not page.exists():
-            from mlplab.experiment.publish import publish_again
-
-            with lock.writing(self.folder):
-                publish_again(self.folder, store.read_own_record(self.folder), self.recipe)
-        return page
-
-    def model(self, trust: bool = False) -> "keras.Model":
-        """Load the trained network: raw uint8 [n, height, width, channels] to probabilities.
-
-        Args:
-            trust: import the user's own module that the recipe names, for its classes.
-
-        Raises:
-            RunError: if the run has no network, or its file is damaged.
-        """
-        from mlplab.experiment.networks import load_network  # and with it Keras
-
-        return load_network(self, trust)
-
-    def evaluate(
-        self,
-        split: str = "test",
-        *,
-        data_dir: str | Path | None = None,
-        data_path: str | Path | None = None,
-        trust: bool = False,
-    ) -> dict[str, Any]:
-        """Evaluate the network on a split, add the metrics to the record, and return them.
-
-        Args:
-            split: ``"train"``, ``"validation"`` or ``"test"``. Each evaluation on the test set is
-                counted in the ledger.
-            data_dir: folder that contains the data set's folder, such as ``cifar10/``.
-            data_path: where the folder of your own images is now, if it was moved.
-            trust: import the user's own module that the recipe names.
-
-        Raises:
-            DataError: if the data set is not the one that the run was trained on.
-            RunError: if the run has no network, or is being written.
-        """
-        from mlplab.experiment import inference
-
-        where, moved = _folder(data_dir), _folder(data_path)
-        return inference.evaluate(self, split, where, trust, _warn, data_path=moved)
 
 
 def recipe(name_or_path: str, **tables: Mapping[str, Any] | int) -> Recipe:
@@ -131,8 +37,12 @@ def recipe(name_or_path: str, **tables: Mapping[str, Any] | int) -> Recipe:
 
 
 def train(
-    recipe: Recipe | str,
+    recipe: Recipe | str | None = None,
     *,
+    model: Any = None,
+    data: Any = None,
+    optimizer: Any = None,
+    callbacks: Any = None,
     data_dir: str | Path | None = None,
     runs_dir: str | Path | None = None,
     name: str | None = None,
@@ -143,11 +53,21 @@ def train(
     profile: bool = False,
     progress: "Progress | Literal['auto'] | None" = "auto",
     open_test: bool | None = None,
+    **tables: Mapping[str, Any] | int,
 ) -> Run:
-    """Train a recipe, evaluate the network and record the run.
+    """Train a recipe, or a model and arrays of your own; evaluate the network and record the run.
 
     Args:
-        recipe: from ``mlplab.recipe``, or a shipped name.
+        recipe: from ``mlplab.recipe``, or a shipped name; what the other arguments do not say is
+            as in this recipe. By default, as where a recipe says nothing.
+        model: a ``keras.Model``; or a function of the input shape and the number of classes that
+            returns one; or a table of a recipe. Of a compiled model, loss and optimizer count. A
+            model that has not been trained gets new weights from the seed; of any other, a copy is
+            trained that starts from its weights. The given model itself does not change.
+        data: images and labels, from ``mlplab.data`` or as ``(x, y)`` or
+            ``((x_train, y_train), (x_test, y_test))``; or a table of a recipe.
+        optimizer: a ``keras.optimizers.Optimizer``, or a table of a recipe.
+        callbacks: ``keras.callbacks.Callback`` objects, beside those of the recipe; or tables.
         data_dir: folder that contains the data set's folder, such as ``cifar10/``.
         runs_dir: where the run folder is created; by default in ``MLPLAB_RUNS_DIR``, or ``runs``.
         name: of the run; by default made of the recipe, the time and the seed.
@@ -162,13 +82,14 @@ def train(
             on standard error; ``None`` shows nothing; or an object with any of the methods of
             ``mlplab.training.plan.Progress``.
         open_test: the earlier name of ``test``.
+        **tables: other keys to change, by table: ``training={"epochs": 20}``, ``seed=3``.
 
     Returns:
         The run; look at ``run.record.status`` for how it ended.
 
     Raises:
         SystemExit: once the run is recorded, if SIGTERM or SIGHUP interrupted it.
-        UserError: for a wrong recipe or missing data.
+        UserError: for a wrong recipe, a model or arrays that do not fit, or missing data.
         StorageError: if the disk is full or the runs folder cannot be written.
 
     Examples:
@@ -183,20 +104,19 @@ def train(
     from mlplab.experiment import execute, interrupt
     from mlplab.experiment.options import Options
 
-    title = recipes.title(recipe) if isinstance(recipe, str) else "recipe"
+    chosen = changed(recipe, model, data, optimizer, callbacks, tables)
     options = Options(
-        data_dir=_folder(data_dir),
-        runs_dir=_runs_dir(runs_dir),
+        data_dir=folder(data_dir),
+        runs_dir=runs_folder(runs_dir),
         name=name,
         group=group,
-        recipe_name=title,
+        recipe_name=_title(recipe, model),
         test=_by_earlier_name(test, open_test),
         devices=str(devices),
         trust=trust,
         profile=profile,
     )
-    chosen = _load(recipe) if isinstance(recipe, str) else recipe
-    found = execute.run(chosen, options, _watching(progress, chosen))
+    found = execute.run(chosen, options, watching(progress, chosen))
     interrupt.end_if_asked()
     return Run(found.folder)
 
@@ -250,15 +170,15 @@ def train_population(
     from mlplab.experiment.options import Options
 
     options = Options(
-        data_dir=_folder(data_dir),
-        runs_dir=_runs_dir(runs_dir),
+        data_dir=folder(data_dir),
+        runs_dir=runs_folder(runs_dir),
         name=name,
         group=group,
         recipe_name="population",
         test=_by_earlier_name(test, open_test),
         trust=trust,
     )
-    found = population.run(members, options, _watching(progress, *members))
+    found = population.run(members, options, watching(progress, *members))
     interrupt.end_if_asked()
     return [Run(run.folder) for run in found]
 
@@ -271,11 +191,16 @@ def resume(
     trust: bool = False,
     progress: "Progress | Literal['auto'] | None" = "auto",
     data_path: str | Path | None = None,
+    model: Any = None,
+    data: Any = None,
+    optimizer: Any = None,
+    callbacks: Any = None,
 ) -> Run:
     """Continue an interrupted run; the result is what it would have been without interruption.
 
     Args:
-        query: a run's name, a unique prefix of it, its path, or ``"last"``.
+        query: a run's name, a unique prefix of it, its path, or ``"last"``, the latest that has
+            not ended.
         data_dir: folder that contains the data set's folder, such as ``cifar10/``.
         runs_dir: where the run is.
         trust: load your own code that the recipe names.
@@ -283,6 +208,11 @@ def resume(
             on standard error; ``None`` shows nothing; or an object with any of the methods of
             ``mlplab.training.plan.Progress``.
         data_path: where the folder of your own images is now, if it was moved.
+        model: the object that the run was started with, if it was an object, in another process;
+            likewise ``data``, ``optimizer`` and ``callbacks``.
+        data: as in ``train``.
+        optimizer: as in ``train``.
+        callbacks: as in ``train``.
 
     Raises:
         RunError: if the run has ended or is being written, or if its recipe, its data or the
@@ -294,71 +224,14 @@ def resume(
     from mlplab.experiment import resume as resuming
     from mlplab.experiment.options import Options
 
-    options = Options(data_dir=_folder(data_dir), trust=trust)
-    run = load_run(query, runs_dir)
-    watching = _watching(progress, run.recipe)
-    found = resuming.resume(run, options, watching, _folder(data_path))
+    options = Options(data_dir=folder(data_dir), trust=trust)
+    run = Run(store.find(runs_folder(runs_dir), query, unfinished=query == "last"))
+    kept = [key for key, named in run.recipe.callbacks.items() if not named.is_given]
+    _given(model, data, optimizer, callbacks, kept)
+    watching = watching(progress, run.recipe)
+    found = resuming.resume(run, options, watching, folder(data_path))
     interrupt.end_if_asked()
     return Run(found.folder)
-
-
-def compare(
-    *sides: "str | Run",
-    on: Literal["test", "validation"] | None = None,
-    margin: float | None = None,
-    runs_dir: str | Path | None = None,
-) -> "Compared":
-    """Compare runs or groups of replicates: is one better, and is that luck?
-
-    Args:
-        *sides: runs, or names: of runs and groups, config_ids, globs, ``STUDY/VARIANT``. The others
-            are compared with the first, seed by seed.
-        on: the split to compare on; by default test where all have been measured there.
-        margin: points that a difference must reach to matter; by default half a point.
-        runs_dir: where the runs are, by default those of ``MLPLAB_RUNS_DIR``, or ``runs``.
-
-    Returns:
-        A comparison that shows itself: table, verdicts and learning curves.
-
-    Raises:
-        RunError: if a name fits nothing, or the runs cannot be compared.
-    """
-    from mlplab.report import comparison
-    from mlplab.report.configurations import find_sides
-    from mlplab.report.shown import Compared
-
-    names = [str(side.folder) if isinstance(side, runs.Run) else side for side in sides]
-    found = find_sides(_runs_dir(runs_dir), names)
-    if len(found) < 2:
-        raise RunError("name two or more to compare")
-    share = comparison.MARGIN if margin is None else margin / 100
-    return Compared(comparison.compare(found, on, share), list(found))
-
-
-def load_run(query: str = "last", runs_dir: str | Path | None = None) -> Run:
-    """Return a run by its name, a unique prefix of it, its path, or ``"last"``.
-
-    Raises:
-        RunError: if no run or more than one fits.
-    """
-    return Run(store.find(_runs_dir(runs_dir), query))
-
-
-def _watching(progress: Any, *recipes: Recipe) -> "Progress | None":
-    """Return what watches a training: the given object, or for ``"auto"`` what fits the place."""
-    if progress != "auto":
-        found: Progress | None = progress
-        return found
-    return live.watcher(recipes[0].training.epochs if recipes else 0)
-
-
-def _runs_dir(given: str | Path | None) -> Path:
-    """Return a folder of runs: the given one, or that of the environment, or ``runs``."""
-    return files.expanded(given or os.environ.get("MLPLAB_RUNS_DIR") or "runs")
-
-
-def _folder(given: str | Path | None) -> Path | None:
-    return None if given is None else files.expanded(given)
 
 
 def _by_earlier_name(test: bool | None, open_test: bool | None) -> bool | None:
@@ -368,12 +241,55 @@ def _by_earlier_name(test: bool | None, open_test: bool | None) -> bool | None:
     return open_test
 
 
-def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=3)
-
-
 def _load(name_or_path: str, tables: Mapping[str, Any] | None = None) -> Recipe:
     """Return a recipe; warn if it is asked for by an earlier name."""
     if line := recipes.renamed(name_or_path):
         warnings.warn(line, FutureWarning, stacklevel=3)
     return recipes.load(name_or_path, tables or {})
+
+
+def changed(
+    recipe: Recipe | str | None,
+    model: Any,
+    data: Any,
+    optimizer: Any,
+    callbacks: Any,
+    tables: Mapping[str, Any],
+) -> Recipe:
+    """Return a recipe with what a call changes in it."""
+    if isinstance(recipe, str):
+        base = _load(recipe)
+    else:
+        base = recipe or Recipe()
+    objects = _given(model, data, optimizer, callbacks, list(base.callbacks))
+    changes = {**objects, **tables}
+    if not changes:
+        return base
+    pairs = recipes.leaves(changes)
+    return recipes.validate(recipes.override(recipes.to_tables(base), pairs))
+
+
+def _given(
+    model: Any, data: Any, optimizer: Any, callbacks: Any, taken: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the tables of a recipe that objects of the program stand for."""
+    found: dict[str, Any] = {}
+    if any(each is not None for each in (model, optimizer, callbacks)):
+        from mlplab.experiment import objects
+
+        found = objects.tables_of(model, optimizer, callbacks, taken)
+    if isinstance(data, Mapping):
+        found["data"] = data
+    elif data is not None:
+        from mlplab.data import given
+
+        found["data"] = {"name": "folder", "path": given.given(data).path}
+    return found
+
+
+def _title(recipe: Recipe | str | None, model: Any) -> str:
+    if isinstance(recipe, str):
+        return recipes.title(recipe)
+    if recipe is not None or model is None or isinstance(model, Mapping):
+        return "recipe"
+    return str(getattr(model, "__name__", "model"))

@@ -24,10 +24,23 @@ def optimization_of(model: keras.Model) -> Tables:
     Raises:
         RecipeError: for an optimizer, a schedule, a loss or a parameter that a recipe cannot name.
     """
-    tables: Tables = {"loss": _loss(model.loss)}
-    optimizer = model.optimizer
+    return {"loss": loss_of(model.loss), **optimizer_of(model.optimizer, model)}
+
+
+def optimizer_of(optimizer: keras.optimizers.Optimizer, model: keras.Model | None = None) -> Tables:
+    """Return the tables ``[optimizer]`` and, where they apply, ``[schedule]``, ``[average]`` and
+    ``[training]``.
+
+    Args:
+        optimizer: of Keras or ours.
+        model: that it was compiled with.
+
+    Raises:
+        RecipeError: for an optimizer, a schedule or a parameter that a recipe cannot name.
+    """
+    tables: Tables = {}
     name = type(optimizer).__name__
-    if name not in optimizers.OPTIMIZERS:
+    if type(optimizer) is not optimizers.OPTIMIZERS.get(name):
         raise RecipeError(f"a recipe has no optimizer {name}{nearest(name, optimizers.OPTIMIZERS)}")
     params = {key: value for key, value in optimizer.get_config().items() if key != "name"}
     rate = params.pop("learning_rate")
@@ -39,8 +52,9 @@ def optimization_of(model: keras.Model) -> Tables:
         tables["average"] = {"name": "ema", "momentum": params["ema_momentum"]}
         for key in optimizers.AVERAGING:
             params.pop(key)
-    if isinstance(optimizer, Muon) and _is_own_choice(model, params["exclude_layers"]):
-        params.pop("exclude_layers")
+    if model is not None and isinstance(optimizer, Muon):
+        if _is_own_choice(model, params["exclude_layers"]):
+            params.pop("exclude_layers")
     changed = _changed(optimizers.OPTIMIZERS[name], params, "optimizer")
     known = {} if rate is None else {"learning_rate": _short(rate)}
     tables["optimizer"] = {"name": name, **known, **changed}
@@ -86,7 +100,12 @@ def _short(value: Any) -> float:
     return short if math.isclose(short, number, rel_tol=1e-6) else number
 
 
-def _loss(given: Any) -> Tables:
+def loss_of(given: Any) -> Tables:
+    """Return the table ``[loss]`` of what a model was compiled with.
+
+    Raises:
+        RecipeError: for a loss, or a parameter of one, that a recipe cannot name.
+    """
     name = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
     plain = name.lower().replace("_", "")
     found = next((known for known in LOSSES if known.replace("_", "") == plain), None)
