@@ -97,13 +97,13 @@ def test_one_line_says_what_was_understood(tmp_path: Path) -> None:
         read(tmp_path, said)
         assert said == [
             f"{tmp_path} has 12 images for training and validation (Training/), 8 images for"
-            " testing (Testing/), in 2 classes: cat, dog"
+            " testing (Testing/), in 2 classes: cat, dog; all are grey, so they have 1 channel"
         ]
     said = []
     read(tmp_path / "Training", said, validation="test")
     assert said == [
         f"{tmp_path}/Training has 10 images for training, 2 images for validation and testing"
-        " (held out), in 2 classes: cat, dog"
+        " (held out), in 2 classes: cat, dog; all are grey, so they have 1 channel"
     ]
 
 

@@ -59,7 +59,7 @@ def test_a_folder_is_one_configuration_however_its_path_is_written(
 def test_images_that_were_moved_are_found_where_the_user_says(pets: Path, tmp_path: Path) -> None:
     run = train(recipe(pets), tmp_path / "runs", "first")
     moved = pets.rename(tmp_path / "moved")
-    with pytest.raises(DataError, match="there is no such folder here"):
+    with pytest.raises(DataError, match="there is no such folder or file here"):
         inference.evaluate(run, "validation")
     before = run.metrics["validation"]
     assert inference.evaluate(run, "validation", data_path=moved) == before

@@ -96,14 +96,15 @@ class Run(runs.Run):
         """Evaluate the network on a split, add the metrics to the record, and return them.
 
         Args:
-            split: ``"train"``, ``"validation"`` or ``"test"``. Each evaluation on the test set is
-                counted in the ledger.
+            split: ``"train"``, ``"validation"`` or ``"test"``; for a run on cifar10 also
+                ``"cifar10.1"``. Each evaluation on a test set is counted in the ledger.
             data_dir: folder that contains the data set's folder, such as ``cifar10/``.
             data_path: where the folder of your own images is now, if it was moved.
             trust: import the user's own module that the recipe names.
 
         Raises:
-            DataError: if the data set is not the one that the run was trained on.
+            DataError: if the data set is not the one that the run was trained on, or CIFAR-10.1 is
+                missing.
             RunError: if the run has no network, or is being written.
         """
         from mlplab.experiment import inference

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlplab.training.plan import Progress
 
 
+
 def recipe(name_or_path: str, **tables: Mapping[str, Any] | int) -> Recipe:
     """Return a shipped recipe, or one from a ``.toml`` file, with some keys changed.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlplab.report.comparison import Comparison
     from mlplab.statistics.metrics import Metric
 
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test", "cifar10.1")
 
 
 def interval(metrics: Mapping[str, Any]) -> str:

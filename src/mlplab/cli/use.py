@@ -28,13 +28,13 @@ from mlplab.report import formatting
 from mlplab.runs import store
 from mlplab.runs.run import Run
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "test", "cifar10.1"]
 
 
 @app.command(no_args_is_help=True)
 def evaluate(
     run: RunName,
-    split: Annotated[Split, typer.Option(help="The split to evaluate on.")] = "validation",
+    split: Annotated[Split, typer.Option(help="The split, or a second test set.")] = "validation",
     tta_flip: Annotated[
         bool | None,
         typer.Option(help="Also average over mirror images; by default as in the recipe."),
@@ -53,7 +53,7 @@ def evaluate(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a trained run on a split; each use of the test set is counted.
+    """Evaluate a trained run on a split; each use of a test set is counted.
 
     Example: mlplab evaluate last --split test --tta-flip --tta-shift 2
     """

@@ -9,14 +9,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlplab.data import cifar, digits, folder, idx
+from mlplab.data import cifar, digits, idx, own
 from mlplab.data.cache import Warn
 from mlplab.data.dataset import Dataset, Download, Split, Splits, of_classes
 from mlplab.data.published import CIFAR10, CIFAR100
+from mlplab.data.second_tests import load_second
 from mlplab.data.splits import class_weights, split
 from mlplab.recipes.recipe import Data, DataName
 
-__all__ = ["DATASETS", "Dataset", "Split", "Splits", "class_weights", "load", "split"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "Split",
+    "Splits",
+    "class_weights",
+    "load",
+    "load_second",
+    "split",
+]
 
 
 @dataclass(frozen=True)
@@ -26,10 +36,12 @@ class Offered:
     Attributes:
         load: returns it, for the recipe's ``[data]``, the user's data folder, and warnings.
         download: its published files, if it can be fetched.
+        archive: where on the web it is, if it is published together with others.
     """
 
     load: Callable[[Data, Path | None, Warn], Dataset]
     download: Download | None = None
+    archive: str | None = None
 
 
 DATASETS: dict[DataName, Offered] = {
@@ -38,7 +50,10 @@ DATASETS: dict[DataName, Offered] = {
     "digits": Offered(digits.load),
     "mnist": Offered(idx.load_mnist, idx.MNIST.download),
     "fashion_mnist": Offered(idx.load_fashion_mnist, idx.FASHION_MNIST.download),
-    "folder": Offered(folder.load),
+    "kmnist": Offered(idx.load_kmnist, idx.KMNIST.download),
+    "emnist": Offered(idx.load_emnist, archive=idx.EMNIST_ARCHIVE),
+    "emnist_letters": Offered(idx.load_emnist_letters, archive=idx.EMNIST_ARCHIVE),
+    "folder": Offered(own.load),
 }
 
 NAMED = 5

@@ -20,7 +20,7 @@ from mlplab.files import atomic
 FORMAT = 5
 """Incremented when the files' layout, or what a reader makes of the same bytes, changes."""
 
-ARRAYS = ("validation", "repeats")
+ARRAYS = ("validation", "repeats", "groups")
 """What a data set may have as arrays, besides its images."""
 IMAGES = ("train", "test", "repeatable")  # only what can be read again is kept
 FACTS = tuple(part.name for part in fields(Dataset) if part.name not in (*IMAGES, *ARRAYS))
@@ -59,6 +59,23 @@ def content_fingerprint(files: Sequence[Path], *settings: object) -> str:
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     return json.dumps([digests, [str(setting) for setting in settings]])
+
+
+def status_fingerprint(path: Path) -> list[int]:
+    """Return what changes when a file does: size, times and place on the disk.
+
+    Its content is not read: reading every photograph at every start would take longer than the
+    cache saves. A file that was exchanged for another of the same size and time has another inode,
+    or was changed at another time.
+
+    Raises:
+        DataError: the file is not there, or cannot be reached.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def decoded(source: Source, warn: Warn) -> Dataset:

@@ -56,6 +56,8 @@ class Dataset:
         repeats: the images that occur more than once, see :mod:`mlplab.data.repeats`; ``None`` if
             they have not been looked for.
         repeatable: whether reading it again would give the same: not if a file was unreachable.
+        groups: int64, by ``index``, the group of each training image, such as a patient; ``None``
+            if there are none. Images of one group stay on one side of every split.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Dataset:
     cropped: tuple[str, ...] = ()
     repeats: NDArray[np.int64] | None = None
     repeatable: bool = True
+    groups: NDArray[np.int64] | None = None
 
     def image_name(self, split: str, index: int) -> str:
         """Return the file of an image, or its position in the split "train" or "test"."""
@@ -92,6 +95,8 @@ class Dataset:
         if self.validation is not None:
             held_out = np.flatnonzero(np.isin(self.train.index, self.validation))
             digest.update(json.dumps(["validation", held_out.tolist()]).encode())
+        if self.groups is not None:
+            digest.update(json.dumps(["groups", self.groups[self.train.index].tolist()]).encode())
         return f"sha256:{digest.hexdigest()}"
 
 
@@ -129,14 +134,16 @@ def assemble(
     test: Split,
     skipped: tuple[str, ...] = (),
     validation: NDArray[np.int64] | None = None,
+    groups: NDArray[np.int64] | None = None,
 ) -> Dataset:
     """Return the data set of these splits, with its ``data_id`` and names safe to display.
 
-    ``validation`` are the ``index`` of the training images that are its validation split.
+    ``validation`` are the ``index`` of the training images that are its validation split;
+    ``groups`` has the group of each training image, by ``index``.
     """
     class_names, skipped = tuple(map(line, class_names)), tuple(map(line, skipped))
-    data_id = _data_id(class_names, train, test, validation=validation)
-    return Dataset(name, class_names, train, test, data_id, skipped, validation)
+    data_id = _data_id(class_names, train, test, validation=validation, groups=groups)
+    return Dataset(name, class_names, train, test, data_id, skipped, validation, groups=groups)
 
 
 def of_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
@@ -169,7 +176,13 @@ def of_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
     class_names = tuple(dataset.class_names[label] for label in kept)
     train, test = taken(dataset.train), taken(dataset.test)
     part = assemble(
-        dataset.name, class_names, train, test, dataset.skipped, validation=dataset.validation
+        dataset.name,
+        class_names,
+        train,
+        test,
+        dataset.skipped,
+        validation=dataset.validation,
+        groups=dataset.groups,
     )
     return replace(
         part,
@@ -187,7 +200,10 @@ def _pairs(split: Split) -> list[tuple[int, int]]:
 
 
 def _data_id(
-    class_names: tuple[str, ...], *splits: Split, validation: NDArray[np.int64] | None
+    class_names: tuple[str, ...],
+    *splits: Split,
+    validation: NDArray[np.int64] | None,
+    groups: NDArray[np.int64] | None,
 ) -> str:
     shapes = [split.images.shape for split in splits]
     digest = hashlib.sha256(json.dumps([shapes, class_names]).encode())
@@ -198,4 +214,6 @@ def _data_id(
     if validation is not None:
         held_out = np.isin(splits[0].index, validation)
         digest.update(b"validation" + np.packbits(held_out).tobytes())
+    if groups is not None:
+        digest.update(b"groups" + groups[splits[0].index].astype("<i8").tobytes())
     return f"sha256:{digest.hexdigest()}"

@@ -56,6 +56,11 @@ def fetch(
         StorageError: the archive cannot be written.
     """
     known = {key: offered.download for key, offered in DATASETS.items() if offered.download}
+    if name in DATASETS and (archive := DATASETS[name].archive):
+        raise DataError(
+            f"{name} is published in one archive with others, which is not fetched here. Download\n"
+            f"{archive} and unpack its files into {(data_dir or cache_dir()) / 'emnist'}"
+        )
     if name not in known:
         raise DataError(f"'{name}' is not a data set that can be fetched{nearest(name, known)}")
     published = known[name]

@@ -8,27 +8,27 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlplab import memory
 from mlplab.data import sources
-from mlplab.data.cache import Source, Warn, decoded
-from mlplab.data.dataset import Dataset, Split, assemble, whole
+from mlplab.data.cache import Source, Warn, decoded, status_fingerprint
+from mlplab.data.channels import Channels
+from mlplab.data.dataset import Dataset, Split, whole
+from mlplab.data.divide import TEST_SEED, by_index, divided
 from mlplab.data.formats import rasters
 from mlplab.data.images import Shape, UnreachableError, read_images
-from mlplab.data.layout import EXPECTED, understand
-from mlplab.data.splits import check_sizes, hold_out
+from mlplab.data.layout import understand
+from mlplab.data.splits import check_sizes
 from mlplab.data.trees import Tree, all_files, class_name, relative, same_classes, scan
 from mlplab.data.understood import summary, unused
 from mlplab.errors import DataError
 from mlplab.files import expanded
 from mlplab.recipes.recipe import Data
 
-TEST_SEED = 0
-"""Fixed: the choice of test images is a property of the data set, not of an experiment."""
-
 
 def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
-    """Return the images of ``settings.path``, each ``settings.image_size`` squared, in colour.
+    """Return the images of ``settings.path``, each ``settings.image_size`` squared.
 
     Without a test split, a share of ``settings.test`` of each class becomes the test split: the
     same images whatever the recipe's seed.
@@ -38,8 +38,6 @@ def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
             empty, unreadable or too small for the splits.
     """
     root = expanded(settings.path or "")
-    if not root.is_dir():
-        raise DataError(f"data.path: there is no folder '{root}'; {EXPECTED}")
     try:
         layout = understand(root)
         said = unused(root, layout, settings)
@@ -48,12 +46,43 @@ def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
     wanted = set(map(class_name, settings.classes))
     trees = {role: scan(folder, wanted) for role, folder in layout.folders.items()}
     trees = same_classes(trees, wanted)
-    _check_sizes(trees, wanted, settings)
-    shape = (settings.image_size, settings.image_size, 3)
-    dataset = decoded(source("folder", trees, shape, root, settings.test, wanted), warn)
-    for text in (*said, summary(root, layout, settings, dataset)):
+    dataset = load_trees(trees, root, settings, warn, wanted)
+    places = {
+        role: "" if folder == root else f"{relative(folder, root)}/"
+        for role, folder in layout.folders.items()
+    }
+    for text in (*said, summary(root, places, settings, dataset)):
         warn(text)
     return dataset
+
+
+def load_trees(
+    trees: Mapping[str, Tree],
+    root: Path,
+    settings: Data,
+    warn: Warn,
+    wanted: Collection[str] = (),
+    groups: Mapping[Path, str] | None = None,
+) -> Dataset:
+    """Return the user's images that these trees list, decoded as ``settings`` say.
+
+    Args:
+        trees: by split, with the same classes; at least ``train``.
+        root: the folder that contains the files; their names are relative to it.
+        settings: the recipe's ``[data]``.
+        warn: as in :func:`mlplab.data.load`.
+        wanted: classes that are needed, by default all.
+        groups: of the training and validation files.
+
+    Raises:
+        DataError: a class is unreadable or too small for the splits.
+    """
+    _check_sizes(trees, wanted, settings)
+    channels = settings.channels
+    shape = (settings.image_size, settings.image_size, 1 if channels == 1 else 3)
+    return decoded(
+        source("folder", trees, shape, root, settings.test, wanted, channels, groups), warn
+    )
 
 
 def pictures(path: Path) -> list[Path]:
@@ -80,6 +109,8 @@ def source(
     root: Path,
     share: float = 0.0,
     wanted: Collection[str] = (),
+    channels: Channels = 3,
+    groups: Mapping[Path, str] | None = None,
 ) -> Source:
     """Return the data set of these files.
 
@@ -92,6 +123,9 @@ def source(
             ``test``.
         wanted: classes that are needed, by default all. Others are left out if too few of their
             files can be read.
+        channels: as in ``shape``; with ``"auto"``, which is read with three, one is left of images
+            that are all grey.
+        groups: of the training and validation files, of which each stays on one side of a split.
     """
 
     def read() -> Dataset:
@@ -99,27 +133,25 @@ def source(
         class_names, parts = _usable(trees["train"].class_names, read, wanted)
         for role, part in parts.items():
             _check_readable(trees[role], class_names, part)
-        train = parts["train"]
-        files = {role: part.files for role, part in parts.items()}
-        if "test" in parts:
-            split, test = train.split, parts["test"].split
-        else:
-            left = ("train", "test")
-            kept, out = hold_out(train.split.labels, share, TEST_SEED, class_names, left)
-            split, test = train.split.take(kept), train.split.take(out)
-            files["test"] = files["train"]
-        validation = None
-        if "validation" in parts:
-            validation = parts["validation"].split.index + len(train.files)
-            split = _joined(split, replace(parts["validation"].split, index=validation))
-            files["train"] += files.pop("validation")
-        skipped = tuple(text for part in parts.values() for text, _ in part.skipped)
-        dataset = assemble(name, class_names, split, test, skipped, validation)
+        files = by_index({role: part.files for role, part in parts.items()})
+        dataset = divided(
+            name,
+            class_names,
+            {role: part.split for role, part in parts.items()},
+            share,
+            channels,
+            tuple(text for part in parts.values() for text, _ in part.skipped),
+            None if groups is None else _numbered([groups[path] for path in files["train"]]),
+        )
         repeatable = all(part.repeatable for part in parts.values())
         return replace(sources.add(dataset, files, root, shape), repeatable=repeatable)
 
-    facts = (name, shape, share, TEST_SEED, sorted(wanted), rasters())
-    return Source(partial(_fingerprint, trees, root, *facts), read)
+    facts = (name, shape, share, TEST_SEED, sorted(wanted), rasters(), channels)
+    return Source(partial(_fingerprint, trees, root, groups, *facts), read)
+
+
+def _numbered(groups: Sequence[str]) -> NDArray[np.int64]:
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 
 def _check_sizes(trees: Mapping[str, Tree], wanted: Collection[str], settings: Data) -> None:
@@ -132,24 +164,17 @@ def _check_sizes(trees: Mapping[str, Tree], wanted: Collection[str], settings: D
     check_sizes(np.array([len(files) for files in tree.files]), tree.class_names, left)
 
 
-def _fingerprint(trees: Mapping[str, Tree], root: Path, *settings: object) -> str:
-    """Return a fingerprint of the files from their names, sizes, times and places on the disk.
-
-    Their content is not read: reading every photograph at every start would take longer than the
-    cache saves. Files that were exchanged for others of the same size and time have other inodes,
-    or were changed at another time.
-    """
+def _fingerprint(
+    trees: Mapping[str, Tree], root: Path, groups: Mapping[Path, str] | None, *settings: object
+) -> str:
+    """Return a fingerprint of the files and of the classes and groups that they are in."""
     facts: list[list[object]] = []
     for role, tree in trees.items():
         facts.append([role, str(tree.root.resolve()), *tree.class_names])
-        for path in (path for files in tree.files for path in files):
-            try:
-                status = path.stat()
-            except OSError as error:
-                raise DataError(f"{path} cannot be read: {error.strerror}") from None
-            times = status.st_mtime_ns, status.st_ctime_ns
-            name = path.relative_to(root).as_posix()
-            facts.append([name, status.st_size, *times, status.st_ino])
+        for label, files in enumerate(tree.files):
+            for path in files:
+                name, group = path.relative_to(root).as_posix(), groups and groups.get(path)
+                facts.append([name, label, group, *status_fingerprint(path)])
     return json.dumps([facts, [str(setting) for setting in settings]])
 
 
@@ -232,8 +257,3 @@ def _check_readable(tree: Tree, class_names: Sequence[str], part: Part) -> None:
             f"{tree.root}: none of the {len(reasons)} files of class '{class_names[label]}' "
             f"can be read as an image.\nThe first that failed: {reasons[0]}"
         )
-
-
-def _joined(first: Split, second: Split) -> Split:
-    pairs = zip(vars(first).values(), vars(second).values(), strict=True)
-    return Split(*(np.concatenate(pair) for pair in pairs))

@@ -42,13 +42,18 @@ def source(folder: Path, kind: Published) -> Source | None:
 
 def _check_complete(base: Path, split: str, files: Sequence[Path], kind: Published) -> None:
     """Refuse a copy that lacks a file: ``train-00000-of-00002`` says that there are two."""
-    stated = [re.search(r"-of-(\d+)", path.name) for path in files]
-    expected = max((int(match[1]) for match in stated if match), default=1)
+    expected = stated_files(files) or 1
     if len(files) != expected:
         raise DataError(
             f"{base} holds {len(files)} of {expected} files {split}-*.parquet of {kind.name}.\n"
             "Copy what is missing there, or remove the others."
         )
+
+
+def stated_files(files: Sequence[Path]) -> int:
+    """Return how many files of a split there are, as their names say; 0 if they do not."""
+    stated = [re.search(r"-of-(\d+)", path.name) for path in files]
+    return max((int(match[1]) for match in stated if match), default=0)
 
 
 def _read(train: Sequence[Path], test: Sequence[Path], kind: Published) -> Dataset:

@@ -123,6 +123,7 @@ def find(
     look: Callable[[Path], Source | None],
     data_dir: Path | None,
     warn: Warn,
+    how: str | None = None,
 ) -> Dataset:
     """Return the first data set that is found, decoded.
 
@@ -132,6 +133,7 @@ def find(
         look: returns what is in such a folder.
         data_dir: the place to look in first.
         warn: called if it is in another one.
+        how: what to do if it is nowhere; by default, to fetch it.
 
     Raises:
         DataError: it cannot be found, or is damaged.
@@ -145,6 +147,8 @@ def find(
                 warn(f"{data_dir} does not hold {name}; the one in {candidate} is used")
             return decoded(source, warn)
     searched = ", ".join(dict.fromkeys(str(place) for place in places(data_dir)))
+    if how is not None:
+        raise DataError(f"{name} was not found in {searched}.\n{how}")
     raise DataError(
         f"{name} was not found in {searched}.\n"
         f"Run `mlplab data fetch {name}`, or point --data-dir or MLPLAB_DATA_DIR at a folder "

@@ -30,7 +30,7 @@ def add(dataset: Dataset, files: Mapping[str, Sequence[Path]], root: Path, shape
         dataset,
         files={split: tuple(names[path] for path in paths) for split, paths in files.items()},
         digests={split: tuple(digests[path] for path in paths) for split, paths in files.items()},
-        cropped=tuple(names[path] for path in everything if _share_left(path, shape) < 0.5),
+        cropped=tuple(names[path] for path in everything if share_left(path, shape) < 0.5),
     )
 
 
@@ -42,11 +42,11 @@ def _digest(path: Path) -> str:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _share_left(path: Path, shape: Shape) -> float:
+def share_left(source: Path | bytes, shape: Shape) -> float:
     """Return the share of an image that is left when it is cropped to the proportions of a shape.
 
     Turning it by a quarter, as EXIF data may say, does not change that where the shape is square.
     """
-    with opened(path, path.name) as image:
+    with opened(source, "the image") as image:
         across = image.width * shape[0] / (image.height * shape[1])
     return min(across, 1 / across)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab.data.dataset import Dataset, Split, Splits
+from mlplab.data.groups import groups_held_out
 from mlplab.errors import DataError
 
 
@@ -15,7 +16,8 @@ def split(
 ) -> Splits:
     """Hold validation images out of the training split.
 
-    A validation split that was published with the data set is used as it is.
+    A validation split that was published with the data set is used as it is. Images of one group
+    stay together.
 
     Args:
         dataset: the data set as published.
@@ -34,7 +36,8 @@ def split(
         return Splits(_part(dataset.train, share, seed, names), dataset.test, dataset.test)
     if published is None:
         labels, parts = dataset.train.labels, ("train", "validation")
-        kept, held_out = hold_out(labels, float(validation), seed, names, parts)
+        groups = None if dataset.groups is None else dataset.groups[dataset.train.index]
+        kept, held_out = hold_out(labels, float(validation), seed, names, parts, groups)
     else:
         is_held_out = np.isin(dataset.train.index, published)
         kept, held_out = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
@@ -58,10 +61,12 @@ def hold_out(
     seed: int,
     class_names: Sequence[str],
     parts: Sequence[str],
+    groups: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Choose a share of every class at random.
 
-    Each class gives ``share`` of its images, rounded, but at least one, and keeps at least one.
+    Each class gives ``share`` of its images, rounded, but at least one, and keeps at least one. If
+    there are groups, whole groups are chosen, and the share of a class is met as far as they allow.
 
     Args:
         labels: int [n].
@@ -70,6 +75,7 @@ def hold_out(
         class_names: the meaning of the labels; a class without images is refused as well.
         parts: all parts into which the images are divided in the end, for the message: a class
             must have an image for each part.
+        groups: int64 [n], images that stay together; by default each may go by itself.
 
     Returns:
         The positions kept and the positions held out, int64, each ascending, so that both parts
@@ -80,6 +86,8 @@ def hold_out(
     """
     counts = np.bincount(labels, minlength=len(class_names))
     check_sizes(counts, class_names, parts)
+    if groups is not None:
+        return groups_held_out(labels, groups, share, seed, class_names, parts)
     rng = np.random.default_rng(seed)
     chosen = np.zeros(len(labels), dtype=bool)
     for label, count in enumerate(counts):

@@ -1,5 +1,6 @@
 """What a folder of images was understood to be, in words."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,15 @@ NAMED = 5
 """Classes or files that a note names."""
 
 
-def summary(root: Path, layout: Layout, settings: Data, dataset: Dataset) -> str:
-    """Return the splits, classes and numbers of images in one line."""
+def summary(root: Path | str, places: Mapping[str, str], settings: Data, dataset: Dataset) -> str:
+    """Return the splits, classes and numbers of images in one line.
+
+    Args:
+        root: what the user named.
+        places: for each split that has one, its place in there, such as ``train/``; may be empty.
+        settings: the recipe's ``[data]``.
+        dataset: as it was read.
+    """
     wanted = set(map(class_name, settings.classes))
     labels = [n for n, name in enumerate(dataset.class_names) if not wanted or name in wanted]
     found = labels_by_split(dataset)
@@ -29,12 +37,14 @@ def summary(root: Path, layout: Layout, settings: Data, dataset: Dataset) -> str
         purposes["train"] = "training and validation"
     texts = []
     for role, count in used.items():
-        folder = layout.folders.get(role)
-        place = "held out" if folder is None else f"{relative(folder, root)}/"
+        place = places.get(role, "held out")
         text = f"{images(count)} for {purposes[role]}"
-        texts.append(text if folder == root else f"{text} ({place})")
+        texts.append(f"{text} ({place})" if place else text)
     names = listing([dataset.class_names[label] for label in labels])
-    return f"{line(str(root))} has {', '.join(texts)}, in {len(labels)} classes: {names}"
+    grey = ""
+    if settings.channels == "auto" and dataset.train.images.shape[-1] == 1:
+        grey = "; all are grey, so they have 1 channel"
+    return f"{line(str(root))} has {', '.join(texts)}, in {len(labels)} classes: {names}{grey}"
 
 
 def unused(root: Path, layout: Layout, settings: Data) -> list[str]:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab import figures, files
+from mlplab import data, figures, files
 from mlplab.data.folder import pictures
 from mlplab.data.images import read_image, read_images
-from mlplab.errors import DataError, RunError
+from mlplab.errors import DataError, RunError, nearest
 from mlplab.evaluation import evaluate as evaluation
 from mlplab.evaluation.saliency import explainer
 from mlplab.experiment import data_checks, judge
@@ -21,6 +21,7 @@ from mlplab.experiment.networks import load_network
 from mlplab.experiment.publish import publish_again
 from mlplab.experiment.split import data_of
 from mlplab.experiment.split import split as split_as
+from mlplab.report import formatting
 from mlplab.runs import layout, ledger, lock, store
 from mlplab.runs.run import Run
 
@@ -39,11 +40,11 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate a trained run on a split, add the result to its record, and return the metrics.
 
-    An evaluation on the test set is counted in the ledger.
+    An evaluation on a test set is counted in the ledger.
 
     Args:
         run: the run to evaluate.
-        split: on which split.
+        split: on which split, or on which further test set of its data set, such as "cifar10.1".
         data_dir: folder that contains the data set's folder, such as ``cifar10/``.
         trust: whether the user's own code may be loaded.
         warn: called with what the user should know.
@@ -51,7 +52,8 @@ def evaluate(
         data_path: where the folder of the user's own images is now, if it was moved.
 
     Raises:
-        DataError: if the data set is not the one that the run was trained on.
+        DataError: if the data set is not the one that the run was trained on, or has no such
+            further test set.
         RecipeError: if the images are too small for the views.
         RunError: if the run has no network.
     """
@@ -68,6 +70,8 @@ def _evaluate(
     warn: Callable[[str], None],
     views: Mapping[str, Any],
 ) -> dict[str, Any]:
+    if split not in store.SPLITS:
+        raise RunError(f"no split is called '{split}'{nearest(split, store.SPLITS)}")
     record = store.read_own_record(run.folder)
     store.check_own(run.folder, record, layout.MODEL, layout.RECIPE)
     recipe = run.recipe
@@ -77,12 +81,24 @@ def _evaluate(
     dataset = data_of(run, data_dir, data_path, warn)
     evaluation.check(settings, dataset.test.images.shape[1:])
     splits = split_as(dataset, recipe)
+    second = data.load_second(split, dataset, data_dir) if split == "cifar10.1" else None
     model = judge.fast(load_network(run, trust))
     if split == "test" or (split == "validation" and record.selected_on == "test"):
         record.ledger = ledger.open_test(run.folder.parent, record)
         record.test_openings += 1
+    elif second is not None:  # which the ledger counts by itself
+        ids = {"data_id": second.data_id, "source_id": second.source_id}
+        counts = ledger.open_test(run.folder.parent, record.model_copy(update=ids))
+        warn(f"{split} evaluated {formatting.openings(counts)} in this runs folder")
     metrics, predictions = judge.judge(
-        run.folder, model, splits, [split], settings, over_views=[split], files=dataset.files
+        run.folder,
+        model,
+        splits,
+        [split],
+        settings,
+        over_views=[split],
+        files=dataset.files,
+        second={split: second.test} if second else {},
     )
     record.metrics = {**record.metrics, **metrics}
     record.label_candidates |= data_checks.label_candidates(dataset, splits, predictions)

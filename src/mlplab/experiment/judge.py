@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mlplab import figures
-from mlplab.data import Splits
+from mlplab.data import Split, Splits
 from mlplab.errors import optional
 from mlplab.evaluation import evaluate, fields, sensitivity
 from mlplab.models import conversion
@@ -45,6 +46,7 @@ def judge(
     settings: Evaluation,
     over_views: Sequence[str] = HELD_OUT,
     files: Mapping[str, Sequence[str]] | None = None,
+    second: Mapping[str, Split] = MappingProxyType({}),
 ) -> tuple[dict[str, dict[str, Any]], Predictions]:
     """Evaluate a network on some splits and write its predictions.
 
@@ -56,6 +58,7 @@ def judge(
         settings: k of the top-k accuracy, and the views of test-time augmentation.
         over_views: splits that are also evaluated over these views, if there are any.
         files: names of the images' files, as in the data set.
+        second: test sets besides the data set's own, by name.
 
     Returns:
         Metrics by split, with those over the views as ``tta``; and probabilities of the images as
@@ -66,7 +69,7 @@ def judge(
     classify = evaluate.over_views(model, settings) if settings.tta else None
     known: dict[int, tuple[NDArray[np.float32], NDArray[np.float32] | None]] = {}
     for name in which:
-        split = getattr(splits, name)
+        split: Split = second[name] if name in second else getattr(splits, name)
         if id(split) not in known:  # validation may be the test split itself
             averaged = classify(split.images) if classify and name in over_views else None
             known[id(split)] = evaluate.probabilities(model, split.images), averaged
@@ -75,7 +78,8 @@ def judge(
         metrics[name] = classification_metrics(predicted, split.labels, settings.top_k)
         if averaged is not None:
             metrics[name]["tta"] = evaluate.metrics_over_views(averaged, split.labels, settings)
-        known_files = (files or {}).get("test" if split is splits.test else "train", ())
+        published = "test" if split is splits.test else "train"
+        known_files = (files or {}).get(name if name in second else published, ())
         names = [known_files[i] for i in split.index] if known_files else None
         store.write_predictions(folder, name, predicted, split.labels, split.index, averaged, names)
     return metrics, predictions

@@ -21,6 +21,7 @@ from mlplab.errors import RecipeError
 from mlplab.evaluation import evaluate
 from mlplab.experiment import budget, data_checks, features, parents, sizes
 from mlplab.experiment.complete import complete, own_optimizer
+from mlplab.experiment.paths import resolved
 from mlplab.experiment.split import split
 from mlplab.models.layers.inputs import scaling_layer
 from mlplab.optim import optimizers, schedules
@@ -122,6 +123,7 @@ def prepare(
     for line in monitors.contradictions(recipe.callbacks):
         note(line)
     dataset = dataset or data.load(recipe.data, data_dir, note)
+    recipe = recipe.model_copy(update={"data": resolved(recipe.data, dataset)})
     budget.check(recipe, dataset)
     begun = time.perf_counter()
     splits = split(dataset, recipe)

@@ -13,7 +13,7 @@ from mlplab.experiment.complete import code, complete
 from mlplab.experiment.execute import carry_out
 from mlplab.experiment.isolation import isolated
 from mlplab.experiment.options import KEPT, Options
-from mlplab.experiment.paths import absolute
+from mlplab.experiment.paths import absolute, as_recorded, same_place
 from mlplab.experiment.prepare import Experiment
 from mlplab.experiment.session import Session
 from mlplab.experiment.startup import prepared, start
@@ -67,7 +67,8 @@ def resume(
         recipe = complete(run.recipe, options.trust)
         _check_code(recipe, record)
         _check_recipe(recipe, run, record, saved)
-        recipe = recipe.model_copy(update={"data": absolute(recipe.data, data_path)})
+        found = as_recorded(absolute(recipe.data, data_path), record)
+        recipe = recipe.model_copy(update={"data": found})
         _check_versions(saved.run.versions if saved else record.versions, run.name)
         _check_variables(record)
         shared = devices.choose(options.devices)
@@ -112,11 +113,15 @@ def is_run_of(recipe: Recipe, run: Run, record: Record) -> bool:
         RunError: if the run's recipe is damaged.
     """
     theirs = run.recipe.data
+    if recipe.data.path is not None and recipe.data.channels == "auto":
+        recipe = recipe.model_copy(
+            update={"data": recipe.data.model_copy(update={"channels": theirs.channels})}
+        )
     digest = user_code.digest(code(recipe)) if record.code is not None else None
     # Records without a source_id have the path as it was given in their config_id.
     data = record.source_id or theirs.path
     same = recipes.has_config_id(record.config_id, recipe, record.source_ids, data, digest)
-    return same and absolute(theirs).path == recipe.data.path and record.seed == recipe.seed
+    return same and same_place(theirs, recipe.data) and record.seed == recipe.seed
 
 
 def _check_unfinished(run: Run, record: Record) -> None:
@@ -167,7 +172,8 @@ def _check_code(recipe: Recipe, record: Record) -> None:
 def _check_recipe(recipe: Recipe, run: Run, record: Record, saved: Checkpoint | None) -> None:
     if saved is not None:
         changed = recipes.differences(saved.run.recipe, recipes.to_tables(recipe))
-        changed = [key for key in changed if key != "data.path"]  # its content is compared instead
+        # The content of the data is compared instead.
+        changed = [key for key in changed if key not in ("data.path", "data.channels")]
     else:
         changed = [] if is_run_of(recipe, run, record) else [layout.RECIPE]
     if changed:

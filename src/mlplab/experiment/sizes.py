@@ -19,7 +19,8 @@ def notes(recipe: Recipe, splits: Splits) -> Iterator[str]:
             f" training.batch_size={_suitable(images)}"
         )
     model, side = recipe.model, splits.train.images.shape[1]
-    if isinstance(model, Pretrained) and recipe.data.name == "folder" and side < model.image_size:
+    reduced = recipe.data.name == "folder" and side == recipe.data.image_size
+    if isinstance(model, Pretrained) and reduced and side < model.image_size:
         yield (
             f"the images are reduced to data.image_size = {side} pixels, and then enlarged to"
             f" model.image_size = {model.image_size}: details are lost; try"

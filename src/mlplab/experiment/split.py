@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mlplab import data
 from mlplab.data import Dataset, Splits
 from mlplab.errors import DataError
-from mlplab.experiment.paths import absolute
+from mlplab.experiment.paths import absolute, as_recorded, is_remote
 from mlplab.recipes.recipe import Recipe
 from mlplab.runs.run import Run
 
@@ -35,11 +35,11 @@ def data_of(
         DataError: if it is missing or damaged, or is another one.
     """
     record, settings = run.record, run.recipe.data
-    wanted = absolute(settings, data_path)
-    if wanted.path is not None and not Path(wanted.path).is_dir():
+    wanted = as_recorded(absolute(settings, data_path), record)
+    if wanted.path is not None and not is_remote(wanted) and not Path(wanted.path).exists():
         raise DataError(
             f"{run.name} was trained on the images in {settings.path}, and there is no such folder"
-            " here; say where they are now with --data-path"
+            " or file here; say where they are now with --data-path"
         )
     dataset = data.load(wanted, data_dir, warn)
     if not {dataset.data_id, dataset.source_id} & record.data_ids:

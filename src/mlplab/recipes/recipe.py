@@ -15,7 +15,17 @@ from mlplab.recipes.networks.mlp import MLP
 from mlplab.recipes.networks.pretrained import Pretrained
 from mlplab.recipes.schema import CUSTOM, Absent, Named, Penalty, Table
 
-DataName = Literal["cifar10", "cifar100", "mnist", "fashion_mnist", "digits", "folder"]
+DataName = Literal[
+    "cifar10",
+    "cifar100",
+    "mnist",
+    "fashion_mnist",
+    "kmnist",
+    "emnist",
+    "emnist_letters",
+    "digits",
+    "folder",
+]
 """The data sets that a recipe can name; ``mlplab.data.DATASETS`` has the function of each."""
 
 
@@ -23,13 +33,21 @@ class Data(Table):
     """``[data]``: where the images come from, how they are scaled and split."""
 
     name: DataName = Field("cifar10", description="the data set")
-    path: Annotated[str | None, *Absent] = Field(None, description="the folder of name = 'folder'")
+    path: Annotated[str | None, *Absent] = Field(
+        None,
+        description="your own images, for name = 'folder': a folder, a file (.npz, .csv, .parquet)"
+        " or hf://owner/name",
+    )
     image_size: int = Field(
         32,
         ge=1,
         le=1024,
-        description="side in pixels that a folder's images are resized to; by default, for a"
+        description="side in pixels that your own image files are resized to; by default, for a"
         " pretrained network, its own",
+    )
+    channels: Literal["auto", 1, 3] = Field(
+        "auto",
+        description="of your own images: 1 for grey, 3 for colour; 'auto' is 1 if all are grey",
     )
     classes: list[str] = Field(
         [], max_length=10_000, description="the classes that are kept; all where none is named"
@@ -52,6 +70,8 @@ class Data(Table):
     def _folder_has_path(self) -> "Data":
         if (self.name == "folder") != (self.path is not None):
             raise ValueError("data.path is needed with data.name = 'folder', and only there")
+        if self.path is None and self.channels != "auto":
+            raise ValueError("data.channels is for your own images, data.name = 'folder'")
         return self
 
 
@@ -158,6 +178,8 @@ class Training(Table):
 
 
 SplitName = Literal["train", "validation", "test"]
+SecondTest = Literal["cifar10.1"]
+"""Further test sets, which runs on the data set that they belong to can be evaluated on."""
 
 
 class Evaluation(Table):

@@ -88,6 +88,8 @@ def _hash(
     tables["evaluation"]["splits"] = list(splits)
     if recipe.data.path is not None and data is not None:
         tables["data"]["path"] = data
+    if tables["data"]["channels"] != 1:  # without the key, as it was before it existed
+        del tables["data"]["channels"]
     known = sources or {}
     if isinstance(tables.get("teacher"), dict):
         tables["teacher"]["runs"] = [known.get(name, name) for name in tables["teacher"]["runs"]]

@@ -58,7 +58,12 @@ SHARE = re.compile(
     )
 )
 
-SPLITS = {"test": "Test", "validation": "Validation", "train": "Training"}
+SPLITS = {
+    "test": "Test",
+    "cifar10.1": "CIFAR-10.1",
+    "validation": "Validation",
+    "train": "Training",
+}
 
 
 def run_page(folder: Path, problems: Sequence[str] = ()) -> str:

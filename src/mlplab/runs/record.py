@@ -14,6 +14,10 @@ UNFINISHED: tuple[Status, ...] = ("interrupted", "failed")
 """States that can be resumed."""
 
 
+DATA_FILES = (".npz", ".csv", ".tsv", ".parquet")
+"""Endings of files that the user's own images may be in."""
+
+
 class Seconds(BaseModel):
     """Wall-clock seconds of a run.
 
@@ -140,7 +144,7 @@ class Record(BaseModel):
         code: SHA-256 of the user's own code that the recipe names, which the folder ``code`` has;
             ``None`` if it names none, or the run was started before this was recorded.
         data: name of the data set.
-        data_path: its folder, if the images are the user's own.
+        data_path: its folder or file, if the images are the user's own.
         data_id: hash of the decoded data set.
         source_id: hash of its files, the same whatever size the images are decoded to; empty in
             older records.
@@ -223,8 +227,14 @@ class Record(BaseModel):
 
     @property
     def data_title(self) -> str:
-        """The data set's name; of the user's own images the folder's, with a slash: ``photos/``."""
-        return f"{PurePath(self.data_path).name}/" if self.data_path else self.data
+        """The data set's name; of the user's own images that of their folder or file.
+
+        A folder has a slash, ``photos/``. A data set of the Hugging Face hub keeps its address.
+        """
+        path = PurePath(self.data_path)
+        if self.data_path.startswith("hf://") or not self.data_path:
+            return self.data_path.partition("@")[0] or self.data
+        return path.name if path.suffix.lower() in DATA_FILES else f"{path.name}/"
 
     @property
     def data_ids(self) -> frozenset[str]:

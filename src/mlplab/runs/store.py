@@ -13,12 +13,12 @@ from pydantic import ValidationError
 
 from mlplab import files
 from mlplab.errors import RunError, nearest
-from mlplab.recipes.recipe import SplitName
+from mlplab.recipes.recipe import SecondTest, SplitName
 from mlplab.runs import layout, lock
 from mlplab.runs.record import UNFINISHED, Record
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+SPLITS: tuple[SplitName | SecondTest, ...] = (*get_args(SplitName), *get_args(SecondTest))
 OPTIONAL = ("probabilities_tta", "files")
 """Arrays that not all predictions have."""
 LAST = "last"

@@ -1,0 +1,49 @@
+"""The user's own images, in any of the layouts that they come in."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mlplab.data import folder, listed, npz, parquet_files
+from mlplab.data.cache import Warn
+from mlplab.data.dataset import Dataset
+from mlplab.data.hub import SCHEME, downloaded
+from mlplab.data.layout import EXPECTED
+from mlplab.errors import DataError
+from mlplab.files import expanded
+from mlplab.recipes.recipe import Data
+
+FILES: dict[str, Callable[[Path, Data, Warn], Dataset]] = {
+    ".npz": npz.load,
+    ".csv": listed.load,
+    ".tsv": listed.load,
+    ".parquet": parquet_files.load,
+}
+"""What reads a file, by its ending."""
+
+
+def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
+    """Return the images of ``settings.path``.
+
+    Without a test split, a share of ``settings.test`` of each class becomes the test split: the
+    same images whatever the recipe's seed.
+
+    Raises:
+        DataError: nothing is there, its layout is ambiguous, or it is damaged or unsuitable.
+    """
+    place = settings.path or ""
+    path = downloaded(place) if place.startswith(SCHEME) else expanded(place)
+    if path.is_file():
+        read = FILES.get(path.suffix.lower())
+        if read is None:
+            raise DataError(
+                f"data.path: '{path}' is no file of images with labels; these end in"
+                f" {', '.join(FILES)}"
+            )
+        return read(path, settings, warn)
+    if not path.is_dir():
+        raise DataError(f"data.path: there is no folder or file '{path}'; {EXPECTED}")
+    if listed.is_list(path, warn):
+        return listed.load(path / listed.NAME, settings, warn)
+    if parquet_files.are_in(path):
+        return parquet_files.load(path, settings, warn)
+    return folder.load(settings, data_dir, warn)
