@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Run",
     "compare",
+    "data",
     "evaluate",
     "fit",
     "load_run",
@@ -88,6 +89,8 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "data":  # a package that can be called
+        return importlib.import_module("mlplab.data")
     if name in __all__:
         module = importlib.import_module(f"mlplab.{_ROOMS.get(name, 'api')}")
         return getattr(module, name)

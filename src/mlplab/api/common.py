@@ -3,15 +3,13 @@
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mlplab import files, live
 from mlplab.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from mlplab.training.plan import Progress
-
-Watching = "Progress | Literal['auto'] | None"
 
 
 def watching(progress: Any, *recipes: Recipe) -> "Progress | None":

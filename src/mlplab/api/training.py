@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from mlplab.training.plan import Progress
 
 
-
 def recipe(name_or_path: str, **tables: Mapping[str, Any] | int) -> Recipe:
     """Return a shipped recipe, or one from a ``.toml`` file, with some keys changed.
 
@@ -229,8 +228,8 @@ def resume(
     run = Run(store.find(runs_folder(runs_dir), query, unfinished=query == "last"))
     kept = [key for key, named in run.recipe.callbacks.items() if not named.is_given]
     _given(model, data, optimizer, callbacks, kept)
-    watching = watching(progress, run.recipe)
-    found = resuming.resume(run, options, watching, folder(data_path))
+    shown = watching(progress, run.recipe)
+    found = resuming.resume(run, options, shown, folder(data_path))
     interrupt.end_if_asked()
     return Run(found.folder)
 
@@ -258,10 +257,7 @@ def changed(
     tables: Mapping[str, Any],
 ) -> Recipe:
     """Return a recipe with what a call changes in it."""
-    if isinstance(recipe, str):
-        base = _load(recipe)
-    else:
-        base = recipe or Recipe()
+    base = _load(recipe) if isinstance(recipe, str) else recipe or Recipe()
     objects = _given(model, data, optimizer, callbacks, list(base.callbacks))
     changes = {**objects, **tables}
     if not changes:

@@ -4,12 +4,15 @@
 split.
 """
 
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-from mlplab.data import cifar, digits, idx, own
+from mlplab.data import cifar, digits, given, idx, own
 from mlplab.data.cache import Warn
 from mlplab.data.dataset import Dataset, Download, Split, Splits, of_classes
 from mlplab.data.published import CIFAR10, CIFAR100
@@ -90,3 +93,14 @@ def load(settings: Data, data_dir: Path | None = None, warn: Warn = _warn) -> Da
             " to squares around their centres; cut these into squares to use all of them"
         )
     return of_classes(dataset, settings.classes) if settings.classes else dataset
+
+
+class _Callable(ModuleType):
+    """A module that is also a function: ``mlplab.data(x, y)``, as a program reads best."""
+
+    def __call__(self, x: Any, y: Any, **more: Any) -> given.Arrays:
+        """Return arrays as data for ``mlplab.train``: see :func:`mlplab.data.given.arrays`."""
+        return given.arrays(x, y, **more)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,20 @@ class Split:
         return Split(self.images[positions], self.labels[positions], self.index[positions])
 
 
+class Values(NamedTuple):
+    """What pixels stand for in the arrays of a program: scale * pixel + offset.
+
+    Attributes:
+        scale: of a pixel.
+        offset: added to it.
+        shape: of an example in the arrays.
+    """
+
+    scale: float
+    offset: float
+    shape: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set as it was published (or laid out in a folder): training and test images.
@@ -58,6 +73,7 @@ class Dataset:
         repeatable: whether reading it again would give the same: not if a file was unreachable.
         groups: int64, by ``index``, the group of each training image, such as a patient; ``None``
             if there are none. Images of one group stay on one side of every split.
+        values: of the arrays of a program, what their pixels stand for.
     """
 
     name: str
@@ -73,6 +89,7 @@ class Dataset:
     repeats: NDArray[np.int64] | None = None
     repeatable: bool = True
     groups: NDArray[np.int64] | None = None
+    values: Values | None = None
 
     def image_name(self, split: str, index: int) -> str:
         """Return the file of an image, or its position in the split "train" or "test"."""
@@ -86,6 +103,9 @@ class Dataset:
         It is the same whatever size the images are decoded to. A published data set is the same
         in every layout, so there it is the ``data_id``.
         """
+        if self.values is not None:  # a network that was passed with the arrays sees these
+            text = json.dumps([self.data_id, self.values])
+            return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
         if not self.digests or self.name != "folder":
             return self.data_id
         digest = hashlib.sha256(json.dumps(self.class_names).encode())
@@ -191,6 +211,7 @@ def of_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
         cropped=dataset.cropped,
         repeats=dataset.repeats,
         repeatable=dataset.repeatable,
+        values=dataset.values,
     )
 
 

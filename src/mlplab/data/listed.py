@@ -90,7 +90,8 @@ def load(path: Path, settings: Data, warn: Warn) -> Dataset:
     dataset = load_trees(trees, root, settings, warn, wanted, groups)
     if rows.repeated:
         warn(
-            f"{line(path.name)} has {_count(rows.repeated, 'row')} too many, of files that it lists twice"
+            f"{line(path.name)} has {_count(rows.repeated, 'row')} too many, of files that it lists"
+            " twice"
         )
     known = set().union(*rows.files.values())
     other = [p for p in all_files(root) if p.suffix[1:].lower() in IMAGES and p not in known]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from mlplab.data import folder, listed, npz, parquet_files
+from mlplab.data import folder, given, listed, npz, parquet_files
 from mlplab.data.cache import Warn
 from mlplab.data.dataset import Dataset
 from mlplab.data.hub import SCHEME, downloaded
@@ -31,6 +31,8 @@ def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
         DataError: nothing is there, its layout is ambiguous, or it is damaged or unsuitable.
     """
     place = settings.path or ""
+    if place.startswith(given.SCHEME):
+        return given.load(settings, data_dir, warn)
     path = downloaded(place) if place.startswith(SCHEME) else expanded(place)
     if path.is_file():
         read = FILES.get(path.suffix.lower())

@@ -77,9 +77,7 @@ def tables_of_callbacks(callbacks: Sequence[Any], taken: Sequence[str]) -> Table
     return {"callbacks": tables}
 
 
-def tables_of(
-    model: Any, optimizer: Any, callbacks: Any, taken: Sequence[str] = ()
-) -> Tables:
+def tables_of(model: Any, optimizer: Any, callbacks: Any, taken: Sequence[str] = ()) -> Tables:
     """Return the tables that objects stand for; tables, and what is ``None``, stay as they are.
 
     Args:

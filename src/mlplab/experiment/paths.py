@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mlplab.data import Dataset
+from mlplab.data import Dataset, given
 from mlplab.data.hub import SCHEME, pinned, unpinned
 from mlplab.errors import RecipeError
 from mlplab.files import expanded
@@ -27,7 +27,7 @@ def absolute(settings: Data, path: Path | None = None) -> Data:
                 f"--data-path is for data.name = 'folder'; for {settings.name}, use --data-dir"
             )
         return settings
-    if path is None and is_remote(settings):
+    if path is None and not is_file(settings):
         return settings
     found = expanded(path or settings.path).resolve()
     return settings.model_copy(update={"path": str(found)})
@@ -36,6 +36,11 @@ def absolute(settings: Data, path: Path | None = None) -> Data:
 def is_remote(settings: Data) -> bool:
     """Return whether the images are on the Hugging Face hub."""
     return (settings.path or "").startswith(SCHEME)
+
+
+def is_file(settings: Data) -> bool:
+    """Return whether the images are in a folder or a file of this machine."""
+    return not (settings.path or "").startswith((SCHEME, given.SCHEME))
 
 
 def resolved(settings: Data, dataset: Dataset) -> Data:

@@ -161,8 +161,8 @@ def _check(completed: Sequence[Recipe], trust: bool) -> None:
         )
     if completed[0].optimizer.is_custom:
         raise RecipeError(
-            f"populations support the optimizers of mlplab, not {completed[0].optimizer.name}: train"
-            " the runs one by one, without --population"
+            f"populations do not support an optimizer of your own ({completed[0].optimizer.name}):"
+            " train the runs one by one, without --population"
         )
     if completed[0].training.resizing:
         raise RecipeError(

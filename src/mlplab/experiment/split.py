@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mlplab import data
 from mlplab.data import Dataset, Splits
 from mlplab.errors import DataError
-from mlplab.experiment.paths import absolute, as_recorded, is_remote
+from mlplab.experiment.paths import absolute, as_recorded, is_file
 from mlplab.recipes.recipe import Recipe
 from mlplab.runs.run import Run
 
@@ -36,7 +36,7 @@ def data_of(
     """
     record, settings = run.record, run.recipe.data
     wanted = as_recorded(absolute(settings, data_path), record)
-    if wanted.path is not None and not is_remote(wanted) and not Path(wanted.path).exists():
+    if wanted.path is not None and is_file(wanted) and not Path(wanted.path).exists():
         raise DataError(
             f"{run.name} was trained on the images in {settings.path}, and there is no such folder"
             " or file here; say where they are now with --data-path"

@@ -83,8 +83,8 @@ def untrained_copy(model: keras.Model) -> keras.Model:
         return copy
     except Exception as error:
         raise RecipeError(
-            f"the model of the class {type(model).__name__} cannot be copied ({first_line(error)}): pass the"
-            " function that makes it instead, as in model=make_network"
+            f"the model of the class {type(model).__name__} cannot be copied ({first_line(error)}):"
+            " pass the function that makes it instead, as in model=make_network"
         ) from error
 
 

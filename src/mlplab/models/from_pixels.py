@@ -24,10 +24,9 @@ def from_pixels(model: keras.Model, image_shape: Shape, values: Values | None) -
     if shape != image_shape:
         outputs = keras.layers.Reshape(shape, name="in_shape")(outputs)
     flat = model._functional if isinstance(model, keras.Sequential) else model
-    if type(flat).__name__ == "Functional":
-        outputs = flat.call(outputs)  # its layers become ours; calling the model would nest it
-    else:
-        outputs = model(outputs)
+    # The layers of a functional model become ours; calling the model would nest it.
+    follow = flat.call if type(flat).__name__ == "Functional" else model
+    outputs = follow(outputs)
     return keras.Model(inputs, outputs, name="model")
 
 

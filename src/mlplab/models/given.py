@@ -15,8 +15,8 @@ import keras
 
 from mlplab.errors import RecipeError
 from mlplab.models import sources_of
-from mlplab.models.from_pixels import with_softmax
 from mlplab.models.fresh import digest_of_weights, is_untrained, same_weights, untrained_copy
+from mlplab.models.from_pixels import with_softmax
 from mlplab.recipes.schema import GIVEN
 
 
@@ -85,9 +85,7 @@ def give_model(model: Any, logits: bool = False) -> str:
         copy = same_weights
     if logits:
         values["softmax"] = "added, as the loss is of logits"
-    return _give(
-        name, lambda: with_softmax(copy(model)) if logits else copy(model), text, values
-    )
+    return _give(name, lambda: with_softmax(copy(model)) if logits else copy(model), text, values)
 
 
 def give_optimizer(optimizer: keras.optimizers.Optimizer) -> str:

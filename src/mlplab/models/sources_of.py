@@ -170,7 +170,9 @@ def _tree(source: str) -> ast.AST:
 
 def _of_bytecode(code: CodeType) -> str:
     """Return a hash of compiled code, for what was typed where Python keeps no source."""
-    constants = [_of_bytecode(each) if isinstance(each, CodeType) else each for each in code.co_consts]
+    constants = [
+        _of_bytecode(each) if isinstance(each, CodeType) else each for each in code.co_consts
+    ]
     facts = repr((code.co_code, code.co_names, constants))
     return hashlib.sha256(facts.encode()).hexdigest()
 

@@ -8,10 +8,10 @@ from mlplab import recipes
 from mlplab.errors import RecipeError
 from mlplab.models import parts
 from mlplab.plain.chain import network_of
-from mlplab.training.compiled_with import optimization_of
 from mlplab.recipes.networks import Network
 from mlplab.recipes.overrides import Tables, leaves
 from mlplab.recipes.recipe import Recipe
+from mlplab.training.compiled_with import optimization_of
 
 
 def recipe_of(model: keras.Model, **tables: Any) -> Recipe:
@@ -57,6 +57,7 @@ def _merged(tables: Tables, given: Tables) -> Tables:
     merged = dict(tables)
     for key, value in given.items():
         inner = merged.get(key)
-        both = isinstance(inner, dict) and isinstance(value, dict)
-        merged[key] = _merged(inner, value) if both else value
+        if isinstance(inner, dict) and isinstance(value, dict):
+            value = _merged(inner, value)
+        merged[key] = value
     return merged

@@ -39,7 +39,7 @@ class History(list[dict[str, Any]]):
         Raises:
             ImportError: if pandas is not installed.
         """
-        import pandas
+        import pandas  # type: ignore[import-untyped]
 
         return pandas.DataFrame(list(self)).set_index("epoch")
 
@@ -136,7 +136,9 @@ class Studied:
     def comparison(self) -> Compared | None:
         """The variants' final runs compared; ``None`` where there are none to compare."""
         found = self.results
-        return found.comparison and Compared(found.comparison, study.sides_of(found.variants))
+        if found.comparison is None:
+            return None
+        return Compared(found.comparison, study.sides_of(found.variants))
 
     def report(self) -> Path:
         """Return the path of the study's page, written anew."""

@@ -232,6 +232,8 @@ class Record(BaseModel):
         A folder has a slash, ``photos/``. A data set of the Hugging Face hub keeps its address.
         """
         path = PurePath(self.data_path)
+        if self.data_path.startswith("arrays://"):
+            return self.data
         if self.data_path.startswith("hf://") or not self.data_path:
             return self.data_path.partition("@")[0] or self.data
         return path.name if path.suffix.lower() in DATA_FILES else f"{path.name}/"

@@ -52,9 +52,9 @@ def optimizer_of(optimizer: keras.optimizers.Optimizer, model: keras.Model | Non
         tables["average"] = {"name": "ema", "momentum": params["ema_momentum"]}
         for key in optimizers.AVERAGING:
             params.pop(key)
-    if model is not None and isinstance(optimizer, Muon):
-        if _is_own_choice(model, params["exclude_layers"]):
-            params.pop("exclude_layers")
+    own = model is not None and isinstance(optimizer, Muon)
+    if own and _is_own_choice(model, params["exclude_layers"]):
+        params.pop("exclude_layers")
     changed = _changed(optimizers.OPTIMIZERS[name], params, "optimizer")
     known = {} if rate is None else {"learning_rate": _short(rate)}
     tables["optimizer"] = {"name": name, **known, **changed}
