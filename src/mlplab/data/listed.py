@@ -32,6 +32,9 @@ COLUMNS = {
 LARGEST = 2**28
 """Bytes of a list; a million rows take 50 MB."""
 
+GROUP = "group "
+"""Before a group's name; an image without one is a group by itself."""
+
 NAMED = 3
 """Rows or files that an error names."""
 
@@ -89,9 +92,8 @@ def load(path: Path, settings: Data, warn: Warn) -> Dataset:
     groups = rows.groups if "group" in rows.columns else None
     dataset = load_trees(trees, root, settings, warn, wanted, groups)
     if rows.repeated:
-        warn(
-            f"{line(path.name)} has {_count(rows.repeated, 'row')} too many, of files that it lists twice"
-        )
+        again = _count(rows.repeated, "row")
+        warn(f"{line(path.name)} names the same file again in {again}: each file counts once")
     known = set().union(*rows.files.values())
     other = [p for p in all_files(root) if p.suffix[1:].lower() in IMAGES and p not in known]
     if other:
@@ -106,7 +108,8 @@ def load(path: Path, settings: Data, warn: Warn) -> Dataset:
 def _columns(rows: Rows) -> str:
     """Return in words which columns were used."""
     named = ", ".join(f"{kind} in '{line(name)}'" for kind, name in rows.columns.items())
-    together = f"; {len(set(rows.groups.values())):,} groups stay together" if rows.groups else ""
+    groups = {group for group in rows.groups.values() if group.startswith(GROUP)}
+    together = f"; {_count(len(groups), 'group')} stay together" if groups else ""
     return f" (columns: {named}{together})"
 
 
@@ -215,7 +218,7 @@ def _understood(path: Path, header: Sequence[str], table: Sequence[Sequence[str]
             )
         rows.repeated += file in rows.files.setdefault(role, {})
         rows.files[role][file] = label
-        rows.groups[file] = f"group {group}" if group else f"file {file}"
+        rows.groups[file] = f"{GROUP}{group}" if group else f"file {file}"
     if "group" not in at:
         rows.groups.clear()
     if "train" not in rows.files:

@@ -58,7 +58,7 @@ def load(path: Path, settings: Data, warn: Warn) -> Dataset:
             small.
     """
     root = path if path.is_dir() else path.parent
-    roles = _roles(root, [path] if path.is_file() else sorted(_files(path)))
+    roles = {"train": [path]} if path.is_file() else _roles(root, sorted(_files(path)))
     side = settings.image_size
     shape = (side, side, 1 if settings.channels == 1 else 3)
 
@@ -170,6 +170,9 @@ def _read(root: Path, roles: Roles, shape: Shape, settings: Data) -> Dataset:
             if _columns(file, tables[file].schema_arrow) != (image, label):
                 raise DataError(f"{file} has other columns than {first}")
             _add(rows, file, root, image, label, shape)
+        if not rows.images:
+            reason = rows.skipped[0] if rows.skipped else "it is empty"
+            raise DataError(f"{root}: no image of the {role} split can be read\nFirst: {reason}")
         if role == "train" or any(map(_known, rows.values)):
             parts[role] = rows
     class_names, numbers = _labels(first, label, names, parts)
@@ -293,13 +296,13 @@ def _batches(path: Path, image: str, label: str) -> Iterator[tuple[list[Any], li
     from pyarrow.parquet import ParquetFile
 
     try:
+        in_struct = pa.types.is_struct(_opened(path).schema_arrow.field(image).type)
         # A value that rows share is in the file once, but would be in memory for each row.
-        table = ParquetFile(path, read_dictionary=[image, f"{image}.bytes"])
+        table = ParquetFile(path, read_dictionary=[f"{image}.bytes" if in_struct else image])
         for batch in table.iter_batches(ROWS_AT_A_TIME, columns=[image, label]):
             column = batch.column(image)
-            encoded = column.field("bytes") if pa.types.is_struct(column.type) else column
-            words = encoded.dictionary if pa.types.is_dictionary(encoded.type) else encoded
-            if (pc.max(pc.binary_length(words)).as_py() or 0) > LARGEST_IMAGE:
+            encoded = column.field("bytes") if in_struct else column
+            if (pc.max(pc.binary_length(encoded.dictionary)).as_py() or 0) > LARGEST_IMAGE:
                 raise DataError(f"{path} has images of more than {LARGEST_IMAGE:,} bytes")
             yield encoded.to_pylist(), batch.column(label).to_pylist()
     except (pa.ArrowException, OSError) as error:
