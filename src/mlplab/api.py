@@ -96,7 +96,7 @@ class Run(runs.Run):
             split: ``"train"``, ``"validation"`` or ``"test"``; for a run on cifar10 also
                 ``"cifar10.1"``. Each evaluation on a test set is counted in the ledger.
             data_dir: folder that contains the data set's folder, such as ``cifar10/``.
-            data_path: where the folder of your own images is now, if it was moved.
+            data_path: where your own images are now, if they were moved.
             trust: import the user's own module that the recipe names.
 
         Raises:
@@ -283,7 +283,7 @@ def resume(
         progress: ``"auto"`` draws curves in a notebook, and elsewhere prints a line for each epoch
             on standard error; ``None`` shows nothing; or an object with any of the methods of
             ``mlplab.training.plan.Progress``.
-        data_path: where the folder of your own images is now, if it was moved.
+        data_path: where your own images are now, if they were moved.
 
     Raises:
         RunError: if the run has ended or is being written, or if its recipe, its data or the

@@ -48,7 +48,7 @@ def evaluate(
         trust: whether the user's own code may be loaded.
         warn: called with what the user should know.
         views: ``tta_flip`` and ``tta_shift`` instead of the recipe's.
-        data_path: where the folder of the user's own images is now, if it was moved.
+        data_path: where the user's own images are now, if they were moved.
 
     Raises:
         DataError: if the data set is not the one that the run was trained on, or has no such
