@@ -6,16 +6,12 @@ from pathlib import Path
 
 from mlplab import files
 from mlplab.data.cache import Warn
+from mlplab.data.understood import counted
 from mlplab.errors import DataError
 from mlplab.text import line
 
 LARGEST = 2**28
 """Bytes; a million rows of file names and labels take 50 MB."""
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number of things as text: ``1 row``, ``2 rows``."""
-    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def read_table(path: Path, warn: Warn) -> tuple[list[str], list[list[str]]]:

@@ -7,12 +7,12 @@ from pathlib import Path, PureWindowsPath
 
 from mlplab import files
 from mlplab.data.cache import Warn
-from mlplab.data.csv_table import counted, read_table
+from mlplab.data.csv_table import read_table
 from mlplab.data.dataset import Dataset
 from mlplab.data.folder import load_trees
 from mlplab.data.layout import ROLES, loose_images, split_name
 from mlplab.data.trees import Tree, class_name, relative
-from mlplab.data.understood import images, listing, summary
+from mlplab.data.understood import counted, images, listing, summary
 from mlplab.errors import DataError
 from mlplab.recipes.recipe import Data
 from mlplab.text import line
