@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +17,7 @@ from mlplab.data.dataset import Dataset, whole
 from mlplab.data.divide import TEST_SEED, by_index, divided
 from mlplab.data.formats import rasters
 from mlplab.data.hub import SCHEME
-from mlplab.data.images import Shape, read_image
+from mlplab.data.images import Shape, read_images
 from mlplab.data.layout import IMAGES as ENDINGS
 from mlplab.data.layout import ROLES, folders, listed, split_name
 from mlplab.data.parquet import LARGEST_METADATA, stated_files
@@ -262,31 +260,22 @@ def _class_names(schema: Any, label: str) -> tuple[str, ...] | None:
 
 def _add(rows: Rows, path: Path, root: Path, image: str, label: str, shape: Shape) -> None:
     """Add the images of a file; those that cannot be read are named and left out."""
-    number = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for encoded, values in _batches(path, image, label):
-            names = [f"{relative(path, root)} row {number + n}" for n in range(len(encoded))]
-            number += len(encoded)
-            found = pool.map(partial(_attempt, shape=shape), encoded, names)
-            for pixels, content, value, name in zip(found, encoded, values, names, strict=True):
-                if isinstance(pixels, DataError) or content is None:
-                    rows.skipped.append(str(pixels).replace(" cannot be read", "", 1))
-                    continue
-                rows.images.append(pixels)
-                rows.values.append(value)
-                rows.names.append(name)
-                rows.digests.append(hashlib.sha256(content).hexdigest())
-                if share_left(content, shape) < 0.5:
-                    rows.cropped.append(name)
-
-
-def _attempt(content: bytes | None, name: str, shape: Shape) -> NDArray[np.uint8] | DataError:
-    if content is None:
-        return DataError(f"{name}: it has no image")
-    try:
-        return read_image(content, shape, name=name)
-    except DataError as error:
-        return error
+    number, file = 0, relative(path, root)
+    for encoded, values in _batches(path, image, label):
+        contents = [content or b"" for content in encoded]
+        names = [f"{file} row {number + n}" for n in range(len(contents))]
+        number += len(contents)
+        found = read_images(contents, shape, names)
+        for pixels, content, value, name in zip(found, contents, values, names, strict=True):
+            if isinstance(pixels, DataError):
+                rows.skipped.append(str(pixels).replace(" cannot be read", "", 1))
+                continue
+            rows.images.append(pixels)
+            rows.values.append(value)
+            rows.names.append(name)
+            rows.digests.append(hashlib.sha256(content).hexdigest())
+            if share_left(content, shape) < 0.5:
+                rows.cropped.append(name)
 
 
 def _batches(path: Path, image: str, label: str) -> Iterator[tuple[list[Any], list[Any]]]:
