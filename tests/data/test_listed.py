@@ -163,6 +163,26 @@ def test_what_is_wrong_with_a_list_is_named(
     assert words in refused(write(photos, header, table))
 
 
+def test_each_split_s_folder_may_have_a_list(photos: Path) -> None:
+    roles = ["train"] * 8 + ["validation"] * 2 + ["test"] * 2
+    for path in sorted((photos / "all").iterdir()):
+        role = photos / roles[int(path.stem[3:])]
+        role.mkdir(exist_ok=True)
+        path.rename(role / path.name)
+    (photos / "all").rmdir()
+    for name in set(roles):
+        write(photos / name, "file_name,label", rows(photos / name))
+    said: list[str] = []
+    dataset = read(photos, said)
+    assert [len(part) for part in vars(split(dataset, 0.3, seed=0)).values()] == [16, 4, 4]
+    assert said[0].startswith(f"{photos} has 16 images for training, 4 images for validation")
+    assert dataset.image_name("test", 0) == "test/cat10.png"
+    write(photos / "test", "file_name,label,group", rows(photos / "test", "p1"))
+    grouped = read(photos).groups
+    assert grouped is not None
+    assert len(set(grouped.tolist())) == 20
+
+
 def test_splits_without_training_or_with_shared_groups_are_refused(photos: Path) -> None:
     table = [(*row, "test") for row in rows(photos)]
     assert "no row is of the split train" in refused(write(photos, "file_name,label,split", table))

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from tests.experiment.resumable import Stop
@@ -15,8 +17,9 @@ import mlplab
 from mlplab import recipes
 from mlplab.cli.app import app
 from mlplab.experiment import inference
+from mlplab.experiment.complete import complete
 from mlplab.experiment.options import Options
-from mlplab.experiment.resume import unfinished
+from mlplab.experiment.resume import is_run_of, unfinished
 from mlplab.recipes.recipe import Recipe
 from mlplab.runs import checkpoint, layout, store
 from mlplab.runs.run import Run
@@ -25,7 +28,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8)
 LABELS = np.arange(40) % 2
 
 
-def recipe(path: Path, **data: Any) -> Recipe:
+def recipe(path: Path | str, **data: Any) -> Recipe:
     return mlplab.recipe(
         "quickstart",
         data={"name": "folder", "path": str(path), "image_size": 8, **data},
@@ -96,6 +99,27 @@ def test_a_network_for_grey_images_takes_pictures_in_colour(grey: Path, tmp_path
     assert first.probabilities == second.probabilities
     again = train(recipes.load(str(run.folder / layout.RECIPE)), tmp_path / "runs", "again")
     assert again.record.config_id == run.record.config_id
+
+
+def test_a_run_on_a_data_set_of_the_hub_has_its_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    root = tmp_path / "datasets--owner--name"
+    (root / "refs").mkdir(parents=True)
+    (root / "refs" / "main").write_text("a" * 40)
+    (root / "snapshots" / ("a" * 40)).mkdir(parents=True)
+    encoded = [path.read_bytes() for path in sorted(folder(tmp_path / "a").rglob("*.png"))]
+    table = pa.table({"image": encoded, "label": LABELS})
+    pq.write_table(table, root / "snapshots" / ("a" * 40) / "train-0.parquet")
+    wanted = recipe("hf://owner/name")
+    run = train(wanted, tmp_path / "runs", "first")
+    assert run.recipe.data.path == f"hf://owner/name@{'a' * 40}"
+    assert run.record.data_title == "hf://owner/name"
+    assert inference.evaluate(run, "validation") == run.metrics["validation"]
+    assert is_run_of(complete(wanted), run, run.record)
 
 
 def earlier(run: Run) -> None:

@@ -10,7 +10,7 @@ from mlplab.data.cache import Warn
 from mlplab.data.csv_table import read_table
 from mlplab.data.dataset import Dataset
 from mlplab.data.folder import load_trees
-from mlplab.data.layout import ROLES, loose_images, split_name
+from mlplab.data.layout import ROLES, folders, loose_images, split_name
 from mlplab.data.trees import Tree, class_name, relative
 from mlplab.data.understood import counted, images, listing, summary
 from mlplab.errors import DataError
@@ -42,7 +42,7 @@ class Rows:
     Attributes:
         columns: the name of each column that was understood, by what it is.
         files: the label of each file, by split.
-        groups: of the files, where the list has them.
+        groups: of the files; of one without a group, itself.
         repeated: how many rows name a file again.
     """
 
@@ -52,14 +52,20 @@ class Rows:
     repeated: int = 0
 
 
-def is_list(folder: Path, warn: Warn) -> bool:
-    """Return whether a folder has a ``metadata.csv`` that lists images with their labels.
+def lists_in(folder: Path, warn: Warn) -> list[Path]:
+    """Return the ``metadata.csv`` of a folder, or those of its splits, that list labelled images.
 
     One with other columns, such as captions, leaves the folder as it is; a note says so.
     """
-    path = folder / NAME
-    if not path.is_file():
-        return False
+    if (folder / NAME).is_file():
+        return [folder / NAME] if _lists_images(folder / NAME, warn) else []
+    splits = [inner for inner in folders(folder) if split_name(inner.name) is not None]
+    found = [inner / NAME for inner in splits if (inner / NAME).is_file()]
+    whole = found and len(found) == len(splits)
+    return found if whole and all(_lists_images(path, warn) for path in found) else []
+
+
+def _lists_images(path: Path, warn: Warn) -> bool:
     try:
         header, _ = read_table(path, lambda text: None)
     except DataError as error:
@@ -79,31 +85,52 @@ def load(path: Path, settings: Data, warn: Warn) -> Dataset:
     Raises:
         DataError: columns are missing or ambiguous, files are missing, or a class is too small.
     """
-    header, table = read_table(path, warn)
-    root = path.parent
-    rows = _understood(path, header, table)
-    _check_groups(path, rows)
+    return load_lists(path, [path], settings, warn)
+
+
+def load_lists(title: Path, paths: Sequence[Path], settings: Data, warn: Warn) -> Dataset:
+    """Return the images of one list, or of one in the folder of each split.
+
+    Args:
+        title: what the user named.
+        paths: the lists, as :func:`lists_in` returns them.
+        settings: the recipe's ``[data]``.
+        warn: as in :func:`mlplab.data.load`.
+
+    Raises:
+        DataError: as :func:`load` says.
+    """
+    root = title if title.is_dir() else title.parent
+    place = title if len(paths) > 1 else paths[0]
+    rows = Rows({})
+    for path in paths:
+        header, table = read_table(path, warn)
+        named = split_name(path.parent.name) if len(paths) > 1 else None
+        _understand(rows, path, header, table, named.role if named else "train")
+    if "train" not in rows.files:
+        raise DataError(f"{place}: no row is of the split train")
+    _check_groups(place, rows)
     wanted = set(map(class_name, settings.classes))
-    trees = _trees(path, rows, wanted)
+    trees = _trees(place, rows, wanted)
     groups = rows.groups if "group" in rows.columns else None
     dataset = load_trees(trees, root, settings, warn, wanted, groups)
     if rows.repeated:
         again = counted(rows.repeated, "row")
-        warn(f"{line(path.name)} names the same file again in {again}: each file counts once")
+        warn(f"{line(place.name)} names the same file again in {again}: each file counts once")
     if beside := _unlisted(rows):
         names = listing([relative(file, root) for file in beside])
         count = images(len(beside))
-        warn(f"not used because {line(path.name)} does not list them: {count}, {names}")
-    warn(summary(path, dict.fromkeys(trees, ""), settings, dataset) + _columns(rows))
+        warn(f"not used because {line(place.name)} does not list them: {count}, {names}")
+    warn(summary(place, dict.fromkeys(trees, ""), settings, dataset) + _columns(rows))
     return dataset
 
 
 def _unlisted(rows: Rows) -> list[Path]:
     """Return the images that are not in the list, from the folders of those that are."""
     known = set().union(*rows.files.values())
-    folders = sorted({file.parent for file in known})
+    places = sorted({file.parent for file in known})
     try:
-        return [file for folder in folders for file in loose_images(folder) if file not in known]
+        return [file for place in places for file in loose_images(place) if file not in known]
     except OSError as error:
         raise DataError(f"{error.filename} cannot be listed: {error.strerror}") from None
 
@@ -142,9 +169,12 @@ def _positions(path: Path, header: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _understood(path: Path, header: Sequence[str], table: Sequence[Sequence[str]]) -> Rows:
+def _understand(
+    rows: Rows, path: Path, header: Sequence[str], table: Sequence[Sequence[str]], split: str
+) -> None:
+    """Add what a list says; its images are of ``split`` if no column says otherwise."""
     at = _positions(path, header)
-    rows = Rows({kind: header[position] for kind, position in at.items()})
+    rows.columns |= {kind: header[position] for kind, position in at.items()}
     for kind in ("file", "label", "split"):
         empty = [str(n) for n, row in enumerate(table, start=2) if kind in at and not row[at[kind]]]
         if empty:
@@ -164,7 +194,7 @@ def _understood(path: Path, header: Sequence[str], table: Sequence[Sequence[str]
     seen: dict[Path, tuple[str, ...]] = {}
     for row in table:
         file, label = found[row[at["file"]]], class_name(row[at["label"]])
-        role = _role(path, row[at["split"]]) if "split" in at else "train"
+        role = _role(path, row[at["split"]]) if "split" in at else split
         group = row[at["group"]] if "group" in at else ""
         said = (label, role, group)
         if seen.setdefault(file, said) != said:
@@ -175,11 +205,6 @@ def _understood(path: Path, header: Sequence[str], table: Sequence[Sequence[str]
         rows.repeated += file in rows.files.setdefault(role, {})
         rows.files[role][file] = label
         rows.groups[file] = f"{GROUP}{group}" if group else f"file {file}"
-    if "group" not in at:
-        rows.groups.clear()
-    if "train" not in rows.files:
-        raise DataError(f"{path}: no row is of the split train")
-    return rows
 
 
 def _inside(path: Path, names: Iterable[str]) -> dict[str, Path]:
@@ -227,8 +252,6 @@ def _role(path: Path, value: str) -> str:
 
 def _check_groups(path: Path, rows: Rows) -> None:
     """Refuse groups on both sides of a split: images in training would help with the others."""
-    if not rows.groups:
-        return
     sides: dict[str, str] = {}
     for role, found in rows.files.items():
         for file in found:
