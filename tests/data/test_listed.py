@@ -146,6 +146,7 @@ def test_what_is_not_listed_or_listed_twice_is_named(photos: Path) -> None:
         ("file_name,label", {0: ("/etc/hosts", "cat")}, "not inside its folder"),
         ("file_name,label", {0: ("C:\\cat.png", "cat")}, "not inside its folder"),
         ("file_name,label", {0: ("link/x.png", "cat")}, "not inside its folder"),
+        ("file_name,label", {9: ("all/link.png", "cat")}, "not inside its folder"),
         ("file_name,label", {1: ("all/cat01.png", "")}, "no label in 1 row: 3"),
         ("file_name,label", {1: ("all/cat00.png", "dog")}, "is listed twice"),
         ("file_name,label", {1: ("all/cat01.png",)}, "row 3 has 1 cell, but there are 2 columns"),
@@ -155,9 +156,10 @@ def test_what_is_not_listed_or_listed_twice_is_named(photos: Path) -> None:
 def test_what_is_wrong_with_a_list_is_named(
     photos: Path, header: str, change: dict[int, Row], words: str
 ) -> None:
-    (photos / "link").symlink_to(photos.parent)
-    (photos.parent / "x.png").write_bytes(b"x")
     table = rows(photos, *["train"] * (header.count(",") - 1))
+    (photos.parent / "x.png").write_bytes(b"x")
+    (photos / "link").symlink_to(photos.parent)
+    (photos / "all" / "link.png").symlink_to(photos.parent / "x.png")
     for number, row in change.items():
         table[number] = row
     assert words in refused(write(photos, header, table))
