@@ -316,6 +316,29 @@ def read_picture(content: bytes, folder: Path) -> None:
     load(Data(name="folder", path=str(folder / "pictures"), image_size=8))
 
 
+def own_arrays() -> bytes:
+    file = io.BytesIO()
+    images, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 2
+    np.savez(file, x_train=images, y_train=labels, x_test=images / 255, y_test=np.eye(2)[labels])
+    return file.getvalue()
+
+
+def own_list() -> bytes:
+    rows = (f"pictures/{number}.png,{'ab'[number % 2]},p{number}" for number in range(8))
+    return "\n".join(("file_name,label,patient", *rows)).encode()
+
+
+def read_own(name: str) -> Reader:
+    def read(content: bytes, folder: Path) -> None:
+        (folder / "pictures").mkdir()
+        for number in range(8):
+            (folder / "pictures" / f"{number}.png").write_bytes(png(9, side=8))
+        (folder / name).write_bytes(content)
+        load(Data(name="folder", path=str(folder / name), image_size=8), warn=lambda text: None)
+
+    return read
+
+
 def read_run(name: str, run: Path) -> Reader:
     def read(content: bytes, folder: Path) -> None:
         copy = folder / "runs" / "run"
@@ -363,6 +386,7 @@ def read_export(name: str, exported: Path) -> Reader:
 
 READERS = (
     *("recipe", "overrides", "pickle", "archive", "parquet", "idx", "packed idx", "picture"),
+    *("own.npz", "own.csv", "own.parquet"),
     *("record", "metrics", "run recipe", "predictions", "checkpoint", "network", "network file"),
     *("export", "exported network"),
 )
@@ -387,6 +411,9 @@ def seeds(request: pytest.FixtureRequest) -> Callable[[str], tuple[list[bytes], 
             return [archive()], read_data(CIFAR10.archive)
         if name == "parquet":
             return [parquet(20)], read_data("train-00000-of-00001.parquet")
+        if name.startswith("own."):
+            whole = {"npz": own_arrays(), "csv": own_list(), "parquet": parquet(20)}
+            return [whole[name.removeprefix("own.")]], read_own(name)
         if name == "idx":
             return [idx_files()[FILES[0]]], read_idx(FILES[0].removesuffix(".gz"))
         if name == "packed idx":

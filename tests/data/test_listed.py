@@ -146,6 +146,7 @@ def test_what_is_not_listed_or_listed_twice_is_named(photos: Path) -> None:
         ("file_name,label", {0: ("/etc/hosts", "cat")}, "not inside its folder"),
         ("file_name,label", {0: ("C:\\cat.png", "cat")}, "not inside its folder"),
         ("file_name,label", {0: ("link/x.png", "cat")}, "not inside its folder"),
+        ("file_name,label", {9: ("all/link.png", "cat")}, "not inside its folder"),
         ("file_name,label", {1: ("all/cat01.png", "")}, "no label in 1 row: 3"),
         ("file_name,label", {1: ("all/cat00.png", "dog")}, "is listed twice"),
         ("file_name,label", {1: ("all/cat01.png",)}, "row 3 has 1 cell, but there are 2 columns"),
@@ -155,12 +156,33 @@ def test_what_is_not_listed_or_listed_twice_is_named(photos: Path) -> None:
 def test_what_is_wrong_with_a_list_is_named(
     photos: Path, header: str, change: dict[int, Row], words: str
 ) -> None:
-    (photos / "link").symlink_to(photos.parent)
-    (photos.parent / "x.png").write_bytes(b"x")
     table = rows(photos, *["train"] * (header.count(",") - 1))
+    (photos.parent / "x.png").write_bytes(b"x")
+    (photos / "link").symlink_to(photos.parent)
+    (photos / "all" / "link.png").symlink_to(photos.parent / "x.png")
     for number, row in change.items():
         table[number] = row
     assert words in refused(write(photos, header, table))
+
+
+def test_each_split_s_folder_may_have_a_list(photos: Path) -> None:
+    roles = ["train"] * 8 + ["validation"] * 2 + ["test"] * 2
+    for path in sorted((photos / "all").iterdir()):
+        role = photos / roles[int(path.stem[3:])]
+        role.mkdir(exist_ok=True)
+        path.rename(role / path.name)
+    (photos / "all").rmdir()
+    for name in set(roles):
+        write(photos / name, "file_name,label", rows(photos / name))
+    said: list[str] = []
+    dataset = read(photos, said)
+    assert [len(part) for part in vars(split(dataset, 0.3, seed=0)).values()] == [16, 4, 4]
+    assert said[0].startswith(f"{photos} has 16 images for training, 4 images for validation")
+    assert dataset.image_name("test", 0) == "test/cat10.png"
+    write(photos / "test", "file_name,label,group", rows(photos / "test", "p1"))
+    grouped = read(photos).groups
+    assert grouped is not None
+    assert len(set(grouped.tolist())) == 20
 
 
 def test_splits_without_training_or_with_shared_groups_are_refused(photos: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 from mlplab.data.dataset import Dataset, assemble, of_classes, whole
-from mlplab.data.splits import class_weights, split
+from mlplab.data.splits import class_weights, hold_out, split
 from mlplab.data.statistics import channel_statistics
 from mlplab.errors import DataError
 
@@ -40,6 +40,28 @@ def test_a_split_is_a_stratified_partition(counts: list[int], share: float, seed
         assert (part.images.ravel() == part.index).all()
         assert (part.labels == dataset.train.labels[part.index]).all()
         assert (np.diff(part.index) > 0).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    sizes=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 9)), min_size=12, max_size=40),
+    share=st.floats(0.1, 0.5),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_groups_stay_together_and_the_shares_are_met_as_far_as_they_allow(
+    sizes: list[tuple[int, int]], share: float, seed: int
+) -> None:
+    sizes += [(label, 5) for label in range(3) for _ in range(4)]  # enough groups of each class
+    labels = np.repeat([label for label, _ in sizes], [size for _, size in sizes]).astype(np.int32)
+    groups = np.repeat(np.arange(len(sizes)), [size for _, size in sizes])
+    kept, held = hold_out(labels, share, seed, "abc", ("train", "test"), groups)
+    assert sorted([*kept, *held]) == list(range(len(labels)))
+    assert not set(groups[kept]) & set(groups[held])
+    for label in range(3):
+        of = labels == label
+        largest = max(size for name, size in sizes if name == label)
+        assert 0 < of[held].sum() < of.sum()
+        assert abs(of[held].sum() - share * of.sum()) <= largest
 
 
 def test_the_seed_decides() -> None:

@@ -53,9 +53,7 @@ DataDir = Annotated[
 ]
 DataPath = Annotated[
     Path | None,
-    path_option(
-        help="Where the folder of your own images is now, if it was moved.", show_default=False
-    ),
+    path_option(help="Where your own images are now, if they were moved.", show_default=False),
 ]
 RunsDir = Annotated[Path, path_option(help="Folder of the runs.", envvar="MLPLAB_RUNS_DIR")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]

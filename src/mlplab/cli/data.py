@@ -19,11 +19,17 @@ app.add_typer(commands, name="data")
 
 Name = Annotated[str, typer.Argument(help=f"{', '.join(get_args(DataName))}.")]
 Path_ = Annotated[
-    Path | None, path_option("--path", help="Folder of images, for the data set 'folder'.")
+    str | None,
+    typer.Option(
+        "--path",
+        metavar="PATH",
+        help="Your own images, for the data set 'folder': a folder, a file (.npz, .csv, .parquet)"
+        " or hf://owner/name.",
+    ),
 ]
 AUGMENTED_ROWS, AUGMENTED_EPOCHS = 6, 8
 Size = Annotated[
-    int, typer.Option("--image-size", help="Side in pixels that a folder's images are resized to.")
+    int, typer.Option("--image-size", help="Side in pixels that your own images are resized to.")
 ]
 
 
@@ -160,16 +166,16 @@ def _augmented(dataset: Any, settings: Augment, chosen: Any) -> Any:
     return figures.augmented_grid(split.images, np.stack(epochs), split.labels, dataset.class_names)
 
 
-def _load(name: str, path: Path | None, image_size: int, data_dir: Path | None) -> Any:
+def _load(name: str, path: str | None, image_size: int, data_dir: Path | None) -> Any:
     from mlplab import data, recipes
 
     if (name == "folder") != (path is not None):
         raise UserError(
-            "the data set 'folder' needs --path, the folder of your images"
+            "the data set 'folder' needs --path, where your images are"
             if path is None
             else f"--path is for the data set 'folder', not for '{name}'"
         )
-    table = {"name": name, "image_size": image_size, "path": "none" if path is None else str(path)}
+    table = {"name": name, "image_size": image_size, "path": "none" if path is None else path}
     try:
         settings = recipes.validate({"data": table}).data
     except RecipeError as error:  # which speaks of a recipe's keys

@@ -72,10 +72,10 @@ def evaluate(
     if over_views := metrics.get("tta"):
         out.print(f"averaged over {show.views(over_views)}")
         _print(over_views, metrics["top_k"])
-    if split == "test":
-        out.print(
-            f"test set evaluated {formatting.openings(found.record.ledger)} in this runs folder"
-        )
+    counts = found.record.ledger if split == "test" else metrics.get("ledger")
+    if counts:
+        name = "test set" if split == "test" else split
+        out.print(f"{name} evaluated {formatting.openings(counts)} in this runs folder")
 
 
 def _print(metrics: dict[str, Any], top_k: int) -> None:

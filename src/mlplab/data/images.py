@@ -63,18 +63,26 @@ def read_image(
         return _read(source, shape, name)
 
 
-def read_images(paths: Sequence[Path], shape: Shape) -> Iterator[NDArray[np.uint8] | DataError]:
-    """Read many files in order, on every core: the array of each, or why it could not be read."""
+def read_images(
+    sources: Sequence[Path] | Sequence[bytes], shape: Shape, names: Sequence[str] | None = None
+) -> Iterator[NDArray[np.uint8] | DataError]:
+    """Read many files in order, on every core: the array of each, or why it could not be read.
 
-    def attempt(path: Path) -> NDArray[np.uint8] | DataError:
+    Args:
+        sources: paths, or the contents of files.
+        shape: height, width, channels of each result.
+        names: of the images in errors where ``sources`` are the contents of files.
+    """
+
+    def attempt(source: Path | bytes, name: str) -> NDArray[np.uint8] | DataError:
         try:
-            return _read(path, shape, path.name)
+            return _read(source, shape, name)
         except DataError as error:
             return error
 
     # Pillow releases the GIL while it decodes: photographs take half the time on 2 cores.
     with _strict_pillow(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(attempt, paths)
+        yield from pool.map(attempt, sources, names or [""] * len(sources))
 
 
 @contextmanager

@@ -44,8 +44,13 @@ def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
         return read(path, settings, warn)
     if not path.is_dir():
         raise DataError(f"data.path: there is no folder or file '{path}'; {EXPECTED}")
-    if listed.is_list(path, warn):
-        return listed.load(path / listed.NAME, settings, warn)
-    if parquet_files.are_in(path):
+    try:
+        lists = listed.lists_in(path, warn)
+        tables = not lists and parquet_files.are_in(path)
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be listed: {error.strerror}") from None
+    if lists:
+        return listed.load_lists(path, lists, settings, warn)
+    if tables:
         return parquet_files.load(path, settings, warn)
     return folder.load(settings, data_dir, warn)

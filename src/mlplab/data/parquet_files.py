@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +17,7 @@ from mlplab.data.dataset import Dataset, whole
 from mlplab.data.divide import TEST_SEED, by_index, divided
 from mlplab.data.formats import rasters
 from mlplab.data.hub import SCHEME
-from mlplab.data.images import Shape, read_image
+from mlplab.data.images import Shape, read_images
 from mlplab.data.layout import IMAGES as ENDINGS
 from mlplab.data.layout import ROLES, folders, listed, split_name
 from mlplab.data.parquet import LARGEST_METADATA, stated_files
@@ -58,7 +56,7 @@ def load(path: Path, settings: Data, warn: Warn) -> Dataset:
             small.
     """
     root = path if path.is_dir() else path.parent
-    roles = _roles(root, [path] if path.is_file() else sorted(_files(path)))
+    roles = {"train": [path]} if path.is_file() else _roles(root, sorted(_files(path)))
     side = settings.image_size
     shape = (side, side, 1 if settings.channels == 1 else 3)
 
@@ -170,6 +168,9 @@ def _read(root: Path, roles: Roles, shape: Shape, settings: Data) -> Dataset:
             if _columns(file, tables[file].schema_arrow) != (image, label):
                 raise DataError(f"{file} has other columns than {first}")
             _add(rows, file, root, image, label, shape)
+        if not rows.images:
+            reason = rows.skipped[0] if rows.skipped else "it is empty"
+            raise DataError(f"{root}: no image of the {role} split can be read\nFirst: {reason}")
         if role == "train" or any(map(_known, rows.values)):
             parts[role] = rows
     class_names, numbers = _labels(first, label, names, parts)
@@ -259,31 +260,22 @@ def _class_names(schema: Any, label: str) -> tuple[str, ...] | None:
 
 def _add(rows: Rows, path: Path, root: Path, image: str, label: str, shape: Shape) -> None:
     """Add the images of a file; those that cannot be read are named and left out."""
-    number = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for encoded, values in _batches(path, image, label):
-            names = [f"{relative(path, root)} row {number + n}" for n in range(len(encoded))]
-            number += len(encoded)
-            found = pool.map(partial(_attempt, shape=shape), encoded, names)
-            for pixels, content, value, name in zip(found, encoded, values, names, strict=True):
-                if isinstance(pixels, DataError) or content is None:
-                    rows.skipped.append(str(pixels).replace(" cannot be read", "", 1))
-                    continue
-                rows.images.append(pixels)
-                rows.values.append(value)
-                rows.names.append(name)
-                rows.digests.append(hashlib.sha256(content).hexdigest())
-                if share_left(content, shape) < 0.5:
-                    rows.cropped.append(name)
-
-
-def _attempt(content: bytes | None, name: str, shape: Shape) -> NDArray[np.uint8] | DataError:
-    if content is None:
-        return DataError(f"{name}: it has no image")
-    try:
-        return read_image(content, shape, name=name)
-    except DataError as error:
-        return error
+    number, file = 0, relative(path, root)
+    for encoded, values in _batches(path, image, label):
+        contents = [content or b"" for content in encoded]
+        names = [f"{file} row {number + n}" for n in range(len(contents))]
+        number += len(contents)
+        found = read_images(contents, shape, names)
+        for pixels, content, value, name in zip(found, contents, values, names, strict=True):
+            if isinstance(pixels, DataError):
+                rows.skipped.append(str(pixels).replace(" cannot be read", "", 1))
+                continue
+            rows.images.append(pixels)
+            rows.values.append(value)
+            rows.names.append(name)
+            rows.digests.append(hashlib.sha256(content).hexdigest())
+            if share_left(content, shape) < 0.5:
+                rows.cropped.append(name)
 
 
 def _batches(path: Path, image: str, label: str) -> Iterator[tuple[list[Any], list[Any]]]:
@@ -293,13 +285,13 @@ def _batches(path: Path, image: str, label: str) -> Iterator[tuple[list[Any], li
     from pyarrow.parquet import ParquetFile
 
     try:
+        in_struct = pa.types.is_struct(_opened(path).schema_arrow.field(image).type)
         # A value that rows share is in the file once, but would be in memory for each row.
-        table = ParquetFile(path, read_dictionary=[image, f"{image}.bytes"])
+        table = ParquetFile(path, read_dictionary=[f"{image}.bytes" if in_struct else image])
         for batch in table.iter_batches(ROWS_AT_A_TIME, columns=[image, label]):
             column = batch.column(image)
-            encoded = column.field("bytes") if pa.types.is_struct(column.type) else column
-            words = encoded.dictionary if pa.types.is_dictionary(encoded.type) else encoded
-            if (pc.max(pc.binary_length(words)).as_py() or 0) > LARGEST_IMAGE:
+            encoded = column.field("bytes") if in_struct else column
+            if (pc.max(pc.binary_length(encoded.dictionary)).as_py() or 0) > LARGEST_IMAGE:
                 raise DataError(f"{path} has images of more than {LARGEST_IMAGE:,} bytes")
             yield encoded.to_pylist(), batch.column(label).to_pylist()
     except (pa.ArrowException, OSError) as error:

@@ -38,7 +38,7 @@ def load_second(name: SecondTest, dataset: Dataset, data_dir: Path | None) -> Da
     if found is None:
         searched = ", ".join(dict.fromkeys(map(str, places(data_dir))))
         raise DataError(
-            f"{name} was not found: put {' and '.join(FILES)} into {name}/ in {searched}"
+            f"{name} was not found: put {' and '.join(FILES)} into {name}/ in one of {searched}"
         )
     images, labels = (_array(found / file) for file in FILES)
     if images.shape[1:] != SHAPE or images.dtype != np.uint8:

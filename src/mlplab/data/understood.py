@@ -76,7 +76,12 @@ def above(root: Path, layout: Layout) -> list[Path]:
 
 def images(count: int) -> str:
     """Return a number of images as text."""
-    return "1 image" if count == 1 else f"{count:,} images"
+    return counted(count, "image")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things as text: ``1 row``, ``2 rows``."""
+    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def listing(names: list[str]) -> str:

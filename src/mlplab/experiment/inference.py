@@ -21,7 +21,6 @@ from mlplab.experiment.networks import load_network
 from mlplab.experiment.publish import publish_again
 from mlplab.experiment.split import data_of
 from mlplab.experiment.split import split as split_as
-from mlplab.report import formatting
 from mlplab.runs import layout, ledger, lock, store
 from mlplab.runs.run import Run
 
@@ -49,7 +48,7 @@ def evaluate(
         trust: whether the user's own code may be loaded.
         warn: called with what the user should know.
         views: ``tta_flip`` and ``tta_shift`` instead of the recipe's.
-        data_path: where the folder of the user's own images is now, if it was moved.
+        data_path: where the user's own images are now, if they were moved.
 
     Raises:
         DataError: if the data set is not the one that the run was trained on, or has no such
@@ -86,10 +85,10 @@ def _evaluate(
     if split == "test" or (split == "validation" and record.selected_on == "test"):
         record.ledger = ledger.open_test(run.folder.parent, record)
         record.test_openings += 1
-    elif second is not None:  # which the ledger counts by itself
+    counts = {}
+    if second is not None:  # which the ledger counts by itself
         ids = {"data_id": second.data_id, "source_id": second.source_id}
         counts = ledger.open_test(run.folder.parent, record.model_copy(update=ids))
-        warn(f"{split} evaluated {formatting.openings(counts)} in this runs folder")
     metrics, predictions = judge.judge(
         run.folder,
         model,
@@ -100,6 +99,8 @@ def _evaluate(
         files=dataset.files,
         second={split: second.test} if second else {},
     )
+    if second is not None:
+        metrics[split]["ledger"] = counts
     record.metrics = {**record.metrics, **metrics}
     record.label_candidates |= data_checks.label_candidates(dataset, splits, predictions)
     publish_again(run.folder, record, recipe, [layout.predictions(split)])

@@ -119,10 +119,13 @@ def _check_same_task(key: str, name: str, record: Record, dataset: Dataset) -> N
         sizes = " and ".join(
             "×".join(map(str, shape)) for shape in (record.image_shape, image_shape)
         )
+        hint = ""
+        if dataset.name == "folder" and record.image_shape[:2] == image_shape[:2]:
+            hint = f"; try data.channels={record.image_shape[2]}"
         raise RecipeError(
             f"{key}: {name} was trained for other classes or images: {len(record.class_names)}"
             f" classes ({', '.join(record.class_names[:3])}, …), here {len(dataset.class_names)}"
-            f" ({', '.join(dataset.class_names[:3])}, …); images of {sizes}"
+            f" ({', '.join(dataset.class_names[:3])}, …); images of {sizes}{hint}"
         )
 
 

@@ -47,7 +47,7 @@ def resume(
         options: ``data_dir``, ``trust`` and, if given, ``test``; all else is as it was when the
             run was started.
         progress: receives the training's reports.
-        data_path: where the folder of the user's own images is now, if it was moved.
+        data_path: where the user's own images are now, if they were moved.
 
     Raises:
         RunError: if the run has ended or is being written, if it was part of a population that

@@ -28,7 +28,7 @@ def data_of(
     Args:
         run: the trained run.
         data_dir: folder that contains the data set's folder, such as ``cifar10/``.
-        data_path: where the folder of the user's own images is now, if it was moved.
+        data_path: where the user's own images are now, if they were moved.
         warn: called with what the user should know.
 
     Raises:
@@ -65,7 +65,7 @@ def measured_images(
         run: the evaluated run.
         split: "test", or anything else for the published training split.
         data_dir: folder that contains the data set's folder, such as ``cifar10/``.
-        data_path: where the folder of the user's own images is now, if it was moved.
+        data_path: where the user's own images are now, if they were moved.
 
     Raises:
         DataError: if the data set is missing or damaged, or is another one.

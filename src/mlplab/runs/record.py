@@ -153,7 +153,8 @@ class Record(BaseModel):
         flops_per_example: multiplications and additions of one forward pass's dense products.
         best_epoch: counted from 1, the epoch whose weights were kept.
         metrics: by split; see ``mlplab.statistics.metrics.classification_metrics``, and ``tta``
-            with some of these figures for probabilities averaged over views of an image.
+            with some of these figures for probabilities averaged over views of an image. Those on a
+            second test set, such as ``cifar10.1``, have its own ``ledger``.
         selected_on: the split that every choice was made on.
         test_openings: how often this run was evaluated on the test split.
         ledger: evaluations on this test set, and configurations evaluated, in the runs folder.
