@@ -70,7 +70,7 @@ def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
     before = None
     for layer in model.layers:
         if not isinstance(model, keras.Sequential):
-            inbound = [] if before is None else [layer.input]
+            inbound: list[Any] = [] if before is None else [layer.input]
             if len(layer._inbound_nodes) != 1 or any(x is not before for x in inbound):
                 raise _refused(layer, "only a chain of layers, each used once, has a recipe")
             before = layer.output

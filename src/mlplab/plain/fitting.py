@@ -98,6 +98,8 @@ def _callbacks(recipe: Recipe) -> Part:
         listed.append("Average()")
         definitions.append(AVERAGE.format(averages=averaged))
     for settings in recipe.callbacks.values():
+        if settings.name == "Track":
+            continue
         if settings.name == "TensorBoard":
             imports = ("import importlib.util",)
             frequency = f"histogram_freq={settings.params['histogram_freq']}"

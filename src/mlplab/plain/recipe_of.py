@@ -57,6 +57,7 @@ def _merged(tables: Tables, given: Tables) -> Tables:
     merged = dict(tables)
     for key, value in given.items():
         inner = merged.get(key)
-        both = isinstance(inner, dict) and isinstance(value, dict)
-        merged[key] = _merged(inner, value) if both else value
+        if isinstance(inner, dict) and isinstance(value, dict):
+            value = _merged(inner, value)
+        merged[key] = value
     return merged
