@@ -119,7 +119,7 @@ def _optimizer(recipe: Recipe) -> str:
             changed[key] = value
     if settings.name == "BetaLasso":
         changed = {"l1": params["l1"], **changed}
-    if settings.name == "Muon" and params["exclude_layers"] is None:
+    if settings.name == "Muon" and params.get("exclude_layers") is None:
         changed["exclude_layers"] = ["output"]
     if recipe.average is not None:
         changed |= {"use_ema": True, "ema_momentum": recipe.average.momentum}
