@@ -173,7 +173,7 @@ def test_mlflow_has_settings_rows_and_results_of_a_run(mlflow_server: Any, tmp_p
 
 def test_mlflow_continues_a_run_that_is_resumed(mlflow_server: Any, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
-        train(tracked("mlflow"), tmp_path, "again", Stop(2), checkpoint_seconds=0)
+        train(tracked("mlflow"), tmp_path, "again", Stop(2))
     assert at_mlflow(mlflow_server, "again").data.tags["status"] == "failed"
     run = resume.resume(Run(tmp_path / "again"), Options(test=True))
     found = at_mlflow(mlflow_server, "again")
