@@ -1,5 +1,6 @@
 """Runs as programs of plain Keras: each is written, and executed."""
 
+import json
 import runpy
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.helpers import train
+from typer.testing import CliRunner
 
 import mlplab
+from mlplab.cli.app import app
 from mlplab.errors import RunError
 from mlplab.experiment.complete import complete
 from mlplab.experiment.prepare import Experiment, prepare
@@ -205,7 +208,10 @@ def test_the_program_of_a_run_reaches_its_accuracy(tmp_path: Path) -> None:
     run = train(recipe, tmp_path, "small")
     path = program.write(run, tmp_path / "small.py")
     assert f"validation: {100 * run.metrics['validation']['accuracy']:.1f} %" in path.read_text()
-    found = runpy.run_path(str(path))
+    again = str(tmp_path / "again.py")
+    given = ["export", "small", "--format", "keras", "--out", again, "--runs-dir", str(tmp_path)]
+    assert json.loads(CliRunner().invoke(app, [*given, "--json"]).stdout) == {"file": again}
+    found = runpy.run_path(again)
     for split, array in (("validation", "val"), ("test", "test")):
         said = found["model"].predict(found[f"x_{array}"], verbose=0).argmax(axis=1)
         known = run.metrics[split]
@@ -215,17 +221,23 @@ def test_the_program_of_a_run_reaches_its_accuracy(tmp_path: Path) -> None:
         program.write(run, path)
 
 
-def test_the_program_of_own_images_reads_and_splits_them_alike(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("roles", "classes"),
+    [(["train", "test"], []), (["train", "val", "test"], []), ([""], []), ([""], ["dogs", "owls"])],
+)
+def test_the_program_of_own_images_reads_and_splits_them_alike(
+    roles: list[str], classes: list[str], tmp_path: Path
+) -> None:
     random = np.random.default_rng(0)
-    for role in ("train", "test"):
-        for name in ("cats", "dogs"):
+    for role in roles:
+        for name in ("cats", "dogs", "owls"):
             folder = tmp_path / "photos" / role / name
             folder.mkdir(parents=True)
             for number in range(12):
                 pixels = random.integers(0, 256, (10, 14, 3), np.uint8)
                 Image.fromarray(pixels).save(folder / f"{number}.png")
-    (tmp_path / "photos" / "train" / "cats" / "damaged.png").write_bytes(b"no image")
-    data = {"name": "folder", "path": str(tmp_path / "photos"), "image_size": 8}
+    (tmp_path / "photos" / roles[0] / "cats" / "damaged.png").write_bytes(b"no image")
+    data = {"name": "folder", "path": str(tmp_path / "photos"), "image_size": 8, "classes": classes}
     small: dict[str, Any] = {"model": {"hidden": [4]}, "training": {"epochs": 1}}
     recipe = mlplab.recipe("quickstart", callbacks={"tensorboard": "none"}, data=data, **small)
     run = train(recipe, tmp_path, "own")

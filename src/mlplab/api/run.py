@@ -99,7 +99,7 @@ class Run(runs.Run):
             split: ``"train"``, ``"validation"`` or ``"test"``; for a run on cifar10 also
                 ``"cifar10.1"``. Each evaluation on a test set is counted in the ledger.
             data_dir: folder that contains the data set's folder, such as ``cifar10/``.
-            data_path: where the folder of your own images is now, if it was moved.
+            data_path: where your own images are now, if they were moved.
             trust: import the user's own module that the recipe names.
 
         Raises:

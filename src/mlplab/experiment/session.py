@@ -26,6 +26,7 @@ from mlplab.recipes.networks import CustomModel
 from mlplab.runs import layout, ledger, store
 from mlplab.runs.checkpoint import Checkpoint, RunState, TrainingState
 from mlplab.runs.record import ENDED, Population, Record, Seconds, Status
+from mlplab.tracking.callback import Track
 from mlplab.training import callbacks, devices
 from mlplab.training.arrays import Arrays
 from mlplab.training.checkpoints import Keeper
@@ -106,6 +107,7 @@ class Session:
             weights=None if weights is None else weights[labels],
             class_names=experiment.dataset.class_names,
             recipe_text=self.recipe_text,
+            config_id=self.record.config_id,
             trust=self.options.trust,
             note=self.progress.on_note,
         )
@@ -257,6 +259,14 @@ class Session:
         store.write_record(self.folder, self.record)
         if status in ENDED:
             shutil.rmtree(self.folder / layout.CHECKPOINTS, ignore_errors=True)
+        self._tell_trackers()
+
+    def _tell_trackers(self) -> None:
+        record = self.record
+        for callback in vars(self).get("callbacks", ()):  # built only if training began
+            if isinstance(callback, Track):
+                with optional(f"the end of the run at {callback.to}", self.progress.on_note):
+                    callback.conclude(record.metrics, record.epochs, record.status)
 
     def publish(self) -> None:
         """Write the record again, with findings and hashes, and the page that shows it."""

@@ -20,6 +20,7 @@ class Facts:
         metrics: of the run, by split.
         folders: of the user's own images: the folder of each split, relative to ``root``.
         root: the folder of these images.
+        folder_names: the names of its class folders, also of those that are not used.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Facts:
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     folders: Mapping[str, str] = field(default_factory=dict)
     root: Path = Path()
+    folder_names: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int:

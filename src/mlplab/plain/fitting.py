@@ -84,7 +84,7 @@ def _weights(given: Any) -> str:
             "counts = np.bincount(y_train, minlength=CLASSES)",
             "weights = len(y_train) / (CLASSES * np.maximum(counts, 1)) * (counts > 0)",
         )
-    return bracketed("weights = np.array([", map(repr, given), "])")
+    return bracketed("weights = [", map(repr, given), "]")
 
 
 def _callbacks(recipe: Recipe) -> Part:
@@ -98,6 +98,8 @@ def _callbacks(recipe: Recipe) -> Part:
         listed.append("Average()")
         definitions.append(AVERAGE.format(averages=averaged))
     for settings in recipe.callbacks.values():
+        if settings.name == "Track":
+            continue
         if settings.name == "TensorBoard":
             imports = ("import importlib.util",)
             frequency = f"histogram_freq={settings.params['histogram_freq']}"

@@ -1,5 +1,7 @@
 """The part of a program that loads the images and splits them."""
 
+from collections.abc import Sequence
+
 from mlplab.data.idx import FASHION_MNIST, MNIST
 from mlplab.data.published import CIFAR10, CIFAR100
 from mlplab.plain.facts import Facts
@@ -65,14 +67,19 @@ def constants(facts: Facts) -> str:
             "# The folder of your images.",
             bracketed("DATA = Path(", [literal(str(facts.root))]),
             f"SIDE = {data.image_size}",
-            bracketed("NAMES = [", map(literal, facts.class_names), "]"),
-            "CLASSES = len(NAMES)",
+            bracketed("NAMES = [", map(literal, facts.folder_names), "]"),
+            _chosen(facts, facts.folder_names) if data.classes else "CLASSES = len(NAMES)",
         )
     if not data.classes:
         return f"CLASSES = {facts.classes}"
-    chosen = [NAMES[data.name].index(name) for name in facts.class_names]
+    return _chosen(facts, NAMES[data.name])
+
+
+def _chosen(facts: Facts, names: Sequence[str]) -> str:
+    chosen = [str(names.index(name)) for name in facts.class_names]
     return block(
-        f"CHOSEN = {literal(chosen)}  # {', '.join(facts.class_names)}",
+        f"# {', '.join(facts.class_names)}" if facts.recipe.data.name != "folder" else "",
+        bracketed("CHOSEN = [", chosen, "]"),
         "CLASSES = len(CHOSEN)",
     )
 
@@ -81,6 +88,8 @@ def images(facts: Facts) -> Part:
     """Return the part that gives ``x_train``, ``y_train``, ``x_val``, … as the run had them."""
     data = facts.recipe.data
     loaded = _folder(facts) if data.name == "folder" else _published(facts)
+    if data.classes:
+        loaded = _of_classes(loaded)
     published = "validation" in facts.folders
     holds_out = data.validation != "test" and not published
     code = block(
@@ -117,12 +126,12 @@ def _known_validation(facts: Facts) -> str:
             "# As in the run, early stopping and other choices see the test images.",
             "x_val, y_val = x_test, y_test",
         )
-    return f"x_val, y_val = read_folder({literal(facts.folders['validation'])})"
+    read = f"read_folder({literal(facts.folders['validation'])})"
+    return f"x_val, y_val = {f'of_classes(*{read})' if facts.recipe.data.classes else read}"
 
 
 def _published(facts: Facts) -> Part:
     data = facts.recipe.data
-    definitions: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     if data.name == "digits":
         code = block(
@@ -140,14 +149,17 @@ def _published(facts: Facts) -> Part:
             if data.name in COLOURED
             else "x_train, x_test = x_train[..., None], x_test[..., None]",
         )
-    if data.classes:
-        definitions = (OF_CLASSES,)
-        code = block(
-            code,
-            "x_train, y_train = of_classes(x_train, y_train)",
-            "x_test, y_test = of_classes(x_test, y_test)",
-        )
-    return Part(code, definitions, imports)
+    return Part(code, (), imports)
+
+
+def _of_classes(loaded: Part) -> Part:
+    """Return the part that loads the images with one more step: only some classes are kept."""
+    code = block(
+        loaded.code,
+        "x_train, y_train = of_classes(x_train, y_train)",
+        "x_test, y_test = of_classes(x_test, y_test)",
+    )
+    return Part(code, (*loaded.definitions, OF_CLASSES), loaded.imports)
 
 
 def _folder(facts: Facts) -> Part:

@@ -49,14 +49,14 @@ class BetaLasso(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
-        kernels = [variable.path for variable in variables if len(variable.shape) > 1]
-        self.penalties = dict.fromkeys(kernels, self.l1)
+        kernels = [len(variable.shape) > 1 for variable in variables]
+        self.penalties = [self.l1 if kernel else 0.0 for kernel in kernels]
         if self.first_l1 is not None:
-            self.penalties[kernels[0]] = self.first_l1
+            self.penalties[kernels.index(True)] = self.first_l1
 
     def update_step(self, gradient, variable, learning_rate):
         rate = keras.ops.cast(learning_rate, variable.dtype)
-        penalty = self.penalties.get(variable.path, 0.0)
+        penalty = self.penalties[self._get_variable_index(variable)]
         value = keras.ops.convert_to_tensor(variable)
         value = value - rate * (gradient + penalty * keras.ops.sign(value))
         kept = keras.ops.cast(keras.ops.abs(value) >= self.beta * penalty, value.dtype)
@@ -119,7 +119,7 @@ def _optimizer(recipe: Recipe) -> str:
             changed[key] = value
     if settings.name == "BetaLasso":
         changed = {"l1": params["l1"], **changed}
-    if settings.name == "Muon" and params["exclude_layers"] is None:
+    if settings.name == "Muon" and params.get("exclude_layers") is None:
         changed["exclude_layers"] = ["output"]
     if recipe.average is not None:
         changed |= {"use_ema": True, "ema_momentum": recipe.average.momentum}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mlplab import files
 from mlplab.data.layout import understand
+from mlplab.data.trees import class_name, scan
 from mlplab.errors import RunError
 from mlplab.plain import fitting, images, judged, networks, optimization, refusals
 from mlplab.plain.facts import Facts
@@ -46,6 +47,7 @@ def of_run(run: Run) -> Facts:
     refusals.check(recipe, len(record.rewinds))
     height, width, channels = record.image_shape
     folders: dict[str, str] = {}
+    names: tuple[str, ...] = ()
     root = Path(recipe.data.path or "")
     if recipe.data.path is not None:
         if not root.is_dir():
@@ -54,6 +56,7 @@ def of_run(run: Run) -> Facts:
             )
         found = understand(root).folders
         folders = {role: folder.relative_to(root).as_posix() for role, folder in found.items()}
+        names = scan(found["train"], set(map(class_name, recipe.data.classes))).class_names
     return Facts(
         name=run.name,
         recipe=recipe,
@@ -62,6 +65,7 @@ def of_run(run: Run) -> Facts:
         metrics=record.metrics,
         folders=folders,
         root=root,
+        folder_names=names,
     )
 
 
@@ -96,7 +100,7 @@ def program(facts: Facts) -> str:
 
 def _docstring(facts: Facts) -> str:
     lines = [
-        f'"""{_plain(facts.name)}, trained with plain Keras.',
+        f'"""Trains the network of the run {_plain(facts.name)} with plain Keras.',
         "",
         "It needs Keras 3, with any of its backends, and NumPy.",
         "Images, splits, network and training are those of the run, but initial weights,",

@@ -32,6 +32,9 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
     return [] if one == other else [path]
 
 
+TRACKERS = "track"
+"""The name of callbacks that only report a run, and are no part of what it is."""
+
 SPLITS = ["train", "validation", "test"]
 """Stands for ``evaluation.splits`` in every identity; it was the default once."""
 
@@ -44,7 +47,8 @@ def config_id(
 ) -> str:
     """Return the identity of the configuration: 12 hex digits over the recipe without its seed.
 
-    The splits that are evaluated at the end are left out too: they do not change the training.
+    The splits that are evaluated at the end are left out too, and so are trackers: they do not
+    change the training.
 
     Args:
         recipe: complete.
@@ -86,6 +90,8 @@ def _hash(
         tables["code"] = code
     del tables["seed"]
     tables["evaluation"]["splits"] = list(splits)
+    if kept := _without_trackers(tables.pop("callbacks", {})):
+        tables["callbacks"] = kept
     if recipe.data.path is not None and data is not None:
         tables["data"]["path"] = data
     if tables["data"]["channels"] != 1:  # without the key, as it was before it existed
@@ -98,6 +104,10 @@ def _hash(
         tables["model"][key] = known.get(name, name)
     canonical = json.dumps(tables, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _without_trackers(callbacks: Tables) -> Tables:
+    return {key: told for key, told in callbacks.items() if told["name"].lower() != TRACKERS}
 
 
 def with_seed(recipe: Recipe, seed: int) -> Recipe:

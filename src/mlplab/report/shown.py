@@ -39,7 +39,7 @@ class History(list[dict[str, Any]]):
         Raises:
             ImportError: if pandas is not installed.
         """
-        import pandas  # type: ignore[import-untyped]
+        import pandas
 
         return pandas.DataFrame(list(self)).set_index("epoch")
 

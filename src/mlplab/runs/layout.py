@@ -5,6 +5,7 @@ A run folder::
     recipe.toml  record.json  metrics.jsonl  predictions-<split>.npz  model.keras  report.html
     checkpoint/training.npz   while the run is unfinished
     tensorboard/  figures/  profile/
+    tracking/                 ids of the run at trackers, if the recipe names any
     code/                     of the user, if the recipe names any
 
 A study folder has its definition, facts and trials, and runs in ``trials/`` and ``finals/``.
@@ -21,6 +22,7 @@ CHECKPOINT = f"{CHECKPOINTS}/training.npz"
 EVENTS = "tensorboard"
 FIGURES = "figures"
 PROFILE = "profile"
+TRACKING = "tracking"  # ids of the run at trackers
 CODE = "code"
 PROFILE_TABLE = "table.json"  # in the folder PROFILE
 LOCK = ".lock"
@@ -44,7 +46,19 @@ FINALS = "finals"
 NETWORK = "network.onnx"
 NETWORK_FACTS = "network.json"
 
-RESERVED = {RECIPE, RECORD, METRICS, MODEL, REPORT, CHECKPOINTS, EVENTS, FIGURES, PROFILE, CODE}
+RESERVED = {
+    RECIPE,
+    RECORD,
+    METRICS,
+    MODEL,
+    REPORT,
+    CHECKPOINTS,
+    EVENTS,
+    FIGURES,
+    PROFILE,
+    CODE,
+    TRACKING,
+}
 """Names that a callback must not write to."""
 
 

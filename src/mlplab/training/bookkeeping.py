@@ -15,6 +15,7 @@ import keras
 from mlplab.errors import RunError, TrainingError
 from mlplab.runs.checkpoint import TrainingState
 from mlplab.tensorboard.callback import TensorBoard
+from mlplab.tracking.callback import Track
 from mlplab.training.averaging import AverageSwap
 from mlplab.training.checkpoints import (
     callback_state,
@@ -145,7 +146,7 @@ class Bookkeeping:
         self.result.rows.append(row)
         self.control.progress.on_row(row)
         for callback in self.control.callbacks:
-            if isinstance(callback, TensorBoard):
+            if isinstance(callback, TensorBoard | Track):
                 callback.on_row(row)
         self.callbacks.on_epoch_end(self.epoch, self.logs)  # with the keys that fit would give
         self.next_epoch = self.epoch + 1

@@ -1,6 +1,7 @@
 """The callbacks of a recipe: Keras's by their names and parameters, and the user's own."""
 
 import math
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from mlplab.recipes.recipe import Recipe
 from mlplab.recipes.schema import Named
 from mlplab.runs import layout
 from mlplab.tensorboard.callback import TensorBoard
+from mlplab.tracking import trackers
+from mlplab.tracking.callback import Track
 from mlplab.training.constants import RATES
 
 CALLBACKS: dict[str, type[keras.callbacks.Callback]] = {
@@ -28,7 +31,10 @@ CALLBACKS: dict[str, type[keras.callbacks.Callback]] = {
     "LearningRateScheduler": keras.callbacks.LearningRateScheduler,
     "SwapEMAWeights": keras.callbacks.SwapEMAWeights,
     "TensorBoard": TensorBoard,
+    "Track": Track,
 }
+OURS = ("TensorBoard", "Track")
+"""Callbacks that are given facts of the run when they are built."""
 
 MONITORS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
@@ -48,6 +54,7 @@ HIDDEN = {
         "probe_weights",
         "note",
     ),
+    "Track": ("folder", "tables", "config_id", "note"),
 }
 
 # Default files for parameters where Keras requires a path.
@@ -69,6 +76,7 @@ class Context:
         recipe_text: the complete recipe.
         trust: whether the user's own code may be loaded.
         note: receives what the user should know.
+        config_id: identity of the configuration.
     """
 
     folder: Path
@@ -80,6 +88,7 @@ class Context:
     recipe_text: str
     trust: bool
     note: Callable[[str], None] = lambda text: None
+    config_id: str = ""
 
 
 def complete(key: str, settings: Named, trust: bool = False) -> Named:
@@ -112,7 +121,9 @@ def complete(key: str, settings: Named, trust: bool = False) -> Named:
     monitor = params.get("monitor")
     if monitor is not None and monitor not in MONITORS:
         raise RecipeError(f"{where}.monitor = '{monitor}'{nearest(str(monitor), MONITORS)}")
-    if name != "TensorBoard":
+    if name == "Track":
+        trackers.check_installed(params["to"], where)
+    if name not in OURS:
         signatures.construct(CALLBACKS[name], params, where)  # refuses what fails when building
     return Named(name=name).with_params(params)
 
@@ -129,6 +140,7 @@ def check_together(recipe: Recipe) -> None:
             f"training.on_divergence = 'rewind' halves the learning rate, but"
             f" {recipe.schedule.name} has its own table of rates: use 'stop', or another schedule"
         )
+    _check_trackers(recipe.callbacks)
     for key, settings in recipe.callbacks.items():
         if rewinds and settings.name == "LearningRateScheduler":
             raise RecipeError(
@@ -150,6 +162,21 @@ def check_together(recipe: Recipe) -> None:
             raise RecipeError(
                 f"callbacks.{key} (SwapEMAWeights) needs an average: optimizer.use_ema=true"
             )
+
+
+def _check_trackers(settings: Mapping[str, Named]) -> None:
+    """Refuse to report a run twice to the same tracker."""
+    told: dict[str, str] = {}
+    for key, named in settings.items():
+        if named.name != "Track":
+            continue
+        service = str(named.params.get("to"))
+        if service in told:
+            raise RecipeError(
+                f"callbacks.{told[service]} and callbacks.{key} both report to {service}: remove"
+                f" one (callbacks.{key}=none)"
+            )
+        told[service] = key
 
 
 def build(settings: Mapping[str, Named], context: Context) -> list[keras.callbacks.Callback]:
@@ -175,6 +202,9 @@ def _build(where: str, settings: Named, context: Context) -> keras.callbacks.Cal
             note=context.note,
             **params,
         )
+    if name == "Track":
+        tables = tomllib.loads(context.recipe_text)
+        return Track(context.folder, tables, context.config_id, note=context.note, **params)
     if name in PATHS:
         parameter, _ = PATHS[name]
         path = _inside(context.folder, str(params[parameter]), f"{where}.{parameter}")
