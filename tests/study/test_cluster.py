@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mlplab.cli.study import NoStudyProgress
 from mlplab.errors import UserError
+from mlplab.live import NoStudyProgress
 from mlplab.runs import store
 from mlplab.study import design, preconditions
 from mlplab.study import run as conduct

@@ -19,8 +19,8 @@ from typer.testing import CliRunner, Result
 
 from mlplab import recipes
 from mlplab.cli.app import app
-from mlplab.cli.study import NoStudyProgress
 from mlplab.errors import RunError, StorageError
+from mlplab.live import NoStudyProgress
 from mlplab.report import study as results
 from mlplab.runs import ledger, store
 from mlplab.study import design, pool, preconditions

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from mlplab.training.plan import Progress
 
 
-
 def recipe(name_or_path: str, **tables: Mapping[str, Any] | int) -> Recipe:
     """Return a shipped recipe, or one from a ``.toml`` file, with some keys changed.
 
@@ -208,7 +207,12 @@ def resume(
         progress: ``"auto"`` draws curves in a notebook, and elsewhere prints a line for each epoch
             on standard error; ``None`` shows nothing; or an object with any of the methods of
             ``mlplab.training.plan.Progress``.
-
+        data_path: where your own images are now, if they were moved.
+        model: the object that the run was started with, if it was an object and this is another
+            process; likewise the next three.
+        data: as in ``train``.
+        optimizer: as in ``train``.
+        callbacks: as in ``train``.
 
     Raises:
         RunError: if the run has ended or is being written, or if its recipe, its data or the
