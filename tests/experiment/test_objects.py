@@ -119,7 +119,7 @@ def test_an_interrupted_run_of_objects_is_resumed_with_the_same_objects(tmp_path
     given._given.clear()  # as in another process
     with pytest.raises(RecipeError, match="pass it again"):
         mlplab.resume("one", runs_dir=tmp_path, progress=None)
-    objects = {"model": network, "data": digits(), "callbacks": [Stops()]}
+    objects: dict[str, Any] = {"model": network, "data": digits(), "callbacks": [Stops()]}
     resumed = mlplab.resume("one", runs_dir=tmp_path, progress=None, **objects)
     assert (resumed.record.status, len(resumed.history)) == ("finished", 2)
 
