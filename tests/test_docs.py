@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import typer
 
-from mlplab import api, recipes
+from mlplab import recipes
+from mlplab.api import comparing, run, training
 from mlplab.cli.app import app
+from mlplab.data import given
 from mlplab.runs.record import Record, Seconds
 
 ROOT = Path(__file__).parents[1]
@@ -107,9 +109,9 @@ def test_python_that_is_marked_as_runnable_runs(
 
 @pytest.mark.usefixtures("without_pictures")
 def test_the_examples_of_the_python_interface_hold() -> None:
-    result = doctest.testmod(api)
-    assert result.attempted >= 5
-    assert result.failed == 0, "see the output above"
+    results = [doctest.testmod(module) for module in (comparing, given, run, training)]
+    assert sum(result.attempted for result in results) >= 5
+    assert not any(result.failed for result in results), "see the output above"
 
 
 def test_every_page_can_be_found() -> None:

@@ -105,7 +105,17 @@ OPTIMIZER_KEYS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+# Those that have a form of their own; `make torture` runs the others too, which differ in name.
+SPECIAL = ("SGD", "Adam", "BetaLasso", "Muon")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in SPECIAL else pytest.mark.torture)
+        for name in OPTIMIZERS
+    ],
+)
 def test_every_optimizer_has_a_form_in_plain_keras(name: str, tmp_path: Path) -> None:
     family = "cnn" if name == "Muon" else "mlp"
     experiment = prepared(

@@ -127,7 +127,7 @@ def _is_installed(thing: Any) -> bool:
     """Return whether something is from a library, or built in."""
     module = inspect.getmodule(thing) if not isinstance(thing, ModuleType) else thing
     name = module.__name__ if module is not None else getattr(thing, "__module__", "builtins")
-    if name == "__main__":
+    if name in (None, "__main__"):
         return False
     if name.partition(".")[0] == "mlplab":
         return True
