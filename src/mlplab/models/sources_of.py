@@ -41,7 +41,7 @@ def collect(things: Iterable[Any]) -> tuple[list[str], dict[str, Any]]:
     seen: set[int] = set()
     waiting = list(things)
     while waiting:
-        thing = inspect.unwrap(waiting.pop(0)) if waiting else None
+        thing = inspect.unwrap(waiting.pop(0))
         if isinstance(thing, staticmethod | classmethod):
             thing = thing.__func__
         if not isinstance(thing, FunctionType | type):
