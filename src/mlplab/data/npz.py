@@ -127,12 +127,12 @@ def _has_test(path: Path) -> bool:
 
 def _images(found: Arrays) -> dict[str, NDArray[np.uint8]]:
     """Return images as uint8 [n, height, width, 1 or 3]."""
-    shaped = {role: shaped(array) for role, array in found.items()}
-    if len({array.shape[1:] for array in shaped.values()}) > 1:
-        sizes = ", ".join("×".join(map(str, array.shape[1:])) for array in shaped.values())
+    laid = {role: shaped(array) for role, array in found.items()}
+    if len({array.shape[1:] for array in laid.values()}) > 1:
+        sizes = ", ".join("×".join(map(str, array.shape[1:])) for array in laid.values())
         raise DataError(f"its splits have images of different shapes: {sizes}")
-    scale = _scale(list(shaped.values()))
-    return {role: opaque(_pixels(array, scale)) for role, array in shaped.items()}
+    scale = _scale(list(laid.values()))
+    return {role: opaque(_pixels(array, scale)) for role, array in laid.items()}
 
 
 def shaped(images: NDArray[Any]) -> NDArray[Any]:
