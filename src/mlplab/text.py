@@ -39,3 +39,8 @@ def byte_size(count: float) -> str:
         count /= 1000
         del units[0]
     return f"{count:,.0f} {units[0]}" if count >= 99.95 else f"{count:.3g} {units[0]}"
+
+
+def counted(number: int, thing: str) -> str:
+    """Return ``1 run`` or ``2 runs``."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"

@@ -14,9 +14,10 @@ from mlplab.recipes.recipe import Recipe
 from mlplab.runs import store
 
 if TYPE_CHECKING:
-    from mlplab.report.shown import Rates, Studied
+    from mlplab.report.shown import Studied
     from mlplab.study.run import StudyProgress
     from mlplab.training.plan import Progress
+    from mlplab.training.rate_finder import RangeTest
 
 
 def study(
@@ -103,7 +104,7 @@ def lr_find(
     trust: bool = False,
     progress: "Progress | Literal['auto'] | None" = "auto",
     **tables: Mapping[str, Any] | int,
-) -> "Rates":
+) -> "RangeTest":
     """Find a learning rate: train a few steps at rising rates, until the loss explodes.
 
     Args:
@@ -129,11 +130,9 @@ def lr_find(
     """
     from mlplab.experiment import lr_finder
     from mlplab.experiment.options import Options
-    from mlplab.report.shown import Rates
 
     if low >= high:
         raise RecipeError(f"low={low:g} is not below high={high:g}")
     chosen = changed(recipe, model, data, optimizer, None, tables)
     options = Options(data_dir=folder(data_dir), runs_dir=runs_folder(runs_dir), trust=trust)
-    found = lr_finder.find(chosen, options, watching(progress, chosen), low, high, steps)
-    return Rates(found.rates, found.losses, found.smoothed, found.suggestion)
+    return lr_finder.find(chosen, options, watching(progress, chosen), low, high, steps)

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from mlplab.cli.app import AsJson, RunName, RunsDir, app, note, out, path_option, print_json
 from mlplab.errors import RunError
-from mlplab.report import formatting
 from mlplab.runs import layout, lock, store, tidy
 from mlplab.runs.run import Run
+from mlplab.text import counted
 
 
 @app.command(no_args_is_help=True)
@@ -55,7 +55,7 @@ def report(
                 note(f"{found.name}: {problem}")
             page = publish_again(found.folder, record, found.recipe, problems=problems)
     if record.status != "finished":
-        epochs = formatting.counted(record.epochs, "epoch")
+        epochs = counted(record.epochs, "epoch")
         note(f"{found.name} is {record.status}: the page shows what there is, {epochs} so far")
     if as_json:
         print_json({"report": str(page)})

@@ -13,11 +13,10 @@ from mlplab.cli.app import AsJson, RunName, RunsDir, app, note, out, print_json
 from mlplab.errors import RunError
 from mlplab.recipes import RENAMED
 from mlplab.report import formatting
-from mlplab.report.formatting import counted
 from mlplab.runs import ledger, store, tidy
 from mlplab.runs.record import Record, Status
 from mlplab.runs.run import Run
-from mlplab.text import byte_size
+from mlplab.text import byte_size, counted
 
 commands = typer.Typer(invoke_without_command=True)
 app.add_typer(commands, name="runs")

@@ -13,6 +13,7 @@ from mlplab.report import formatting, speed
 from mlplab.runs import layout, ledger
 from mlplab.runs.record import Record
 from mlplab.runs.run import Run
+from mlplab.text import counted
 
 if TYPE_CHECKING:
     from mlplab.report.comparison import Comparison
@@ -106,7 +107,7 @@ def _ending(record: Record) -> str:
     if record.status == "interrupted":
         best = best if record.best_epoch else ", weights at the interruption"
     reason = f" ({record.reason})" if record.reason else ""
-    when = f"after {formatting.counted(record.epochs, 'epoch')}"
+    when = f"after {counted(record.epochs, 'epoch')}"
     if record.status == "interrupted" and not record.epochs:
         when = "in epoch 1"
     return f"{record.status}{escape(reason)} {when}{best}, {record.seconds.total:.1f} s"

@@ -16,7 +16,8 @@ from mlplab.cli import show
 from mlplab.cli.app import AsJson, DataDir, RunsDir, Trust, app, err, note, out, print_json
 from mlplab.errors import RecipeError, last_line
 from mlplab.live import NoStudyProgress, StudyLines
-from mlplab.report.formatting import counted, duration, figure
+from mlplab.report.formatting import duration, figure
+from mlplab.text import counted
 
 
 @app.command(no_args_is_help=True)

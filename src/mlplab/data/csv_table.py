@@ -6,9 +6,8 @@ from pathlib import Path
 
 from mlplab import files
 from mlplab.data.cache import Warn
-from mlplab.data.understood import counted
 from mlplab.errors import DataError
-from mlplab.text import line
+from mlplab.text import counted, line
 
 LARGEST = 2**28
 """Bytes; a million rows of file names and labels take 50 MB."""

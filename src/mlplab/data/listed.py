@@ -12,10 +12,10 @@ from mlplab.data.dataset import Dataset
 from mlplab.data.folder import load_trees
 from mlplab.data.layout import ROLES, folders, loose_images, split_name
 from mlplab.data.trees import Tree, class_name, relative
-from mlplab.data.understood import counted, images, listing, summary
+from mlplab.data.understood import images, listing, summary
 from mlplab.errors import DataError
 from mlplab.recipes.recipe import Data
-from mlplab.text import line
+from mlplab.text import counted, line
 
 NAME = "metadata.csv"
 """The list that is looked for in a folder, as the Hugging Face hub calls it."""

@@ -20,7 +20,8 @@ from mlplab.data.hub import SCHEME
 from mlplab.data.images import Shape, read_images
 from mlplab.data.layout import IMAGES as ENDINGS
 from mlplab.data.layout import ROLES, folders, listed, split_name
-from mlplab.data.parquet import LARGEST_METADATA, stated_files
+from mlplab.data.parquet import stated_files
+from mlplab.data.parquet_columns import class_names_of, columns_of
 from mlplab.data.sources import share_left
 from mlplab.data.trees import all_files, relative
 from mlplab.data.understood import summary
@@ -28,8 +29,6 @@ from mlplab.errors import DataError, first_line
 from mlplab.recipes.recipe import Data
 from mlplab.text import line
 
-LABELS = ("label", "labels", "class", "target")
-IMAGES = ("image", "images", "img")
 DEEPEST = 3
 """Folders between the named one and its files, as in ``default/train/0000.parquet``."""
 
@@ -156,8 +155,8 @@ class Rows:
 def _read(root: Path, roles: Roles, shape: Shape, settings: Data) -> Dataset:
     tables = {file: _opened(file) for found in roles.values() for file in found}
     first = roles["train"][0]
-    image, label = _columns(first, tables[first].schema_arrow)
-    names = _class_names(tables[first].schema_arrow, label)
+    image, label = columns_of(first, tables[first].schema_arrow)
+    names = class_names_of(tables[first].schema_arrow, label)
     count = sum(table.metadata.num_rows for table in tables.values())
     size = {"the decoded images": 2 * count * int(np.prod(shape))}
     memory.check(size, "Choose a smaller data.image_size.", memory.available(), DataError)
@@ -165,7 +164,7 @@ def _read(root: Path, roles: Roles, shape: Shape, settings: Data) -> Dataset:
     for role, found in roles.items():
         rows = Rows()
         for file in found:
-            if _columns(file, tables[file].schema_arrow) != (image, label):
+            if columns_of(file, tables[file].schema_arrow) != (image, label):
                 raise DataError(f"{file} has other columns than {first}")
             _add(rows, file, root, image, label, shape)
         if not rows.images:
@@ -197,65 +196,6 @@ def _opened(path: Path) -> Any:
 
 def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(f"{path} is damaged or no Parquet file: {first_line(error)}")
-
-
-def _columns(path: Path, schema: Any) -> tuple[str, str]:
-    """Return the names of the columns of images and of labels."""
-    import pyarrow as pa
-
-    types = dict(zip(schema.names, schema.types, strict=True))
-    binary = (pa.binary(), pa.large_binary())
-    images = [
-        name
-        for name, kind in types.items()
-        if kind in binary
-        or (
-            pa.types.is_struct(kind)
-            and kind.get_field_index("bytes") >= 0
-            and kind.field("bytes").type in binary
-        )
-    ]
-    classes = [name for name, feature in _features(schema).items() if "names" in feature]
-    words = [
-        name
-        for name, kind in types.items()
-        if pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    ]
-    labels = [name for name in words if name in classes] or [
-        name for name in words if name.lower() in LABELS
-    ]
-    return (
-        _only(path, "images", images, IMAGES, list(types)),
-        _only(path, "labels", labels, LABELS, list(types)),
-    )
-
-
-def _only(
-    path: Path, what: str, found: Sequence[str], usual: Sequence[str], columns: Sequence[str]
-) -> str:
-    likely = [name for name in found if name.lower() in usual] or list(found)
-    if len(likely) != 1:
-        named = ", ".join(map(line, columns))[:200]
-        several = f"several columns that may be its {what}" if likely else f"no column of {what}"
-        raise DataError(f"{path} has {several}: its columns are {named}; expected image and label")
-    return likely[0]
-
-
-def _features(schema: Any) -> Mapping[str, Mapping[str, Any]]:
-    """Return what the hub's metadata say of the columns."""
-    try:
-        text = schema.metadata[b"huggingface"]
-        features = json.loads(text)["info"]["features"] if len(text) <= LARGEST_METADATA else {}
-        return {name: of for name, of in features.items() if isinstance(of, dict)}
-    except (TypeError, KeyError, ValueError, AttributeError, RecursionError):
-        return {}
-
-
-def _class_names(schema: Any, label: str) -> tuple[str, ...] | None:
-    names = _features(schema).get(label, {}).get("names")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        return None
-    return tuple(names)
 
 
 def _add(rows: Rows, path: Path, root: Path, image: str, label: str, shape: Shape) -> None:

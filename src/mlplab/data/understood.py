@@ -10,7 +10,7 @@ from mlplab.data.info import labels_by_split
 from mlplab.data.layout import Layout, loose_images
 from mlplab.data.trees import class_name, relative
 from mlplab.recipes.recipe import Data
-from mlplab.text import line
+from mlplab.text import counted, line
 
 NAMED = 5
 """Classes or files that a note names."""
@@ -77,11 +77,6 @@ def above(root: Path, layout: Layout) -> list[Path]:
 def images(count: int) -> str:
     """Return a number of images as text."""
     return counted(count, "image")
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number of things as text: ``1 row``, ``2 rows``."""
-    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def listing(names: list[str]) -> str:

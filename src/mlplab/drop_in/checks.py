@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from mlplab.errors import DataError
-from mlplab.report.formatting import counted
+from mlplab.text import counted
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy
 

@@ -19,11 +19,11 @@ from mlplab.experiment.session import Session
 from mlplab.experiment.startup import prepared, start
 from mlplab.models import user_code
 from mlplab.recipes.recipe import Recipe
-from mlplab.report.formatting import counted
 from mlplab.runs import checkpoint, layout, lock, store
 from mlplab.runs.checkpoint import Checkpoint
 from mlplab.runs.record import ENDED, UNFINISHED, Record
 from mlplab.runs.run import Run
+from mlplab.text import counted
 from mlplab.training import devices
 from mlplab.training.plan import Progress, reporting
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mlplab.data import Splits
 from mlplab.recipes.networks.pretrained import Pretrained
 from mlplab.recipes.recipe import Recipe
-from mlplab.report.formatting import counted
+from mlplab.text import counted
 
 
 def notes(recipe: Recipe, splits: Splits) -> Iterator[str]:

@@ -74,14 +74,18 @@ def _arguments(
             )
     accepted = {key: value for key, value in ours.items() if key in signature.parameters}
     arguments = {**accepted, **settings.params}
-    # Under other names, the first two are taken for the input's shape and the number of classes.
-    missing = [
-        parameter.name
-        for parameter in signature.parameters.values()
-        if parameter.default is parameter.empty
-        and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-        and parameter.name not in arguments
-    ]
+    # In an object of a program they may have other names: the input's shape, then the classes.
+    missing = (
+        []
+        if not settings.is_given
+        else [
+            parameter.name
+            for parameter in signature.parameters.values()
+            if parameter.default is parameter.empty
+            and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            and parameter.name not in arguments
+        ]
+    )
     left = [value for key, value in ours.items() if key not in accepted][:2]
     arguments |= zip(missing, left, strict=False)
     try:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from mlplab import files
 from mlplab.report.curve_svg import curves
-from mlplab.report.formatting import counted, duration, percent
+from mlplab.report.formatting import duration, percent
 from mlplab.report.page import with_code
 from mlplab.runs import layout, store
 from mlplab.runs.record import Record
+from mlplab.text import counted
 
 SPLITS = ("test", "validation", "train")
 

@@ -4,7 +4,7 @@ import math
 from datetime import datetime
 from typing import Any, TypeGuard
 
-from mlplab.text import byte_size
+from mlplab.text import byte_size, counted
 
 DASH = "–"
 
@@ -74,11 +74,6 @@ def openings(ledger: dict[str, int]) -> str:
     """Return a ledger in words: ``37 times, for 12 configurations``."""
     times, configurations = ledger.get("openings", 0), ledger.get("configurations", 0)
     return f"{counted(times, 'time')}, for {counted(configurations, 'configuration')}"
-
-
-def counted(number: int, thing: str) -> str:
-    """Return ``1 run`` or ``2 runs``."""
-    return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
 def figure(value: float, accuracy: bool) -> str:

@@ -2,10 +2,11 @@
 
 from mlplab.report import advice
 from mlplab.report.facts import Facts
-from mlplab.report.formatting import counted, percent, points
+from mlplab.report.formatting import percent, points
 from mlplab.report.history import PROGRESS, idle_epochs
 from mlplab.report.judgement import held_out
 from mlplab.runs.record import Finding
+from mlplab.text import counted
 
 # Five points between training and held-out accuracy: several times the noise of 10,000 images.
 OVERFITTING_GAP = 0.05

@@ -7,8 +7,9 @@ import numpy as np
 
 from mlplab.report import advice
 from mlplab.report.facts import Facts
-from mlplab.report.formatting import counted, is_number, number, percent
+from mlplab.report.formatting import is_number, number, percent
 from mlplab.runs.record import Finding
+from mlplab.text import counted
 
 # A training loss of more than 1.5 times that of guessing is worse than having learnt nothing.
 EXPLODED = 1.5

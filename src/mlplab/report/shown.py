@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mlplab import files
 from mlplab.report import study
 from mlplab.report.comparison import Comparison
@@ -158,32 +155,3 @@ class Studied:
         compared = "" if self.comparison is None else self.comparison._repr_html_()
         missing = "".join(f"<p>{html.escape(text)}</p>" for text in self.results.missing)
         return table(study.TRIAL_HEADINGS, self._rows()) + compared + missing
-
-
-@dataclass(frozen=True, eq=False)
-class Rates:
-    """What a range test of the learning rate found.
-
-    Attributes:
-        rates: float64 [steps], the learning rate of each step.
-        losses: float64 [steps], the loss of each batch before its step.
-        smoothed: float64 [steps], their exponential average.
-        suggestion: a rate to start with, or ``None`` if the loss did not fall.
-    """
-
-    rates: NDArray[np.float64]
-    losses: NDArray[np.float64]
-    smoothed: NDArray[np.float64]
-    suggestion: float | None
-
-    def __repr__(self) -> str:
-        if self.suggestion is None:
-            return "the loss did not fall: start with a lower rate, or take more steps"
-        return f"try  optimizer.learning_rate={self.suggestion:g}"
-
-    def _repr_png_(self) -> bytes:
-        from mlplab import figures
-
-        return figures.png(
-            figures.range_test(self.rates, self.losses, self.smoothed, self.suggestion)
-        )

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from mlplab import figures
 from mlplab.augment.pipeline import Augmentation
 from mlplab.errors import TrainingError
 from mlplab.optim.optimizers import innermost
@@ -38,6 +39,15 @@ class RangeTest(NamedTuple):
     losses: NDArray[np.float64]
     smoothed: NDArray[np.float64]
     suggestion: float | None
+
+    def __repr__(self) -> str:
+        if self.suggestion is None:
+            return "the loss did not fall: start with a lower rate, or take more steps"
+        return f"try  optimizer.learning_rate={self.suggestion:g}"
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture that a notebook shows."""
+        return figures.png(figures.range_test(*self))
 
     @property
     def still_falling(self) -> bool:
