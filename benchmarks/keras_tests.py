@@ -2,9 +2,10 @@
 
     python -m benchmarks.keras_tests [CHECKOUT]     # or the tests that Keras's wheel brings along
 
-Runs each test file twice, with plain Keras and with mlplab, in a process for each folder. Counted
-are tests that call ``fit``: passed by Keras, passed by mlplab, and served: without a call that was
-left to Keras's own steps. Writes ``benchmarks/results/keras-tests.json`` and a page.
+Runs each folder with plain Keras, and those of its tests that call ``fit`` again with mlplab, each
+in a process of its own. Counted are tests that call ``fit``: passed by Keras, passed by mlplab, and
+served: without a call that was left to Keras's own steps. Writes
+``benchmarks/results/keras-tests.json`` and a page.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).parents[1]
+# Most of the time is compiling, of programs that run for an instant (see tests/conftest.py).
+FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 # Folders with tests that call ``fit``.
 FOLDERS = ("trainers", "models", "callbacks", "optimizers", "losses", "layers")
 
@@ -71,7 +74,8 @@ def outcomes(root: Path, folder: str, mode: str, kept: Path) -> dict[str, dict[s
         mode: whose ``fit`` trains, ``keras`` or ``mlplab``.
         kept: where outcomes are kept, so that a run that was ended goes on.
     """
-    path = kept.resolve() / f"{mode}-{folder.replace('/', '-')}.jsonl"
+    name = folder.replace("/", "-")
+    path = kept.resolve() / f"{mode}-{name}.jsonl"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         out = path.with_suffix(".unfinished")
@@ -81,7 +85,10 @@ def outcomes(root: Path, folder: str, mode: str, kept: Path) -> dict[str, dict[s
             "KERAS_BACKEND": "jax",
             "MLPLAB_KERAS_TESTS": mode,
             "MLPLAB_KERAS_TESTS_OUT": str(out),
+            "XLA_FLAGS": FLAGS,
         }
+        if mode == "mlplab":
+            variables["MLPLAB_KERAS_TESTS_ONLY"] = str(path.with_name(f"keras-{name}.jsonl"))
         plugins = ["-p", "benchmarks.keras_tests_plugin", "-p", "no:cacheprovider"]
         quiet = ["-q", "--tb=no", "-W", "ignore", "--continue-on-collection-errors"]
         # Without the project's own settings, such as markers that have to be declared.

@@ -18,6 +18,7 @@ from mlplab.drop_in import fit as drop_in
 PLAIN = keras.Model.fit
 OURS = os.environ["MLPLAB_KERAS_TESTS"] == "mlplab"
 OUT = Path(os.environ["MLPLAB_KERAS_TESTS_OUT"])
+ONLY = os.environ.get("MLPLAB_KERAS_TESTS_ONLY")  # the outcomes with plain Keras
 
 calls: list[str] = []
 _inside = False
@@ -46,6 +47,18 @@ keras.Model.fit = _replacing
 drop_in._note = _falling_back
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what does not call ``fit`` with plain Keras."""
+    if ONLY:
+        lines = [json.loads(line) for line in Path(ONLY).read_text().splitlines()]
+        wanted = {line["test"] for line in lines if line["calls"]}
+        items[:] = [item for item in items if _name(item) in wanted]
+
+
+def _name(item: pytest.Item) -> str:
+    return item.nodeid.partition("keras/src/")[2] or item.nodeid
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
     """Write down a test's outcome and its calls of ``fit``."""
@@ -53,7 +66,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
     report = outcome.get_result()
     if report.when == "call" or report.outcome != "passed":
         line = {
-            "test": item.nodeid.partition("keras/src/")[2] or item.nodeid,
+            "test": _name(item),
             "outcome": report.outcome,
             "calls": list(calls),
             "error": str(call.excinfo.value)[:300] if call.excinfo else "",

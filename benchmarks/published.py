@@ -3,6 +3,7 @@
     python -m benchmarks.published --rounds 5      # seconds per epoch
     python -m benchmarks.published --whole         # whole fits: times and accuracies, 3 seeds each
     python -m benchmarks.published --whole --resume
+    python -m benchmarks.published --two-lines     # whole fits: model.fit against mlplab.fit
 
 "As it stands" means with TensorBoard histograms every epoch and validation on the test split. The
 published program is Keras on TensorFlow. Whole fits are stopped by EarlyStopping. Each runs in a
@@ -19,24 +20,31 @@ from matplotlib.figure import Figure
 
 from benchmarks import race, report, sessions
 from benchmarks.workers import JAX, TENSORFLOW, Contestant
+from benchmarks.workers import OURS as OWN
 
 OURS = "mlplab train published"
 PROGRAM, MODULE = "published program, Keras/TensorFlow", "published.py"
 KERAS = Contestant(PROGRAM, MODULE, "keras-tensorflow", environ=TENSORFLOW)
 WITH_JAX = "published program, Keras/JAX, without TensorBoard"
 KERAS_JAX = Contestant(WITH_JAX, MODULE, "keras-jax", environ=JAX)
+TWO_LINES = Contestant(
+    "published program, two lines changed", MODULE, OWN, settings={"fit": "mlplab"}, environ=JAX
+)
 
 
 def main() -> None:
     """Run the race and write ``results/published-epochs.*`` or ``results/published-whole.*``."""
     parser = race.options(__doc__)
     parser.add_argument("--whole", action="store_true", help="measure whole fits instead of epochs")
+    parser.add_argument("--two-lines", action="store_true", help="measure the changed program")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds for whole fits")
     parser.add_argument("--resume", action="store_true", help="keep the whole fits already done")
     parser.add_argument("--jax", action="store_true", help="also measure whole fits of Keras/JAX")
     asked = race.parse(parser)
     if asked.whole:
         _whole(asked)
+    elif asked.two_lines:
+        _two_lines(asked)
     else:
         _epochs(asked)
 
@@ -63,6 +71,16 @@ def _whole(asked: argparse.Namespace) -> None:
     question = "the published program as it stands: whole fits"
     result = sessions.measure(question, "published-whole", jobs, asked)
     report.write(asked.out, "published-whole", result, table(result), _picture(result))
+
+
+def _two_lines(asked: argparse.Namespace) -> None:
+    epochs = 2 if asked.quick else 100
+    seeds = range(1 if asked.quick else asked.seeds)
+    jobs = [sessions.keras(peer, seed, epochs) for seed in seeds for peer in (TWO_LINES, KERAS_JAX)]
+    question = "the published program on Keras/JAX with two lines changed: whole fits"
+    result = sessions.measure(question, "published-two-lines", jobs, asked)
+    picture = _picture(result, TWO_LINES.name)
+    report.write(asked.out, "published-two-lines", result, table(result), picture)
 
 
 def table(result: dict[str, Any]) -> str:
@@ -123,12 +141,12 @@ def accuracy(values: list[float]) -> str:
     return f"{100 * statistics.mean(values):.1f}{deviation} %"
 
 
-def _picture(result: dict[str, Any]) -> Figure:
+def _picture(result: dict[str, Any], ours: str = OURS) -> Figure:
     runs = sessions.counted(result)
     values: dict[str, list[float]] = {}
     for run in runs:
         values.setdefault(run["contestant"], []).append(run["fit_seconds"])
-    return report.bars("Whole fit, as published", "seconds", values, {OURS: report.OURS_COLOUR})
+    return report.bars("Whole fit, as published", "seconds", values, {ours: report.OURS_COLOUR})
 
 
 if __name__ == "__main__":

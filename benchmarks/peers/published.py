@@ -1,5 +1,9 @@
 """The published program as it stands: Keras with its callbacks, on TensorFlow.
 
+With the setting ``fit`` as ``mlplab``, two of its lines are changed: mlplab is imported before
+Keras, and ``mlplab.fit(model, …)`` trains in place of ``model.fit(…)``. The callback for
+TensorBoard is mlplab's then, which does without TensorFlow.
+
 It validates and stops early on the test split, as published. Settings: ``data``, a folder of .npy
 files; ``scratch``, a folder for TensorBoard's files; ``seed``; ``epochs``; ``until``: ``end``
 (report each epoch), ``first step`` (exit there), or ``turns`` (run an epoch when asked, without
@@ -15,11 +19,14 @@ from typing import Any
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras
-import numpy as np
 from turns import say, settings, wait
 
-ASKED = {"seed": 0, "epochs": 100, "until": "end"} | settings()
+ASKED = {"seed": 0, "epochs": 100, "until": "end", "fit": "keras"} | settings()
+if ASKED["fit"] == "mlplab":
+    import mlplab
+# isort: split
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
 
 
 class Teller(keras.callbacks.Callback):
@@ -76,8 +83,11 @@ def main() -> None:
         restore_best_weights=True,
     )
     callbacks: list[keras.callbacks.Callback] = [stop]
-    package = "jax"
-    if keras.backend.backend() == "tensorflow":
+    package, fit = "jax", keras.Model.fit
+    if ASKED["fit"] == "mlplab":
+        fit = mlplab.fit
+        callbacks.append(mlplab.TensorBoard(ASKED["scratch"], histogram_freq=1))
+    elif keras.backend.backend() == "tensorflow":
         package = "tensorflow-cpu"
         callbacks.append(keras.callbacks.TensorBoard(ASKED["scratch"], histogram_freq=1))
     callbacks.append(FirstStep() if ASKED["until"] == "first step" else Teller())
@@ -85,7 +95,8 @@ def main() -> None:
     if ASKED["until"] != "first step":
         say(ready=True, versions=versions)
     begun = time.time()
-    history = model.fit(
+    history = fit(
+        model,
         *train,
         batch_size=64,
         epochs=ASKED["epochs"],

@@ -57,9 +57,11 @@ if TYPE_CHECKING:
     from mlplab.drop_in.fit import fit
     from mlplab.drop_in.judge import evaluate, predict
     from mlplab.plain.recipe_of import recipe_of
+    from mlplab.tensorboard.callback import TensorBoard
 
 __all__ = [
     "Run",
+    "TensorBoard",
     "compare",
     "data",
     "evaluate",
@@ -80,6 +82,7 @@ _ROOMS = {
     "evaluate": "drop_in.judge",
     "predict": "drop_in.judge",
     "recipe_of": "plain.recipe_of",
+    "TensorBoard": "tensorboard.callback",
 }
 __version__ = metadata.version("mlplab")
 

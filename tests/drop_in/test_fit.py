@@ -1,6 +1,8 @@
 """``mlplab.fit`` computes what ``keras.Model.fit`` computes, but for the rounding of sums."""
 
+import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,19 @@ def two_inputs() -> keras.Model:
 def test_dictionaries_of_inputs_and_outputs_are_trained() -> None:
     x = {"one": X, "other": X[:, :2].astype("float64")}
     assert_equal(both(two_inputs, x, {"label": Y, "size": X[:, 0]}, epochs=2))
+
+
+def test_lists_of_numbers_are_arrays() -> None:
+    x, y = X.tolist(), Y.tolist()
+    keras.utils.set_random_seed(0)
+    model = network()
+    found = mlplab.fit(model, x, y, validation_data=(x, y), batch_size=10, verbose=0).history
+    keras.utils.set_random_seed(0)
+    known = network().fit(X, Y, validation_data=(X, Y), batch_size=10, verbose=0).history
+    for key, values in known.items():
+        np.testing.assert_allclose(found[key], values, rtol=1e-5)
+    assert mlplab.evaluate(model, x, y, verbose=0) == mlplab.evaluate(model, X, Y, verbose=0)
+    np.testing.assert_array_equal(mlplab.predict(model, x), mlplab.predict(model, X))
 
 
 class Stateless(keras.Model):
@@ -222,6 +237,26 @@ def test_an_interrupted_model_keeps_its_weights() -> None:
     assert np.isfinite(model.predict(X, verbose=0)).all()
 
 
+def test_a_model_that_is_interrupted_between_steps_can_be_trained_on() -> None:
+    """Ctrl-C comes while a compiled program takes the steps of an epoch."""
+    model = network()
+    mlplab.fit(model, X, Y, verbose=0)
+    before = model.get_weights()
+    x, y = np.tile(X, (3000, 1)), np.tile(Y, 3000)
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+
+    class Starting(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 1:
+                timer.start()
+
+    with pytest.raises(KeyboardInterrupt):
+        mlplab.fit(model, x, y, batch_size=8, epochs=1000, verbose=0, callbacks=[Starting()])
+    assert model.optimizer.iterations > len(x) // 8
+    assert not np.array_equal(model.get_weights()[0], before[0])
+    assert np.isfinite(mlplab.fit(model, X, Y, verbose=0).history["loss"][0])
+
+
 @pytest.mark.parametrize("kind", ["generator", "PyDataset"])
 def test_batches_are_trained_on_as_by_keras(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     def trained(fit: Fit) -> tuple[keras.Model, dict[str, Any]]:
@@ -253,6 +288,8 @@ def test_an_eager_model_is_trained_by_keras(capsys: pytest.CaptureFixture[str]) 
     [
         (X[:0], Y[:0], r"x is empty: its shape is \(0, 6\)"),
         (X, np.array(["cat"] * 103), "y holds text.*np.unique"),
+        (X, ["cat"] * 103, "y holds text.*np.unique"),
+        ([[1, 2], [3]], [0, 1], "the rows of x differ in length"),
     ],
 )
 def test_what_cannot_be_trained_on_is_told_in_a_line(x: Any, y: Any, said: str) -> None:

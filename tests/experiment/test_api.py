@@ -19,7 +19,7 @@ SMALL: dict[str, Any] = {
 def test_runs_from_python_are_public_runs_with_network_and_page(tmp_path: Path) -> None:
     recipe = mlplab.recipe("quickstart", **SMALL)
     runs = {"Run", "recipe", "train", "train_population", "resume", "load_run", "compare"}
-    more = {"data", "evaluate", "fit", "lr_find", "predict", "recipe_of", "study"}
+    more = {"data", "evaluate", "fit", "lr_find", "predict", "recipe_of", "study", "TensorBoard"}
     assert set(dir(mlplab)) == runs | more
     members = [recipe.model_copy(update={"seed": seed}) for seed in (1, 2)]
     alone = mlplab.train(recipe, runs_dir=tmp_path, name="alone")

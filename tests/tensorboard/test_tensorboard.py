@@ -21,15 +21,16 @@ from pydantic import TypeAdapter
 from sklearn.datasets import load_digits
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import mlplab
 from mlplab.errors import RunError, StorageError
 from mlplab.figures import sample_grid
 from mlplab.optim.documented import PARAMETERS
 from mlplab.recipes.networks import FAMILIES
 from mlplab.recipes.recipe import Recipe
 from mlplab.tensorboard import server as board
-from mlplab.tensorboard.callback import TensorBoard
 from mlplab.tensorboard.events import Events, binned
 from mlplab.tensorboard.hparams import hyperparameters, write_results
+from mlplab.tensorboard.of_run import RunTensorBoard
 
 DIGITS = load_digits()
 IMAGES = (DIGITS.images[:300, ..., None] * 15).astype(np.uint8)
@@ -73,7 +74,7 @@ def train(
     callbacks = []
     if folder is not None:
         probe = IMAGES[:50], IMAGES[:50], LABELS[:50], NAMES
-        callbacks.append(TensorBoard(folder, *probe, recipe_text="seed = 0\n", **options))
+        callbacks.append(RunTensorBoard(folder, *probe, recipe_text="seed = 0\n", **options))
     held_out = IMAGES[200:], LABELS[200:]
     settings = {"epochs": epochs, "initial_epoch": first, "validation_data": held_out}
     fit = MODEL.fit(IMAGES[:200], LABELS[:200], callbacks=callbacks, verbose=0, **settings)
@@ -171,6 +172,23 @@ def test_metrics_have_the_names_and_steps_of_keras(ask: Ask, runs: Runs) -> None
         assert [value for *_, value in rows] == pytest.approx(history[key])
     rates = ask("plugin/scalars/scalars", tag="epoch_learning_rate", run="a-s0/tensorboard/train")
     assert [value for *_, value in rates] == pytest.approx([1e-3, 1e-3])
+
+
+def test_a_program_of_keras_writes_its_epochs(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    board = mlplab.TensorBoard(tmp_path, histogram_freq=2)
+    settings: dict[str, Any] = {"validation_split": 0.2, "verbose": 0, "callbacks": [board]}
+    history = mlplab.fit(MODEL, IMAGES, LABELS, epochs=2, **settings).history
+    mlplab.fit(MODEL, IMAGES, LABELS, initial_epoch=1, epochs=3, **settings)
+    for part, prefix in (("train", ""), ("validation", "val_")):
+        events = EventAccumulator(str(tmp_path / part), {"histograms": 0}).Reload()
+        found = [(event.step, event.value) for event in events.Scalars("epoch_loss")]
+        assert [step for step, _ in found] == [0, 1, 2]
+        assert found[0][1] == pytest.approx(history[f"{prefix}loss"][0])
+        if part == "train":
+            assert "epoch_learning_rate" in events.Tags()["scalars"]
+            steps = [event.step for event in events.Histograms("dense_1/kernel/histogram")]
+            assert steps == [0, 2]
 
 
 def test_the_layers_are_measured(ask: Ask) -> None:

@@ -1,13 +1,20 @@
 """A program's own arrays, as Keras would pass them to a step, on the device."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import keras
 import numpy as np
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from numpy.typing import NDArray
+
+from mlplab.errors import DataError
+
+SCALAR = (bool, int, float, str, np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,16 +35,60 @@ class Examples:
         return np.arange(self.count, dtype=np.int32)
 
 
+def as_arrays(given: Any, name: str) -> Any:
+    """Return data with an array in place of each list of numbers or texts, however deep.
+
+    ``[[1, 2], [3, 4]]`` is one array of two rows. A list of arrays stays a list, of several inputs.
+
+    Args:
+        given: data in any form.
+        name: what an error calls it.
+
+    Raises:
+        DataError: if the rows of a list differ in length.
+    """
+    if isinstance(given, dict):
+        return {key: as_arrays(value, f"{name}[{key!r}]") for key, value in given.items()}
+    if not isinstance(given, list | tuple) or not given:
+        return given
+    if all(isinstance(leaf, SCALAR) for leaf in keras.tree.flatten(given)):
+        try:
+            return np.asarray(given)
+        except ValueError as error:
+            raise DataError(f"the rows of {name} differ in length") from error
+    return type(given)(as_arrays(item, f"{name}[{at}]") for at, item in enumerate(given))
+
+
 def gathered(tree: Any, positions: jax.Array) -> Any:
     """Return the examples of a tree at some of its positions; to be traced."""
     return jax.tree.map(lambda array: array.at[positions].get(mode="promise_in_bounds"), tree)
 
 
-def in_rows(batches: list[Any]) -> list[NDArray[np.int32]]:
-    """Return batches of positions as rows: int32 [steps, batch], and [1, rest] for a remainder."""
-    rows = [np.asarray(batch) for batch in batches]
-    whole = [row for row in rows if len(row) == len(rows[0])]
-    return [np.stack(whole), *(row[None] for row in rows[len(whole) :])]
+def in_pieces(batches: Iterator[Any], most: int | None = None) -> Iterator[tuple[Any, int]]:
+    """Yield batches of positions in rows, as they come.
+
+    Args:
+        batches: int32 [batch], of which the last one may be smaller; on a GPU Keras's loop has put
+            them on the device, where they stay.
+        most: rows of a piece; by default all are one piece.
+
+    Yields:
+        ``(rows, count)``: int32 [most, batch], of which the first ``count`` are given, so that
+        pieces have one shape; or [1, batch] for a batch that is alone or smaller.
+    """
+    size = 0
+    while rows := list(itertools.islice(batches, most)):
+        alone = not size and len(rows) == 1
+        size = size or len(rows[0])
+        whole = [row for row in rows if len(row) == size]
+        stack = np.stack if isinstance(rows[0], np.ndarray) else jnp.stack
+        if alone:
+            yield stack(rows), 1
+            continue
+        if whole:
+            yield stack([*whole, *[whole[0]] * ((most or 0) - len(whole))]), len(whole)
+        for row in rows[len(whole) :]:
+            yield row[None], 1
 
 
 def examples(

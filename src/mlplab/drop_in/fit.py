@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from mlplab.drop_in import checks
-from mlplab.drop_in.arrays import Examples, examples, unpacked
+from mlplab.drop_in.arrays import Examples, as_arrays, examples, unpacked
 from mlplab.drop_in.loop import (
     Callbacks,
     in_our_steps,
@@ -57,7 +57,7 @@ def fit(
 
     Args:
         model: compiled.
-        x: arrays, or a structure of arrays.
+        x: arrays, lists of numbers, or a structure of them.
         y: likewise, or ``None``.
         batch_size: 32 by default.
         epochs: the number of the last epoch.
@@ -78,7 +78,7 @@ def fit(
         Keras's history of losses and metrics by epoch.
 
     Raises:
-        DataError: if an array is empty or holds text.
+        DataError: if an array is empty or holds text, or the rows of a list differ in length.
         UserError: if Keras runs on another backend than JAX.
 
     Examples:
@@ -91,6 +91,10 @@ def fit(
     """
     check_backend()
     model._assert_compile_called("fit")
+    x, y = as_arrays(x, "x"), as_arrays(y, "y")
+    sample_weight = as_arrays(sample_weight, "sample_weight")
+    if isinstance(validation_data, list | tuple):
+        validation_data = tuple(as_arrays(part, "validation_data") for part in validation_data)
     settings: dict[str, Any] = {
         "batch_size": batch_size,
         "epochs": epochs,

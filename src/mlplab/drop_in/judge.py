@@ -7,7 +7,7 @@ import keras
 from keras.src.layers.convolutional.base_conv import BaseConv
 from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
 
-from mlplab.drop_in.arrays import examples
+from mlplab.drop_in.arrays import as_arrays, examples
 from mlplab.drop_in.loop import (
     in_our_predictions,
     in_our_steps,
@@ -48,6 +48,8 @@ def evaluate(
     """
     check_backend()
     model._assert_compile_called("evaluate")
+    x, y = as_arrays(x, "x"), as_arrays(y, "y")
+    sample_weight = as_arrays(sample_weight, "sample_weight")
     settings: dict[str, Any] = {
         "batch_size": batch_size,
         "verbose": verbose,
@@ -95,6 +97,7 @@ def predict(
         "steps": steps,
         "callbacks": callbacks,
     }
+    x = as_arrays(x, "x")
     layers = model._flatten_layers()
     ours = (
         not why_not(model, PREDICT) and not not_arrays([x]) and all(layer.built for layer in layers)

@@ -1,9 +1,10 @@
 """Keras's own loop over epochs, with the steps of an epoch taken at once."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -115,8 +116,21 @@ def in_our_steps(
         if held_out is not None:
             model.test_function = program(model, "test").function(held_out, validation_at_once)
         model.steps_per_execution = at_once
-        with _evaluations_apart(model) if train is not None else nullcontext():
+        with (
+            _own(model, "_setattr_hook", partial(_untracked, model._setattr_hook)),
+            _evaluations_apart(model) if train is not None else nullcontext(),
+        ):
             yield
+
+
+def _untracked(hook: Callable[[str, Any], tuple[str, Any]], name: str, value: Any) -> Any:
+    """Hide from Keras's tracking the state, which its loop sets as an attribute after each step.
+
+    Looking for layers among all of its arrays takes as long as a small step. Only dictionaries and
+    the like are looked through.
+    """
+    name, value = hook(name, value)
+    return name, MappingProxyType(value) if name == "_jax_state" and value else value
 
 
 @contextmanager

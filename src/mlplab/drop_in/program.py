@@ -16,10 +16,10 @@ import keras
 import numpy as np
 from jax.extend.core import jaxprs_in_params
 
-from mlplab.drop_in.arrays import Examples, gathered, in_rows
+from mlplab.drop_in.arrays import Examples, gathered, in_pieces
 from mlplab.drop_in.faster import Faster, wait_for
 from mlplab.models.conversion import fast_layers
-from mlplab.training.compilation import compiled, options
+from mlplab.training.compilation import options
 from mlplab.training.engine import Pace
 from mlplab.training.steps import Mode, State, repeated, unshared
 from mlplab.training.update import in_one_pass
@@ -37,6 +37,10 @@ GROUPS: dict[Mode, tuple[str, ...]] = {
     ),
     "test": ("trainable_variables", "non_trainable_variables", "metrics_variables"),
 }
+
+
+PIECE = 64
+"""Batches whose positions are passed to the device together, so that it need not wait for all."""
 
 
 def nothing(done: int, logs: Logs) -> None:
@@ -74,6 +78,7 @@ class Program:
             on_chunk: called with the number of batches that were done and their logs, several
                 times a second.
         """
+        one = self._one_at_a_time(examples)
         pace = Pace()
         left: State | None = None  # the state that Keras's loop holds since the last call
 
@@ -89,26 +94,38 @@ class Program:
                 own: tuple[Logs, State] = self._of_batch(state, first)
                 return own
             if at_once == 1:
-                logs, left = self._step(state, examples.tree, first)
+                logs, left = one(state, first)
                 return logs, left
-            batches = [first, *itertools.islice(iterator, at_once - 1)]
             logs, done = None, 0
-            for part in in_rows(batches):
+            before: tuple[Logs, int] | None = None  # of the chunk that is being computed
+            since = time.perf_counter()
+
+            def wait() -> None:
+                nonlocal before, done, since
+                if before is not None:
+                    told, steps = before
+                    wait_for(told)
+                    now = time.perf_counter()
+                    pace.seconds, since = (now - since) / steps, now
+                    before, done = None, done + steps
+                    on_chunk(done, told)
+
+            rest = itertools.islice(iterator, at_once - 1)
+            for piece, count in in_pieces(itertools.chain([first], rest), PIECE):
                 start = 0
-                while start < len(part):
+                while start < count:
                     # As in fit, which takes a batch before it looks whether it is to stop.
                     single = self.mode == "train" and model.stop_training
-                    stop = min(len(part), start + (1 if single else pace.steps()))
-                    begun = time.perf_counter()
-                    logs, state = self._chunk(state, examples.tree, part, start, stop)
+                    stop = min(count, start + (1 if single else pace.steps()))
+                    logs, state = self._chunk(state, examples.tree, piece, start, stop)
                     self._leave(model, state)
-                    wait_for(logs)
-                    pace.seconds = (time.perf_counter() - begun) / (stop - start)
-                    done += stop - start
-                    on_chunk(done, logs)
-                    start = stop
+                    # Of two chunks, one is computed while Keras cuts the positions of the other.
+                    wait()
+                    before, start = (logs, stop - start), stop
                     if single:
+                        wait()
                         return logs, state
+            wait()
             left = state
             return logs, state
 
@@ -130,6 +147,14 @@ class Program:
 
         return call
 
+    def _one_at_a_time(self, examples: Examples) -> Callable[[State, Any], tuple[Logs, State]]:
+        """Return a function of a state and positions that takes one step."""
+        if jax.default_backend() != "cpu":
+            return lambda state, row: self._step(state, examples.tree, row)
+        # NumPy, which sees the arrays without a copy, cuts a small batch faster than XLA.
+        host = jax.tree.map(np.asarray, examples.tree)
+        return lambda state, row: self._of_batch(state, jax.tree.map(lambda a: a[row], host))
+
     def _leave(self, model: keras.Model, state: State) -> None:
         """Leave the state where Keras's loop finds it when it is interrupted."""
         # The model's own ``__setattr__`` takes as long as a small step.
@@ -145,11 +170,11 @@ class Program:
         leaves, form = jax.tree.flatten((state, tree, part))
         key = (form, *((leaf.shape, leaf.dtype) for leaf in leaves))
         if key not in self._loops:
-            program = jax.jit(self._many, donate_argnums=0)
+            program = jax.jit(self._many, donate_argnums=0, compiler_options=options())
             traced = program.trace(state, tree, part, np.int32(0), np.int32(1))
             # A convolution that XLA computes uses one thread within a loop on a CPU.
             doubtful = jax.default_backend() == "cpu" and _convolves(traced.jaxpr.jaxpr)
-            self._loops[key] = Faster(compiled(traced.lower()), self._step, doubtful)
+            self._loops[key] = Faster(program, self._step, doubtful)
         return self._loops[key].run(state, tree, part, start, stop)
 
     def _with(self, state: State, batch: Any) -> tuple[Logs, State]:

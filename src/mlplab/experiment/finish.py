@@ -12,8 +12,8 @@ from mlplab.experiment.session import Session
 from mlplab.models import conversion, saving
 from mlplab.runs import layout, ledger
 from mlplab.runs.record import Status
-from mlplab.tensorboard.callback import TensorBoard
 from mlplab.tensorboard.hparams import write_results
+from mlplab.tensorboard.of_run import RunTensorBoard
 from mlplab.training.plan import Ending
 
 STATUS: dict[Ending, Status] = {
@@ -129,7 +129,7 @@ def _splits_to_open(session: Session, status: Status) -> list[str]:
 
 
 def _tensorboard(session: Session, predictions: judge.Predictions, status: Status) -> None:
-    if not any(isinstance(callback, TensorBoard) for callback in session.callbacks):
+    if not any(isinstance(callback, RunTensorBoard) for callback in session.callbacks):
         return
     record = session.record
     write_results(

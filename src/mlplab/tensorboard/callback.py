@@ -1,103 +1,57 @@
-"""The callback that writes a run for TensorBoard while it trains.
+"""What ``keras.callbacks.TensorBoard`` writes at the end of an epoch, without TensorFlow."""
 
-``<run>/tensorboard`` holds ``train`` and ``validation``, as Keras's own callback lays them out, and
-``results`` (:mod:`mlplab.tensorboard.hparams`), written when training has ended.
-"""
-
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from tensorboardX import summary
 
 from mlplab.errors import first_line, optional
-from mlplab.evaluation.diagnostics import Probe, Statistics
-from mlplab.figures import sample_grid
 from mlplab.tensorboard.events import Events
-
-SAMPLES = (4, 4)  # rows and columns of the sample picture
 
 
 class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
-    """Writes what ``keras.callbacks.TensorBoard`` writes at epochs, and diagnostics of a training.
+    """Writes each epoch of a training for TensorBoard.
 
-    Under Keras's names: ``epoch_<metric>`` for train and validation, ``epoch_learning_rate``, and
-    ``<weight's path>/histogram``. In addition: ``<weight's path>/gradient`` (histogram),
-    ``gradient_norm/<layer>``, ``update_ratio/<layer>`` and ``relu_dead_share/<layer>``, as
-    :class:`~mlplab.evaluation.diagnostics.Statistics` defines them; ``zero_share/<layer>``, of
-    weights that are exactly 0; a picture of sample images; the recipe. The step is the epoch,
-    counted from 0.
+    The names and the layout are those of ``keras.callbacks.TensorBoard``: ``epoch_<metric>`` in the
+    folders ``train`` and ``validation``, ``epoch_learning_rate``, ``<weight's path>/histogram``.
+    The step is the epoch, counted from 0. If the files cannot be written, a warning says so and
+    training continues. A training that begins at a later epoch (``initial_epoch``) replaces what an
+    earlier one wrote from that epoch on.
 
     Args:
-        folder: ``<run>/tensorboard``.
-        probe_images: uint8 [n, height, width, channels], training images to measure gradients on.
-        probe_labels: [n, ...], as the compiled loss expects them.
-        class_names: one name per class.
-        histogram_freq: epochs from one measurement of the layers to the next; 0 for none.
-        images: whether to write the sample picture.
-        recipe_text: the recipe as TOML.
-        probe_weights: float32 [n], the weight of each probe image in the loss.
-        note: called when something cannot be written; training continues.
+        log_dir: folder for the two folders.
+        histogram_freq: epochs from one histogram of the weights to the next; 0 for none.
+
+    Examples:
+        >>> import mlplab, keras, numpy as np, pathlib, tempfile
+        >>> model = keras.Sequential([keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mean_squared_error")
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> board = mlplab.TensorBoard(folder, histogram_freq=1)
+        >>> _ = mlplab.fit(model, np.ones((8, 2)), np.ones(8), callbacks=[board], verbose=0)
+        >>> sorted(path.name for path in folder.iterdir())
+        ['train', 'validation']
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        probe_images: NDArray[np.uint8],
-        probe_inputs: NDArray[Any],
-        probe_labels: NDArray[Any],
-        class_names: Sequence[str],
-        *,
-        histogram_freq: int = 1,
-        images: bool = True,
-        recipe_text: str,
-        probe_weights: NDArray[np.float32] | None = None,
-        note: Callable[[str], None] = lambda text: None,
-    ) -> None:
+    def __init__(self, log_dir: str | Path = "logs", histogram_freq: int = 0) -> None:
         super().__init__()
-        self.folder = folder
+        self.log_dir = Path(log_dir)
         self.histogram_freq = histogram_freq
-        self.images = images
-        self.class_names = class_names
-        self.recipe_text = recipe_text
-        self.note = note
+        self.note: Callable[[str], None] = warnings.warn
         self._failed = False
-        self._pictures = probe_images
-        self._sample = (probe_inputs, probe_labels, probe_weights)
-        self._probe: Probe | None = None
         self._files: tuple[Events, Events] | None = None
-        self._statistics: Statistics | None = None
-        self._row: Mapping[str, float] = {}
-
-    @property
-    def statistics(self) -> Statistics | None:
-        """The layers as they were last measured."""
-        return self._statistics
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Open the files when training starts or, at a later epoch, resumes."""
         if self._files is None and not self._failed:
             with self._or_stop():
-                self._open(epoch)
-
-    def _open(self, epoch: int) -> None:
-        train = Events(self.folder / "train", epoch)
-        self._files = train, Events(self.folder / "validation", epoch)
-        if epoch == 0:
-            if self.images:
-                with optional("TensorBoard's sample picture", self.note):
-                    train.add_figure("samples", self._sample_picture())
-            train.add(summary.text("recipe", _code_block(self.recipe_text)))
-            train.flush()
-
-    def on_row(self, row: Mapping[str, float]) -> None:
-        """Take the complete row of an epoch that has ended, of which ``logs`` are a part."""
-        self._row = {key: value for key, value in row.items() if key not in ("epoch", "seconds")}
+                train = Events(self.log_dir / "train", epoch)
+                self._files = train, Events(self.log_dir / "validation", epoch)
+                if epoch == 0:
+                    self._introduce(train)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the epoch, and flush it to disk."""
@@ -105,11 +59,20 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
             with self._or_stop():
                 self._write(epoch, logs or {})
 
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Close the files."""
+        with self._or_stop():
+            for file in self._files or ():
+                file.close()
+        self._files = None
+
+    def _introduce(self, file: Events) -> None:
+        """Write what stands before the first epoch."""
+
     def _write(self, epoch: int, logs: dict[str, Any]) -> None:
         assert self._files is not None, "an epoch ended that had not started"
         train, validation = self._files
-        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        for name, value in {"learning_rate": rate, **logs, **self._row}.items():
+        for name, value in {**self._rate(), **logs}.items():
             file = validation if name.startswith("val_") else train
             file.add_scalars({f"epoch_{name.removeprefix('val_')}": value}, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
@@ -118,12 +81,19 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
         for file in self._files:
             file.flush()
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Close the files."""
-        with self._or_stop():
-            for file in self._files or ():
-                file.close()
-        self._files = None
+    def _rate(self) -> dict[str, float]:
+        rate = getattr(self.model.optimizer, "learning_rate", None)
+        return {} if rate is None else {"learning_rate": float(keras.ops.convert_to_numpy(rate))}
+
+    def _measure(self, file: Events, epoch: int) -> None:
+        """Write a histogram of each weight."""
+        for layer in self.model.layers:
+            for weight in layer.weights:
+                file.add_histogram(f"{self._tag(weight.path)}/histogram", weight.value, epoch)
+
+    def _tag(self, path: str) -> str:
+        # A Sequential model puts its own name first, which would put all layers into one group.
+        return path.removeprefix(f"{self.model.name}/")
 
     @contextmanager
     def _or_stop(self) -> Iterator[None]:
@@ -134,37 +104,3 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
             if not self._failed:
                 self.note(f"TensorBoard gets no more events: {first_line(error)}")
             self._failed = True
-
-    def _measure(self, file: Events, epoch: int) -> None:
-        if self._probe is None:
-            self._probe = Probe(self.model, *self._sample)
-        self._statistics, gradients = self._probe.measure()
-        for layer in self.model.layers:
-            for weight in layer.weights:
-                file.add_histogram(f"{self._tag(weight.path)}/histogram", weight.value, epoch)
-        for path, gradient in gradients.items():
-            file.add_histogram(f"{self._tag(path)}/gradient", gradient, epoch)
-        file.add_scalars(_layer_scalars(self._statistics), epoch)
-
-    def _tag(self, path: str) -> str:
-        # A Sequential model puts its own name first, which would put all layers into one group.
-        return path.removeprefix(f"{self.model.name}/")
-
-    def _sample_picture(self) -> Figure:
-        labels = self._sample[1]
-        classes = labels if labels.ndim == 1 else labels.argmax(axis=-1)
-        return sample_grid(self._pictures, classes, self.class_names, *SAMPLES)
-
-
-def _layer_scalars(statistics: Statistics) -> dict[str, float]:
-    values = {"gradient_norm/all": statistics.global_gradient_norm}
-    for layer in statistics.layers:
-        values[f"gradient_norm/{layer.layer}"] = layer.gradient_norm
-        values[f"update_ratio/{layer.layer}"] = layer.update_ratio
-        values[f"relu_dead_share/{layer.layer}"] = layer.dead_share
-        values[f"zero_share/{layer.layer}"] = layer.zero_share
-    return {tag: value for tag, value in values.items() if value is not None}
-
-
-def _code_block(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.splitlines())

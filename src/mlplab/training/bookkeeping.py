@@ -14,7 +14,7 @@ import keras
 
 from mlplab.errors import RunError, TrainingError
 from mlplab.runs.checkpoint import TrainingState
-from mlplab.tensorboard.callback import TensorBoard
+from mlplab.tensorboard.of_run import RunTensorBoard
 from mlplab.tracking.callback import Track
 from mlplab.training.averaging import AverageSwap
 from mlplab.training.checkpoints import (
@@ -146,7 +146,7 @@ class Bookkeeping:
         self.result.rows.append(row)
         self.control.progress.on_row(row)
         for callback in self.control.callbacks:
-            if isinstance(callback, TensorBoard | Track):
+            if isinstance(callback, RunTensorBoard | Track):
                 callback.on_row(row)
         self.callbacks.on_epoch_end(self.epoch, self.logs)  # with the keys that fit would give
         self.next_epoch = self.epoch + 1

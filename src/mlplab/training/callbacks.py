@@ -17,7 +17,7 @@ from mlplab.optim import signatures
 from mlplab.recipes.recipe import Recipe
 from mlplab.recipes.schema import Named
 from mlplab.runs import layout
-from mlplab.tensorboard.callback import TensorBoard
+from mlplab.tensorboard.of_run import RunTensorBoard
 from mlplab.tracking import trackers
 from mlplab.tracking.callback import Track
 from mlplab.training.constants import RATES
@@ -30,7 +30,7 @@ CALLBACKS: dict[str, type[keras.callbacks.Callback]] = {
     "TerminateOnNaN": keras.callbacks.TerminateOnNaN,
     "LearningRateScheduler": keras.callbacks.LearningRateScheduler,
     "SwapEMAWeights": keras.callbacks.SwapEMAWeights,
-    "TensorBoard": TensorBoard,
+    "TensorBoard": RunTensorBoard,
     "Track": Track,
 }
 OURS = ("TensorBoard", "Track")
@@ -191,7 +191,7 @@ def _build(where: str, settings: Named, context: Context) -> keras.callbacks.Cal
     if name == "LearningRateScheduler":
         return keras.callbacks.LearningRateScheduler(_table_schedule(params["table"]))
     if name == "TensorBoard":
-        return TensorBoard(
+        return RunTensorBoard(
             context.folder / layout.EVENTS,
             context.images,
             context.inputs,
