@@ -216,7 +216,7 @@ def test_the_program_of_a_training_reads_as_python_and_runs(
 def test_the_program_of_a_run_reaches_its_accuracy(tmp_path: Path) -> None:
     recipe = mlplab.recipe("quickstart", callbacks={"tensorboard": "none"})
     run = train(recipe, tmp_path, "small")
-    path = program.write(run, tmp_path / "small.py")
+    path = mlplab.load_run("small", tmp_path).export("keras", tmp_path / "small.py")
     assert f"validation: {100 * run.metrics['validation']['accuracy']:.1f} %" in path.read_text()
     again = str(tmp_path / "again.py")
     given = ["export", "small", "--format", "keras", "--out", again, "--runs-dir", str(tmp_path)]
@@ -227,7 +227,7 @@ def test_the_program_of_a_run_reaches_its_accuracy(tmp_path: Path) -> None:
         known = run.metrics[split]
         reached = np.mean(said == found[f"y_{array}"])
         assert known["accuracy_low"] <= reached <= known["accuracy_high"]
-    with pytest.raises(RunError, match="already exists; give another one"):
+    with pytest.raises(RunError, match="already exists; give another name"):
         program.write(run, path)
 
 

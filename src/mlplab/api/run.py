@@ -2,7 +2,7 @@
 
 import html
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlplab.api.common import folder, warn
 from mlplab.errors import UserError
@@ -84,6 +84,35 @@ class Run(runs.Run):
         from mlplab.experiment.networks import load_network  # and with it Keras
 
         return load_network(self, trust)
+
+    def export(
+        self,
+        format: Literal["onnx", "keras"] = "onnx",
+        out: str | Path | None = None,
+        *,
+        trust: bool = False,
+    ) -> Path:
+        """Write the network for other programs, or the training as a program of its own.
+
+        Args:
+            format: ``"onnx"``, a folder with the network's file; ``"keras"``, a Python program that
+                trains the network with plain Keras.
+            out: what to create; by default the folder ``RUN-onnx``, or ``RUN.py``.
+            trust: import the user's own module that the recipe names.
+
+        Returns:
+            The path of what was written.
+
+        Raises:
+            RunError: if the run cannot be exported in this format, or ``out`` already exists.
+        """
+        if format == "keras":
+            from mlplab.plain import program
+
+            return program.write(self, folder(out) or Path(f"{self.name}.py"))
+        from mlplab.experiment.export import export
+
+        return export(self, folder(out) or Path(f"{self.name}-onnx"), trust)
 
     def evaluate(
         self,

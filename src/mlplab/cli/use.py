@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from mlplab import files
+from mlplab.api.comparing import load_run
 from mlplab.cli import show
 from mlplab.cli.app import (
     AsJson,
@@ -167,15 +168,7 @@ def export(
 
     Example: mlplab export last --format keras --out published.py
     """
-    found = Run(store.find(runs_dir, run))
-    if format == "keras":
-        from mlplab.plain import program
-
-        written = program.write(found, output or Path(f"{found.name}.py"))
-    else:
-        from mlplab.experiment.export import export as write
-
-        written = write(found, output or Path(f"{found.name}-onnx"), trust)
+    written = load_run(run, runs_dir).export(format, output, trust=trust)
     if as_json:
         print_json({"file" if format == "keras" else "folder": str(written)})
     else:
