@@ -49,7 +49,7 @@ def as_arrays(given: Any, name: str) -> Any:
     """
     if isinstance(given, dict):
         return {key: as_arrays(value, f"{name}[{key!r}]") for key, value in given.items()}
-    if not isinstance(given, list | tuple) or not given:
+    if type(given) not in (list, tuple) or not given:  # a named tuple is a structure of inputs
         return given
     if all(isinstance(leaf, SCALAR) for leaf in keras.tree.flatten(given)):
         try:
