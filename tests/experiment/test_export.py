@@ -113,7 +113,7 @@ def test_a_folder_of_pictures_is_classified(run: Run, exported: Path, tmp_path: 
 
 
 def test_nothing_is_written_over(run: Run, exported: Path) -> None:
-    with pytest.raises(RunError, match="already exists; give another"):
+    with pytest.raises(RunError, match="already exists; choose another path"):
         export.export(run, exported)
 
 

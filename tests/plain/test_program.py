@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import mlplab
 from mlplab.cli.app import app
-from mlplab.errors import RunError
+from mlplab.errors import RunError, UserError
 from mlplab.experiment.complete import complete
 from mlplab.experiment.prepare import Experiment, prepare
 from mlplab.optim.optimizers import OPTIMIZERS
@@ -227,8 +227,10 @@ def test_the_program_of_a_run_reaches_its_accuracy(tmp_path: Path) -> None:
         known = run.metrics[split]
         reached = np.mean(said == found[f"y_{array}"])
         assert known["accuracy_low"] <= reached <= known["accuracy_high"]
-    with pytest.raises(RunError, match="already exists; give another name"):
+    with pytest.raises(RunError, match="already exists; choose another path"):
         program.write(run, path)
+    with pytest.raises(UserError, match="'onxn' is not a format: 'onnx' or 'keras'"):
+        mlplab.load_run("small", tmp_path).export("onxn")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

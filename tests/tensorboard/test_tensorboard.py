@@ -174,20 +174,33 @@ def test_metrics_have_the_names_and_steps_of_keras(ask: Ask, runs: Runs) -> None
     assert [value for *_, value in rates] == pytest.approx([1e-3, 1e-3])
 
 
+class Interrupting(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
 def test_a_program_of_keras_writes_its_epochs(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
+    f1 = keras.metrics.F1Score()
+    network = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10, name="only")])
+    network.compile("sgd", "categorical_crossentropy", metrics=[f1])
+    labels = np.eye(10)[LABELS]
     board = mlplab.TensorBoard(tmp_path, histogram_freq=2)
-    settings: dict[str, Any] = {"validation_split": 0.2, "verbose": 0, "callbacks": [board]}
-    history = mlplab.fit(MODEL, IMAGES, LABELS, epochs=2, **settings).history
-    mlplab.fit(MODEL, IMAGES, LABELS, initial_epoch=1, epochs=3, **settings)
+    settings: dict[str, Any] = {"validation_split": 0.2, "verbose": 0}
+    given = network, IMAGES, labels
+    with pytest.raises(KeyboardInterrupt):
+        mlplab.fit(*given, epochs=3, callbacks=[board, Interrupting()], **settings)
+    fit = mlplab.fit(*given, initial_epoch=1, epochs=3, callbacks=[board], **settings)
     for part, prefix in (("train", ""), ("validation", "val_")):
         events = EventAccumulator(str(tmp_path / part), {"histograms": 0}).Reload()
         found = [(event.step, event.value) for event in events.Scalars("epoch_loss")]
         assert [step for step, _ in found] == [0, 1, 2]
-        assert found[0][1] == pytest.approx(history[f"{prefix}loss"][0])
+        assert found[1][1] == pytest.approx(fit.history[f"{prefix}loss"][0])
+        assert "epoch_f1_score/9" in events.Tags()["scalars"]
         if part == "train":
             assert "epoch_learning_rate" in events.Tags()["scalars"]
-            steps = [event.step for event in events.Histograms("dense_1/kernel/histogram")]
+            steps = [event.step for event in events.Histograms("only/kernel/histogram")]
             assert steps == [0, 2]
 
 

@@ -105,7 +105,10 @@ class Run(runs.Run):
 
         Raises:
             RunError: if the run cannot be exported in this format, or ``out`` already exists.
+            UserError: for another format.
         """
+        if format not in ("onnx", "keras"):
+            raise UserError(f"'{format}' is not a format: 'onnx' or 'keras'")
         if format == "keras":
             from mlplab.plain import program
 

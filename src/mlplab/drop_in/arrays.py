@@ -45,13 +45,17 @@ def as_arrays(given: Any, name: str) -> Any:
         name: what an error calls it.
 
     Raises:
-        DataError: if the rows of a list differ in length.
+        DataError: if the rows of a list differ in length, or some of its numbers are missing.
     """
     if isinstance(given, dict):
         return {key: as_arrays(value, f"{name}[{key!r}]") for key, value in given.items()}
     if type(given) not in (list, tuple) or not given:  # a named tuple is a structure of inputs
         return given
-    if all(isinstance(leaf, SCALAR) for leaf in keras.tree.flatten(given)):
+    items = list(_items(given))
+    scalars = [item for item in items if isinstance(item, SCALAR)]
+    if scalars and len(scalars) + items.count(None) == len(items):
+        if len(scalars) < len(items):
+            raise DataError(f"{name} has None among its numbers: leave these examples out")
         try:
             return np.asarray(given)
         except ValueError as error:
@@ -64,31 +68,44 @@ def gathered(tree: Any, positions: jax.Array) -> Any:
     return jax.tree.map(lambda array: array.at[positions].get(mode="promise_in_bounds"), tree)
 
 
-def in_pieces(batches: Iterator[Any], most: int | None = None) -> Iterator[tuple[Any, int]]:
+def _items(given: Any) -> Iterator[Any]:
+    """Yield what lists in lists hold."""
+    if type(given) not in (list, tuple):
+        yield given
+        return
+    for item in given:
+        yield from _items(item)
+
+
+def in_pieces(batches: Iterator[Any], most: int) -> Iterator[tuple[Any, int]]:
     """Yield batches of positions in rows, as they come.
 
     Args:
         batches: int32 [batch], of which the last one may be smaller; on a GPU Keras's loop has put
             them on the device, where they stay.
-        most: rows of a piece; by default all are one piece.
+        most: rows of a piece.
 
     Yields:
-        ``(rows, count)``: int32 [most, batch], of which the first ``count`` are given, so that
+        ``(rows, count)``: int32 [most, batch], of which the first ``count`` are given, so that all
         pieces have one shape; or [1, batch] for a batch that is alone or smaller.
     """
     size = 0
     while rows := list(itertools.islice(batches, most)):
         alone = not size and len(rows) == 1
         size = size or len(rows[0])
-        whole = [row for row in rows if len(row) == size]
-        stack = np.stack if isinstance(rows[0], np.ndarray) else jnp.stack
-        if alone:
-            yield stack(rows), 1
-            continue
+        whole = [] if alone else [row for row in rows if len(row) == size]
         if whole:
-            yield stack([*whole, *[whole[0]] * ((most or 0) - len(whole))]), len(whole)
+            stack = np.stack if isinstance(rows[0], np.ndarray) else jnp.stack
+            yield stack([*whole, *[whole[0]] * (most - len(whole))]), len(whole)
         for row in rows[len(whole) :]:
             yield row[None], 1
+
+
+def in_rows(batches: list[Any]) -> list[NDArray[np.int32]]:
+    """Return batches of positions as rows: int32 [steps, batch], and [1, rest] for a remainder."""
+    rows = [np.asarray(batch) for batch in batches]
+    whole = [row for row in rows if len(row) == len(rows[0])]
+    return [np.stack(whole), *(row[None] for row in rows[len(whole) :])]
 
 
 def examples(

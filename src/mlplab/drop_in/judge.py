@@ -34,7 +34,8 @@ def evaluate(
 
     Args:
         model: compiled.
-        x: arrays, or a structure of arrays; anything else is evaluated by Keras itself.
+        x: arrays, lists of numbers, or a structure of them; anything else is evaluated by Keras
+            itself.
         y: likewise, or ``None``.
         batch_size: 32 by default.
         verbose: as for Keras.
@@ -44,6 +45,7 @@ def evaluate(
         return_dict: whether to return a dictionary instead of a list.
 
     Raises:
+        DataError: if the rows of a list differ in length, or some of its numbers are missing.
         UserError: if Keras runs on another backend than JAX.
     """
     check_backend()
@@ -81,13 +83,15 @@ def predict(
 
     Args:
         model: built, or to be built from the arrays.
-        x: arrays, or a structure of arrays; anything else is predicted by Keras itself.
+        x: arrays, lists of numbers, or a structure of them; anything else is predicted by Keras
+            itself.
         batch_size: 32 by default.
         verbose: as for Keras.
         steps: batches to predict; by default all.
         callbacks: as for Keras.
 
     Raises:
+        DataError: if the rows of a list differ in length, or some of its numbers are missing.
         UserError: if Keras runs on another backend than JAX.
     """
     check_backend()

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mlplab.drop_in.arrays import Examples, gathered, in_pieces
+from mlplab.drop_in.arrays import Examples, gathered, in_rows
 from mlplab.models.conversion import fast_layers
 from mlplab.training.compilation import options
 from mlplab.training.steps import State
@@ -31,9 +31,9 @@ class Predictions:
         """Return what Keras's loop calls in place of its own ``predict_function``."""
 
         def call(state: State, iterator: Iterator[Any]) -> tuple[Any, State]:
-            batches = itertools.chain([next(iterator)], itertools.islice(iterator, at_once - 1))
+            batches = [next(iterator), *itertools.islice(iterator, at_once - 1)]
             found = []
-            for part, _ in in_pieces(batches):
+            for part in in_rows(batches):
                 stacked, state = self._program(state, examples.tree, part)
                 found.append(jax.tree.map(_joined, stacked))
             return jax.tree.map(lambda *each: np.concatenate(each), *found), state

@@ -18,6 +18,7 @@ from jax.extend.core import jaxprs_in_params
 
 from mlplab.drop_in.arrays import Examples, gathered, in_pieces
 from mlplab.drop_in.faster import Faster, wait_for
+from mlplab.drop_in.interrupts import interrupts_held
 from mlplab.models.conversion import fast_layers
 from mlplab.training.compilation import options
 from mlplab.training.engine import Pace
@@ -78,7 +79,7 @@ class Program:
             on_chunk: called with the number of batches that were done and their logs, several
                 times a second.
         """
-        one = self._one_at_a_time(examples)
+        one = self._one_at_a_time(examples) if at_once == 1 else None
         pace = Pace()
         left: State | None = None  # the state that Keras's loop holds since the last call
 
@@ -91,22 +92,25 @@ class Program:
                 self._leave(model, state)
             first = next(iterator)
             if isinstance(first, tuple):  # a callback's own batch, such as of ``test_on_batch``
-                own: tuple[Logs, State] = self._of_batch(state, first)
+                with interrupts_held():
+                    own: tuple[Logs, State] = self._of_batch(state, first)
+                    self._leave(model, own[1])
                 return own
-            if at_once == 1:
-                logs, left = one(state, first)
+            if one is not None:
+                with interrupts_held():
+                    logs, left = one(state, first)
+                    self._leave(model, left)
                 return logs, left
             logs, done = None, 0
-            before: tuple[Logs, int] | None = None  # of the chunk that is being computed
-            since = time.perf_counter()
+            before: tuple[Logs, int, float] | None = None  # the chunk that is being computed
 
             def wait() -> None:
-                nonlocal before, done, since
+                nonlocal before, done
                 if before is not None:
-                    told, steps = before
+                    told, steps, begun = before
                     wait_for(told)
-                    now = time.perf_counter()
-                    pace.seconds, since = (now - since) / steps, now
+                    # At most twice its time: when it began, the one before was still computed.
+                    pace.seconds = (time.perf_counter() - begun) / steps
                     before, done = None, done + steps
                     on_chunk(done, told)
 
@@ -117,11 +121,13 @@ class Program:
                     # As in fit, which takes a batch before it looks whether it is to stop.
                     single = self.mode == "train" and model.stop_training
                     stop = min(count, start + (1 if single else pace.steps()))
-                    logs, state = self._chunk(state, examples.tree, piece, start, stop)
-                    self._leave(model, state)
-                    # Of two chunks, one is computed while Keras cuts the positions of the other.
+                    begun = time.perf_counter()
+                    with interrupts_held():
+                        logs, state = self._chunk(state, examples.tree, piece, start, stop)
+                        self._leave(model, state)
+                    # While one chunk is computed, Keras cuts the positions of the next.
                     wait()
-                    before, start = (logs, stop - start), stop
+                    before, start = (logs, stop - start, begun), stop
                     if single:
                         wait()
                         return logs, state
@@ -139,10 +145,15 @@ class Program:
         """
 
         def call(state: State, iterator: Iterator[Any]) -> tuple[Logs, State]:
+            model = self.model()
+            assert model is not None
             state = unshared(state)
-            logs, state = self._of_batch(state, next(iterator))
-            for batch in itertools.islice(iterator, at_once - 1):
-                logs, state = self._of_batch(state, batch)
+            logs: Logs = None
+            rest = itertools.islice(iterator, at_once - 1)
+            for batch in itertools.chain([next(iterator)], rest):
+                with interrupts_held():
+                    logs, state = self._of_batch(state, batch)
+                    self._leave(model, state)
             return logs, state
 
         return call

@@ -82,7 +82,7 @@ def export(run: Run, folder: Path, trust: bool = False) -> Path:
     record = store.read_own_record(run.folder)
     store.check_own(run.folder, record, layout.MODEL)
     if folder.exists():
-        raise RunError(f"{folder} already exists; give another name")
+        raise RunError(f"{folder} already exists; choose another path (out)")
     model = load_network(run, trust)
     aside = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
     try:

@@ -31,7 +31,7 @@ def write(run: Run, path: Path) -> Path:
         StorageError: if the file cannot be written.
     """
     if path.exists():
-        raise RunError(f"{path} already exists; give another name")
+        raise RunError(f"{path} already exists; choose another path (out)")
     files.write_text(path, program(of_run(run)))
     return path
 

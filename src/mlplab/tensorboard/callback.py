@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from mlplab.errors import first_line, optional
 from mlplab.tensorboard.events import Events
@@ -15,11 +16,12 @@ from mlplab.tensorboard.events import Events
 class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
     """Writes each epoch of a training for TensorBoard.
 
-    The names and the layout are those of ``keras.callbacks.TensorBoard``: ``epoch_<metric>`` in the
-    folders ``train`` and ``validation``, ``epoch_learning_rate``, ``<weight's path>/histogram``.
-    The step is the epoch, counted from 0. If the files cannot be written, a warning says so and
-    training continues. A training that begins at a later epoch (``initial_epoch``) replaces what an
-    earlier one wrote from that epoch on.
+    The layout is that of ``keras.callbacks.TensorBoard``: ``epoch_<metric>`` in the folders
+    ``train`` and ``validation``, ``epoch_learning_rate``, ``<weight's path>/histogram`` (without
+    the model's own name). A metric of several values has a curve for each. The step is the epoch,
+    counted from 0. If the files cannot be written, a warning says so and training continues. A
+    training that begins at a later epoch (``initial_epoch``) replaces what an earlier one wrote
+    from that epoch on.
 
     Args:
         log_dir: folder for the two folders.
@@ -43,6 +45,11 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
         self.note: Callable[[str], None] = warnings.warn
         self._failed = False
         self._files: tuple[Events, Events] | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Begin anew, also after a training that was interrupted and closed nothing."""
+        self._failed = False
+        self.on_train_end()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Open the files when training starts or, at a later epoch, resumes."""
@@ -74,7 +81,7 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
         train, validation = self._files
         for name, value in {**self._rate(), **logs}.items():
             file = validation if name.startswith("val_") else train
-            file.add_scalars({f"epoch_{name.removeprefix('val_')}": value}, epoch)
+            file.add_scalars(dict(_scalars(f"epoch_{name.removeprefix('val_')}", value)), epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             with optional("TensorBoard's histograms", self.note):
                 self._measure(train, epoch)
@@ -104,3 +111,15 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
             if not self._failed:
                 self.note(f"TensorBoard gets no more events: {first_line(error)}")
             self._failed = True
+
+
+def _scalars(tag: str, value: Any) -> Iterator[tuple[str, float]]:
+    """Yield the numbers of a metric, which may be an array or a dictionary, by their tags."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _scalars(f"{tag}/{key}", part)
+    elif np.ndim(value):
+        for index, part in enumerate(value):
+            yield from _scalars(f"{tag}/{index}", part)
+    else:
+        yield tag, float(value)
