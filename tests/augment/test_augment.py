@@ -218,6 +218,7 @@ def test_wrong_settings_are_refused(wrong: str) -> None:
         recipes.load("quickstart", [f"augment.{wrong}"])
 
 
+@pytest.mark.torture
 def test_an_augmented_run_gives_the_same_bits_twice(tmp_path: Path) -> None:
     recipe = mlplab.recipe(
         "quickstart",

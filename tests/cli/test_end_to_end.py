@@ -54,6 +54,7 @@ def ask(server: str, path: str, body: Any = None, **query: str) -> Any:
         return json.load(answer)
 
 
+@pytest.mark.torture
 def test_tensorboard_shows_scalars_histograms_and_images_of_a_run(
     server: str, runs_dir: Path
 ) -> None:

@@ -298,10 +298,30 @@ def test_what_cannot_be_trained_on_is_told_in_a_line(x: Any, y: Any, said: str) 
 def test_doubtful_data_are_trained_on_and_told(capsys: pytest.CaptureFixture[str]) -> None:
     holes = X.copy()
     holes[3, 2] = np.nan
-    mlplab.fit(network(), holes, Y + 1, verbose=0)
+    for _ in range(2):
+        mlplab.fit(network(), holes, Y + 1, verbose=0)
+        said = capsys.readouterr().err
+        assert "x has 1 value that is" in said
+        assert "labels go from 1 to 3, but the network has 3 outputs" in said
+    unbuilt = keras.Sequential([L.Dense(3, activation="softmax")])
+    unbuilt.compile("sgd", "sparse_categorical_crossentropy")
+    mlplab.fit(unbuilt, X, Y + 1.0, validation_data=(holes, Y - 1), verbose=0)
     said = capsys.readouterr().err
-    assert "x has 1 value that" in said
-    assert "labels go from 1 to 3, but the network has 3 outputs" in said
+    assert "mlplab.fit: labels go from 1 to 3" in said
+    assert "validation labels go from -1 to 1" in said
+    assert "validation x has 1 value" in said
+
+
+@pytest.mark.parametrize("wrong", ["evaluate", "predict"])
+def test_a_slip_in_evaluate_or_predict_costs_no_weights(wrong: str) -> None:
+    model = network()
+    known = mlplab.predict(model, X)
+    with pytest.raises(ValueError, match="shape"):
+        if wrong == "predict":
+            mlplab.predict(model, X[:, :5])
+        else:
+            mlplab.evaluate(model, X, np.eye(2)[Y % 2], verbose=0)
+    np.testing.assert_array_equal(mlplab.predict(model, X), known)
 
 
 def test_errors_of_keras_are_those_of_fit() -> None:
@@ -335,6 +355,7 @@ def test_a_callback_that_extends_one_of_keras_hears_its_batches(tmp_path: Path) 
     assert heard == [0, 1, 2]
 
 
+@pytest.mark.filterwarnings("error:Your input ran out of data")
 def test_evaluation_and_predictions_are_those_of_keras() -> None:
     model = network()
     weights = np.linspace(0, 1, 103)

@@ -49,9 +49,11 @@ def kill_and_resume(name: str, part: str, nth: int, whole: Whole, same: Same, fo
 @pytest.mark.parametrize(
     ("name", "part", "nth", "status"),
     [
-        ("schedule", "run", 1, "nothing"),
+        pytest.param("schedule", "run", 1, "nothing", marks=pytest.mark.torture),
         ("everything", layout.METRICS, 5, "interrupted"),
-        ("schedule", layout.predictions("test"), 1, "interrupted"),
+        pytest.param(
+            "schedule", layout.predictions("test"), 1, "interrupted", marks=pytest.mark.torture
+        ),
     ],
     ids=["starting", "training", "judging"],
 )

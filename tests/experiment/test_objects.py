@@ -53,6 +53,10 @@ def test_a_function_arrays_an_optimizer_and_a_callback_make_a_run(tmp_path: Path
     assert run.recipe.optimizer.params["learning_rate"] == 3e-3
     assert run.record.metrics["test"]["n"] == 100
     assert run.record.data_title == "arrays"
+    assert [layer["dead_share"] is None for layer in run.record.diagnostics["layers"]] == [
+        False,
+        True,
+    ]
     source = (run.folder / "code" / "given" / "network.py").read_text()
     assert "L.Dense(WIDTH" in source
     # The network of the folder takes pixels; these are sixteenths, spread over 0 to 240.

@@ -96,7 +96,12 @@ def stopping() -> list[keras.callbacks.Callback]:
     ("rate", "batch_size", "seeds"),
     [
         (lambda rate: rate, 32, (0, 2)),  # the last batch of an epoch is smaller
-        (lambda rate: schedules.CosineDecay(rate, 40, alpha=0.1), 30, (2,)),
+        pytest.param(
+            lambda rate: schedules.CosineDecay(rate, 40, alpha=0.1),
+            30,
+            (2,),
+            marks=pytest.mark.torture,
+        ),
         (lambda rate: WarmupCosine(rate, 1.0, 1e-4, steps_per_epoch=10, epochs=4), 30, (2,)),
     ],
     ids=["constant", "CosineDecay", "WarmupCosine"],

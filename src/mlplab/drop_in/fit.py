@@ -118,8 +118,12 @@ def fit(
         with in_our_steps_of_batches(model):
             return model.fit(x, y, **settings)
     checks.check(x, y)
-    for doubt in checks.doubts(model, x, y):
-        _note(doubt)
+    held_x, held_y, _ = unpacked(validation_data) if validation_data is not None else (None,) * 3
+    for doubt in (
+        *checks.doubts(model, x, y),
+        *checks.doubts(model, held_x, held_y, "validation "),
+    ):
+        print(f"mlplab.fit: {doubt}.", file=sys.stderr)
     train = examples(x, y, sample_weight, class_weight)
     held_out: Examples | None = None
     if validation_data is not None:

@@ -172,6 +172,7 @@ def in_our_predictions(model: keras.Model, examples: Examples, at_once: int) -> 
         _predictions[model] = Predictions(model)
     with _replaced(model, examples):
         model.predict_function = _predictions[model].function(examples, at_once)
+        model.steps_per_execution = at_once
         yield
 
 
@@ -215,6 +216,10 @@ def _restored(model: keras.Model) -> Iterator[None]:
     before = {name: getattr(model, name) for name in names}
     try:
         yield
+    except BaseException:
+        # Keras's evaluate and predict, unlike its fit, leave the variables without their arrays.
+        model.jax_state_sync()
+        raise
     finally:
         for name, value in before.items():
             setattr(model, name, value)

@@ -15,6 +15,8 @@ from mlplab.models.conversion import fast_layers
 from mlplab.training.compilation import options
 from mlplab.training.steps import State
 
+GROUPS = ("trainable_variables", "non_trainable_variables")  # of ``model._jax_state``
+
 
 class Predictions:
     """The compiled predictions of a model.
@@ -31,6 +33,11 @@ class Predictions:
         """Return what Keras's loop calls in place of its own ``predict_function``."""
 
         def call(state: State, iterator: Iterator[Any]) -> tuple[Any, State]:
+            # Where Keras finds it if this fails; the arrays are not donated.
+            groups = dict(
+                zip(("trainable_variables", "non_trainable_variables"), state, strict=True)
+            )
+            object.__setattr__(self.model(), "_jax_state", groups)
             batches = [next(iterator), *itertools.islice(iterator, at_once - 1)]
             found = []
             for part in in_rows(batches):

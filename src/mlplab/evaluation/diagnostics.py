@@ -91,7 +91,7 @@ class Probe:
         )
         # Layers come by name: Keras keeps names unique within a model.
         self._trained = {layer.name: _places(model, layer) for layer in model.layers}
-        self._relus = {layer.name: layer.output for layer in model.layers if _is_relu(layer)}
+        self._relus = _relus(model)
         self._measure: Callable[..., Any] = jax.jit(self._stateless)
 
     def __call__(self) -> Statistics:
@@ -186,14 +186,25 @@ def _places(model: keras.Model, layer: keras.Layer) -> Sequence[int]:
     return [i for i, variable in enumerate(model.trainable_variables) if id(variable) in own]
 
 
+def _relus(model: keras.Model) -> dict[str, keras.KerasTensor]:
+    """Return the outputs of the layers that end in ReLU, by name.
+
+    A layer that another network has as well, such as the one that a program passed, has outputs
+    there too; one that is used more than once in this network is left out.
+    """
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    nodes = [node for depth in getattr(graph, "_nodes_by_depth", {}).values() for node in depth]
+    found = {}
+    for layer in model.layers:
+        here = [node for node in nodes if node.operation is layer]
+        if _is_relu(layer) and len(here) == 1:
+            (found[layer.name],) = here[0].output_tensors
+    return found
+
+
 def _is_relu(layer: keras.Layer) -> bool:
     plain = isinstance(layer, keras.layers.ReLU) and not layer.negative_slope
-    if not plain and getattr(layer, "activation", None) is not keras.activations.relu:
-        return False
-    try:
-        return isinstance(layer.output, keras.KerasTensor)
-    except (AttributeError, ValueError):  # inside a subclassed model, or used more than once
-        return False
+    return plain or getattr(layer, "activation", None) is keras.activations.relu
 
 
 def _norm(arrays: Iterable[jax.Array]) -> jax.Array:

@@ -102,7 +102,8 @@ def _docstring(facts: Facts) -> str:
     lines = [
         f'"""Trains the network of the run {_plain(facts.name)} with plain Keras.',
         "",
-        "It needs Keras 3, with any of its backends, and NumPy.",
+        "It needs Keras 3 and NumPy. Keras runs on TensorFlow, or on what the environment variable",
+        "KERAS_BACKEND says: jax or torch.",
         "Images, splits, network and training are those of the run, but initial weights,",
         "dropout and the order of the images are drawn from other random generators: results",
         "differ as those of two seeds do.",
