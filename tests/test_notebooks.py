@@ -32,10 +32,9 @@ def test_a_notebook_runs_and_is_kept_without_outputs(
 
 
 CELLS = """
-import mlplab, keras, json
-import numpy as np
 import json
-from pathlib import Path
+import mlplab, keras
+import numpy as np
 x = np.arange(60 * 16).reshape(60, 4, 4) % 256
 y = np.arange(60) % 3
 WIDTH = 8
@@ -45,7 +44,7 @@ def train():
         model=network, data=mlplab.data(x, y), callbacks=[Told()], progress=None,
         training={"epochs": 1}, runs_dir="runs",
     )
-    source = "".join(path.read_text() for path in sorted((run.folder / "code/given").iterdir()))
+    source = "".join(path.read_text() for path in (run.folder / "code/given").iterdir())
     print(json.dumps([run.record.config_id, run.record.data_id, run.record.parameters, source]))
 %%
 def network(shape, classes):
