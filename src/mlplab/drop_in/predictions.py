@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab.drop_in.arrays import Examples, gathered, in_rows
+from mlplab.drop_in.state import leave
 from mlplab.models.conversion import fast_layers
 from mlplab.training.compilation import options
 from mlplab.training.steps import State
-
-GROUPS = ("trainable_variables", "non_trainable_variables")  # of ``model._jax_state``
 
 
 class Predictions:
@@ -34,10 +33,7 @@ class Predictions:
 
         def call(state: State, iterator: Iterator[Any]) -> tuple[Any, State]:
             # Where Keras finds it if this fails; the arrays are not donated.
-            groups = dict(
-                zip(("trainable_variables", "non_trainable_variables"), state, strict=True)
-            )
-            object.__setattr__(self.model(), "_jax_state", groups)
+            leave(self.model(), "predict", state)
             batches = [next(iterator), *itertools.islice(iterator, at_once - 1)]
             found = []
             for part in in_rows(batches):

@@ -19,6 +19,7 @@ from jax.extend.core import jaxprs_in_params
 from mlplab.drop_in.arrays import Examples, gathered, in_pieces
 from mlplab.drop_in.faster import Faster, wait_for
 from mlplab.drop_in.interrupts import interrupts_held
+from mlplab.drop_in.state import leave
 from mlplab.models.conversion import fast_layers
 from mlplab.training.compilation import options
 from mlplab.training.engine import Pace
@@ -27,18 +28,6 @@ from mlplab.training.update import in_one_pass
 
 Logs = Any
 OnChunk = Callable[[int, Logs], None]
-
-# The state's parts by their names in ``model._jax_state``, where Keras's loop looks for them.
-GROUPS: dict[Mode, tuple[str, ...]] = {
-    "train": (
-        "trainable_variables",
-        "non_trainable_variables",
-        "optimizer_variables",
-        "metrics_variables",
-    ),
-    "test": ("trainable_variables", "non_trainable_variables", "metrics_variables"),
-}
-
 
 PIECE = 64
 """Batches whose positions are passed to the device together, so that it need not wait for all."""
@@ -89,17 +78,17 @@ class Program:
             assert model is not None
             if state is not left:
                 state = unshared(state)
-                self._leave(model, state)
+                leave(model, self.mode, state)
             first = next(iterator)
             if isinstance(first, tuple):  # a callback's own batch, such as of ``test_on_batch``
                 with interrupts_held():
                     own: tuple[Logs, State] = self._of_batch(state, first)
-                    self._leave(model, own[1])
+                    leave(model, self.mode, own[1])
                 return own
             if one is not None:
                 with interrupts_held():
                     logs, left = one(state, first)
-                    self._leave(model, left)
+                    leave(model, self.mode, left)
                 return logs, left
             logs, done = None, 0
             before: tuple[Logs, int, float] | None = None  # the chunk that is being computed
@@ -124,7 +113,7 @@ class Program:
                     begun = time.perf_counter()
                     with interrupts_held():
                         logs, state = self._chunk(state, examples.tree, piece, start, stop)
-                        self._leave(model, state)
+                        leave(model, self.mode, state)
                     # While one chunk is computed, Keras cuts the positions of the next.
                     wait()
                     before, start = (logs, stop - start, begun), stop
@@ -153,7 +142,7 @@ class Program:
             for batch in itertools.chain([next(iterator)], rest):
                 with interrupts_held():
                     logs, state = self._of_batch(state, batch)
-                    self._leave(model, state)
+                    leave(model, self.mode, state)
             return logs, state
 
         return call
@@ -165,11 +154,6 @@ class Program:
         # NumPy, which sees the arrays without a copy, cuts a small batch faster than XLA.
         host = jax.tree.map(np.asarray, examples.tree)
         return lambda state, row: self._of_batch(state, jax.tree.map(lambda a: a[row], host))
-
-    def _leave(self, model: keras.Model, state: State) -> None:
-        """Leave the state where Keras's loop finds it when it is interrupted."""
-        # The model's own ``__setattr__`` takes as long as a small step.
-        object.__setattr__(model, "_jax_state", dict(zip(GROUPS[self.mode], state, strict=True)))
 
     def _chunk(
         self, state: State, tree: Any, part: Any, start: int, stop: int
