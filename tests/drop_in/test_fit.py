@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import mlplab
-from mlplab.errors import DataError
 
 L = keras.layers
 RNG = np.random.default_rng(0)
@@ -278,38 +277,6 @@ class Sliced(keras.utils.PyDataset):
 def test_an_eager_model_is_trained_by_keras(capsys: pytest.CaptureFixture[str]) -> None:
     mlplab.fit(network(run_eagerly=True), X[:20], Y[:20], verbose=0)
     assert "run_eagerly" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("x", "y", "said"),
-    [
-        (X[:0], Y[:0], r"x is empty: its shape is \(0, 6\)"),
-        (X, np.array(["cat"] * 103), "y holds text.*np.unique"),
-        (X, ["cat"] * 103, "y holds text.*np.unique"),
-        ([[1, 2], [3]], [0, 1], "the rows of x differ in length"),
-        ([[1, None], [2, 3]], [0, 1], "x has None among its numbers"),
-    ],
-)
-def test_what_cannot_be_trained_on_is_told_in_a_line(x: Any, y: Any, said: str) -> None:
-    with pytest.raises(DataError, match=said):
-        mlplab.fit(network(), x, y)
-
-
-def test_doubtful_data_are_trained_on_and_told(capsys: pytest.CaptureFixture[str]) -> None:
-    holes = X.copy()
-    holes[3, 2] = np.nan
-    for _ in range(2):
-        mlplab.fit(network(), holes, Y + 1, verbose=0)
-        said = capsys.readouterr().err
-        assert "x has 1 value that is" in said
-        assert "labels go from 1 to 3, but the network has 3 outputs" in said
-    unbuilt = keras.Sequential([L.Dense(3, activation="softmax")])
-    unbuilt.compile("sgd", "sparse_categorical_crossentropy")
-    mlplab.fit(unbuilt, X, Y + 1.0, validation_data=(holes, Y - 1), verbose=0)
-    said = capsys.readouterr().err
-    assert "mlplab.fit: labels go from 1 to 3" in said
-    assert "validation labels go from -1 to 1" in said
-    assert "validation x has 1 value" in said
 
 
 @pytest.mark.parametrize("wrong", ["evaluate", "predict"])

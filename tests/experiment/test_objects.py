@@ -167,6 +167,17 @@ def test_arrays_of_another_process_have_to_be_passed_again(tmp_path: Path) -> No
     assert run.evaluate()["n"] == 100
 
 
+@pytest.mark.parametrize(("most", "white"), [(1, 255), (16, 240), (200, 200)])
+def test_few_whole_numbers_are_spread_over_the_pixels_that_recipes_see(
+    most: int, white: int
+) -> None:
+    x = np.zeros((4, 8, 8), int)
+    x[0, 0] = most
+    found = arrays(x, [0, 1, 0, 1])
+    assert found.parts["train"].images.max() == white
+    assert round(found.values.scale * white, 6) == most
+
+
 @pytest.mark.parametrize("scale", [1 / 255, 1 / 16, 0.37])
 def test_floating_point_that_was_scaled_is_read_back_without_loss(scale: float) -> None:
     pixels = np.random.default_rng(0).integers(0, 17, (60, 5, 5))

@@ -27,6 +27,8 @@ KEPT = 4
 SAMPLE = 2**20
 """Values that a step between two levels is looked for in."""
 LEVELS = 256
+FEW = 32
+"""Whole numbers that stay below are levels of their own, such as 0 and 1, and no dark pixels."""
 FIT = "mlplab.fit trains on any arrays"
 
 
@@ -73,9 +75,10 @@ def arrays(
 
     Args:
         x: images [n, height, width], [n, height, width, channels] or, flat, [n, pixels]; whole
-            numbers from 0 to 255, or floating point with at most 256 evenly spaced values, such as
-            pixels divided by 255. A model of your own sees them as they are given here; a network
-            of a recipe scales their pixels in its own way.
+            numbers from 0 to 255 (or, if all are below 32, from 0 to the largest), or floating
+            point with at most 256 evenly spaced values, such as pixels divided by 255. A model of
+            your own sees them as they are given here; a network of a recipe scales their pixels in
+            its own way.
         y: labels [n], whole numbers or text; or one-hot [n, classes].
         x_val: validation images, likewise.
         y_val: their labels.
@@ -211,7 +214,9 @@ def _pixels(
             raise DataError(
                 f"x has values from {low:g} to {high:g}; pixels are from 0 to 255; {FIT}"
             )
-        return {role: array.astype(np.uint8) for role, array in images.items()}, 1.0, 0.0
+        spread = 255 // max(1, int(high)) if high < FEW else 1
+        pixels = {role: array.astype(np.uint8) * np.uint8(spread) for role, array in images.items()}
+        return pixels, 1 / spread, 0.0
     low, high = _range(images)
     if not (math.isfinite(low) and math.isfinite(high)):
         raise DataError("x has values that are not finite numbers (NaN or infinity)")

@@ -93,9 +93,13 @@ def same_classes(trees: Mapping[str, Tree], wanted: Collection[str] = ()) -> dic
     for other in others:
         different = sorted(set(first.class_names) ^ set(other.class_names))
         if missing := [name for name in different if not wanted or name in wanted]:
+            lists = "; ".join(
+                f"only {tree.root} has {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"
+                for tree in (first, other)
+                if (names := [name for name in missing if name in tree.class_names])
+            )
             raise DataError(
-                f"{first.root} and {other.root} must have the same classes; only one of them has "
-                f"{', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}"
+                f"{first.root} and {other.root} must have the same classes, but {lists}"
             )
         common &= set(other.class_names)
     return {role: tree.of(common) for role, tree in trees.items()}

@@ -13,6 +13,7 @@ from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from numpy.typing import NDArray
 
 from mlplab.errors import DataError
+from mlplab.text import counted
 
 SCALAR = (bool, int, float, str, np.generic)
 
@@ -39,14 +40,19 @@ def as_arrays(given: Any, name: str) -> Any:
     """Return data with an array in place of each list of numbers or texts, however deep.
 
     ``[[1, 2], [3, 4]]`` is one array of two rows. A list of arrays stays a list, of several inputs.
+    Columns of a pandas table that may lack values become floating point, with NaN where one is
+    missing.
 
     Args:
         given: data in any form.
         name: what an error calls it.
 
     Raises:
-        DataError: if the rows of a list differ in length, or some of its numbers are missing.
+        DataError: if the rows of a list differ in length, some of its numbers are missing, or a
+            table has columns that are not numbers.
     """
+    if is_table(given):
+        return _of_numbers(given, name)
     if isinstance(given, dict):
         return {key: as_arrays(value, f"{name}[{key!r}]") for key, value in given.items()}
     if type(given) not in (list, tuple) or not given:  # a named tuple is a structure of inputs
@@ -61,6 +67,34 @@ def as_arrays(given: Any, name: str) -> Any:
         except ValueError as error:
             raise DataError(f"the rows of {name} differ in length") from error
     return type(given)(as_arrays(item, f"{name}[{at}]") for at, item in enumerate(given))
+
+
+def is_table(given: Any) -> bool:
+    """Return whether something is a table or a column of pandas."""
+    return type(given).__module__.partition(".")[0] == "pandas" and hasattr(given, "to_numpy")
+
+
+def _of_numbers(table: Any, name: str) -> Any:
+    """Return a table or a column of pandas with the data types of NumPy.
+
+    Raises:
+        DataError: naming the columns that hold something else.
+    """
+    from pandas.api.types import is_extension_array_dtype, is_numeric_dtype
+
+    if table.ndim == 1:
+        if not is_numeric_dtype(table.dtype):
+            return table.to_numpy()
+        return table.astype(float) if is_extension_array_dtype(table.dtype) else table
+    types = dict(table.dtypes)
+    if others := [str(key) for key, kind in types.items() if not is_numeric_dtype(kind)]:
+        raise DataError(
+            f"{name} has {counted(len(others), 'column')} without numbers: {', '.join(others[:5])}"
+            f"{' …' if len(others) > 5 else ''}. Turn text and categories into numbers, such"
+            " as with pandas.get_dummies"
+        )
+    nullable = {key: float for key, kind in types.items() if is_extension_array_dtype(kind)}
+    return table.astype(nullable) if nullable else table
 
 
 def gathered(tree: Any, positions: jax.Array) -> Any:

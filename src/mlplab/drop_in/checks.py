@@ -1,4 +1,4 @@
-"""Faults in a program's own arrays, told in one line before a step is traced."""
+"""Faults in what a program passes, told in one line before a step is traced."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,31 +6,113 @@ from typing import Any
 import keras
 import numpy as np
 
-from mlplab.errors import DataError
+from mlplab.errors import DataError, UserError
+from mlplab.recipes.recipe import Recipe
 from mlplab.text import counted
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy
+LOSSES: dict[type, str] = {
+    SPARSE: "sparse_categorical_crossentropy",
+    keras.losses.CategoricalCrossentropy: "categorical_crossentropy",
+}
 
 
-def check(x: Any, y: Any) -> None:
-    """Refuse what no network can be trained on.
+def check_model(model: Any) -> None:
+    """Refuse what is no Keras model.
 
     Raises:
-        DataError: for no examples, and for text.
+        UserError: saying which function takes it.
     """
-    for name, given in (("x", x), ("y", y)):
+    if not hasattr(model, "_assert_compile_called"):
+        raise UserError(
+            f"the model is a {type(model).__name__}; pass a keras.Model that is compiled"
+            + (", or train the recipe with mlplab.train" if isinstance(model, Recipe) else "")
+        )
+
+
+def check_settings(validation_split: Any, class_weight: Any) -> None:
+    """Refuse settings of ``fit`` that Keras ignores, or fails on without naming them.
+
+    Raises:
+        UserError: saying what they can be.
+    """
+    if validation_split and not 0 < validation_split < 1:
+        raise UserError(
+            f"validation_split is {validation_split}, but it is a share of the examples, above 0"
+            " and below 1"
+        )
+    if class_weight is not None and not hasattr(class_weight, "get"):
+        raise UserError(
+            f"class_weight is {class_weight!r}, but it is a dictionary of the classes' numbers and"
+            " weights, such as {0: 1.0, 1: 5.0}"
+        )
+
+
+def check(
+    model: keras.Model, x: Any, y: Any = None, where: str = "", *, learns: bool = True
+) -> None:
+    """Refuse what a network can neither be trained nor evaluated on.
+
+    Args:
+        model: compiled, if it is to learn from ``y`` or to be compared with it.
+        x: inputs.
+        y: targets.
+        where: what these are, such as ``"validation "``.
+        learns: whether the targets are used.
+
+    Raises:
+        DataError: for no examples, text, a list of rows that are arrays, and targets that are
+            missing or in the form of another loss.
+    """
+    for name, given in ((f"{where}x", x), (f"{where}y", y)):
         for array in _arrays(given):
             if array.dtype.kind in "OUS":
                 raise DataError(
                     f"{name} holds {_kind(array)}, but a network computes with numbers."
                     + (
                         " Number the classes: names, y = np.unique(y, return_inverse=True)"
-                        if name == "y"
+                        if name.endswith("y")
                         else ""
                     )
                 )
             if array.ndim and not len(array):
                 raise DataError(f"{name} is empty: its shape is {tuple(array.shape)}")
+    inputs = _inputs(model)
+    if inputs and type(x) in (list, tuple) and len(x) > inputs:
+        raise DataError(
+            f"{where}x is a list of {len(x):,} arrays, which stands for as many inputs, but the"
+            f" network has {counted(inputs, 'input')}. If they are the examples, pass np.stack(x)"
+        )
+    if learns:
+        _check_targets(model, y, where)
+
+
+def _check_targets(model: keras.Model, y: Any, where: str) -> None:
+    plain = type(model).train_step is keras.Model.train_step and (
+        type(model).compute_loss is keras.Model.compute_loss
+    )
+    if not plain or model.loss is None:
+        return
+    if y is None:
+        raise DataError(f"{where}y is missing: the loss compares the network's outputs with it")
+    labels, name, outputs = list(_arrays(y)), _loss_name(model), _outputs(model)
+    if len(labels) != 1 or outputs is None or len(outputs) != 2 or not outputs[1]:
+        return
+    shape = labels[0].shape
+    if (
+        name == "sparse_categorical_crossentropy"
+        and 1 < outputs[1] == shape[-1]
+        and len(shape) == 2
+    ):
+        raise DataError(
+            f"{where}y is one-hot, {shape[0]:,}×{shape[1]}, but {name} takes the classes' numbers:"
+            " pass y.argmax(axis=1), or compile with categorical_crossentropy"
+        )
+    if name == "categorical_crossentropy" and len(shape) == 1 and outputs[1] > 1:
+        raise DataError(
+            f"{where}y holds the classes' numbers, but {name} takes one-hot labels: compile with"
+            " sparse_categorical_crossentropy, or pass keras.utils.to_categorical(y)"
+        )
 
 
 def doubts(model: keras.Model, x: Any, y: Any, where: str = "") -> Iterator[str]:
@@ -65,16 +147,36 @@ def doubts(model: keras.Model, x: Any, y: Any, where: str = "") -> Iterator[str]
 def _classes(model: keras.Model) -> int | None:
     """Return how many classes a network has that learns their numbers."""
     loss = model.loss
-    named = isinstance(loss, str) and loss == "sparse_categorical_crossentropy"
-    if not named and not (isinstance(loss, SPARSE) and loss.ignore_class is None):
+    if _loss_name(model) != "sparse_categorical_crossentropy":
         return None
+    if isinstance(loss, SPARSE) and loss.ignore_class is not None:
+        return None
+    outputs = _outputs(model)
+    return outputs[-1] if outputs else None
+
+
+def _loss_name(model: keras.Model) -> str | None:
+    """Return the name of the only loss of a network, if Keras has it."""
+    if isinstance(model.loss, str):
+        return model.loss
+    return LOSSES.get(type(model.loss))
+
+
+def _outputs(model: keras.Model) -> tuple[int | None, ...] | None:
+    """Return the shape of the only output, where it is known, with ``None`` for the examples."""
     if not model.built and isinstance(model, keras.Sequential) and model.layers:
         units = getattr(model.layers[-1], "units", None)
-        return units if isinstance(units, int) else None
+        return (None, units) if isinstance(units, int) else None
     shape = getattr(model, "output_shape", None)
-    if not isinstance(shape, tuple) or not isinstance(shape[-1], int):
-        return None
-    return shape[-1]
+    return shape if isinstance(shape, tuple) and isinstance(shape[-1], int) else None
+
+
+def _inputs(model: keras.Model) -> int | None:
+    """Return how many inputs a network has, where that is known."""
+    if isinstance(model, keras.Sequential):
+        return 1
+    inputs = getattr(model, "inputs", None)
+    return len(inputs) if isinstance(inputs, list) else None
 
 
 def _arrays(given: Any) -> Iterator[Any]:

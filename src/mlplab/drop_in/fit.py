@@ -78,8 +78,10 @@ def fit(
         Keras's history of losses and metrics by epoch.
 
     Raises:
-        DataError: if an array is empty or holds text, or the rows of a list differ in length.
-        UserError: if Keras runs on another backend than JAX.
+        DataError: if an array is empty or holds text, the rows of a list differ in length, or
+            targets are missing or in the form of another loss.
+        UserError: if Keras runs on another backend than JAX, for what is no Keras model, and for
+            settings out of range.
 
     Examples:
         >>> import mlplab, keras, numpy as np
@@ -90,7 +92,9 @@ def fit(
         (['loss'], 2)
     """
     check_backend()
+    checks.check_model(model)
     model._assert_compile_called("fit")
+    checks.check_settings(validation_split, class_weight)
     x, y = as_arrays(x, "x"), as_arrays(y, "y")
     sample_weight = as_arrays(sample_weight, "sample_weight")
     if isinstance(validation_data, list | tuple):
@@ -117,8 +121,10 @@ def fit(
         _note(f"{batches} passes one batch at a time; arrays in memory would be faster")
         with in_our_steps_of_batches(model):
             return model.fit(x, y, **settings)
-    checks.check(x, y)
     held_x, held_y, _ = unpacked(validation_data) if validation_data is not None else (None,) * 3
+    checks.check(model, x, y)
+    if validation_data is not None:
+        checks.check(model, held_x, held_y, "validation ")
     for doubt in (
         *checks.doubts(model, x, y),
         *checks.doubts(model, held_x, held_y, "validation "),

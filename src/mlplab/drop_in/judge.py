@@ -7,6 +7,7 @@ import keras
 from keras.src.layers.convolutional.base_conv import BaseConv
 from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
 
+from mlplab.drop_in import checks
 from mlplab.drop_in.arrays import as_arrays, examples
 from mlplab.drop_in.loop import (
     in_our_predictions,
@@ -45,10 +46,11 @@ def evaluate(
         return_dict: whether to return a dictionary instead of a list.
 
     Raises:
-        DataError: if the rows of a list differ in length, or some of its numbers are missing.
-        UserError: if Keras runs on another backend than JAX.
+        DataError: if an array is empty or holds text, or the rows of a list differ in length.
+        UserError: if Keras runs on another backend than JAX, or for what is no Keras model.
     """
     check_backend()
+    checks.check_model(model)
     model._assert_compile_called("evaluate")
     x, y = as_arrays(x, "x"), as_arrays(y, "y")
     sample_weight = as_arrays(sample_weight, "sample_weight")
@@ -61,6 +63,7 @@ def evaluate(
     }
     if why_not(model, EVALUATE) or not_arrays((x, y, sample_weight)):
         return model.evaluate(x, y, sample_weight=sample_weight, **settings)
+    checks.check(model, x, y)
     given = examples(x, y, sample_weight)
     every = any(map(on_validation_batches, _listed(callbacks)))
     at_once = 1 if every else steps or steps_of(given.count, batch_size, steps)
@@ -91,10 +94,11 @@ def predict(
         callbacks: as for Keras.
 
     Raises:
-        DataError: if the rows of a list differ in length, or some of its numbers are missing.
-        UserError: if Keras runs on another backend than JAX.
+        DataError: if an array is empty or holds text, or the rows of a list differ in length.
+        UserError: if Keras runs on another backend than JAX, or for what is no Keras model.
     """
     check_backend()
+    checks.check_model(model)
     settings: dict[str, Any] = {
         "batch_size": batch_size,
         "verbose": verbose,
@@ -102,6 +106,8 @@ def predict(
         "callbacks": callbacks,
     }
     x = as_arrays(x, "x")
+    if not not_arrays([x]):
+        checks.check(model, x, learns=False)
     layers = model._flatten_layers()
     ours = (
         not why_not(model, PREDICT) and not not_arrays([x]) and all(layer.built for layer in layers)

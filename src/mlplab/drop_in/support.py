@@ -8,6 +8,7 @@ import jax
 import keras
 import numpy as np
 
+from mlplab.drop_in.arrays import is_table
 from mlplab.errors import UserError
 
 DENSE = (np.ndarray, jax.Array)
@@ -66,9 +67,4 @@ def not_arrays(data: Iterable[Any]) -> str | None:
 def _is_arrays(given: Any) -> bool:
     """Return whether a structure holds only what Keras slices as dense arrays."""
     leaves = keras.tree.flatten(given)
-    return all(leaf is None or isinstance(leaf, DENSE) or _is_frame(leaf) for leaf in leaves)
-
-
-def _is_frame(leaf: Any) -> bool:
-    """Return whether something is a table or a column of pandas."""
-    return type(leaf).__module__.partition(".")[0] == "pandas" and hasattr(leaf, "to_numpy")
+    return all(leaf is None or isinstance(leaf, DENSE) or is_table(leaf) for leaf in leaves)
