@@ -1,6 +1,7 @@
 """The notebooks of the documentation, executed from their first cell to their last."""
 
 import json
+import re
 from pathlib import Path
 
 import nbclient
@@ -21,6 +22,10 @@ def test_a_notebook_runs_and_is_kept_without_outputs(
     cells = [cell for cell in book.cells if cell.cell_type == "code"]
     assert cells
     assert not any(cell.outputs or cell.execution_count for cell in cells)
+    for cell in cells:  # what is shown takes a short training as well
+        cell.source = re.sub(
+            r"^(TABLES = .*)", r"\1 | {'training': {'epochs': 2}}", cell.source, flags=re.M
+        )
     nbclient.NotebookClient(
         book, timeout=600, resources={"metadata": {"path": str(tmp_path)}}
     ).execute()

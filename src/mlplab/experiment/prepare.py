@@ -159,7 +159,7 @@ def _check_backend() -> None:
     if keras.backend.backend() != "jax":
         raise RecipeError(
             f"Keras was loaded with the backend {keras.backend.backend()}, but mlplab needs jax:"
-            " set KERAS_BACKEND=jax, or import mlplab before keras"
+            " restart the program or the kernel, and import mlplab before keras"
         )
 
 
