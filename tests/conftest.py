@@ -17,6 +17,11 @@ FAST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 if "MLPLAB_TESTS_OPTIMISED" not in os.environ:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FAST}".strip()
 
+# A core for each worker of pytest-xdist: otherwise XLA's threads of several wait for one another.
+if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
 # A shell has what it starts in the background ignore Ctrl-C, which some tests are about.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -68,6 +73,7 @@ LONG = (
     *(
         "test_notebooks.py",
         "drop_in/test_fit.py",
+        "ui/test_browser.py",
         "study/test_cluster.py",
         "training/test_average.py",
         "training/test_devices.py",

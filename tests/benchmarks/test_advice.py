@@ -10,7 +10,7 @@ from benchmarks import advice, pictures
 FAULTS = (
     "too few epochs: 2",
     "rate too high: SGD, 1000",
-    "batch too large: all images",
+    pytest.param("batch too large: all images", marks=pytest.mark.torture),
 )
 
 

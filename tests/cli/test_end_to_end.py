@@ -68,6 +68,7 @@ def test_tensorboard_shows_scalars_histograms_and_images_of_a_run(
     assert "samples" in ask(server, "images/tags")[train]
 
 
+@pytest.mark.torture
 def test_tensorboard_groups_replicates_by_their_configuration(server: str) -> None:
     body = {"experimentName": "", "allowedStatuses": ["STATUS_SUCCESS"], "colParams": [],
             "startIndex": 0, "sliceSize": 10}  # fmt: skip

@@ -27,10 +27,10 @@ Same = Callable[[Run, Run], None]
 @pytest.mark.parametrize(
     ("name", "epoch", "share"),
     [
-        ("everything", 1, 0.0),
+        pytest.param("everything", 1, 0.0, marks=pytest.mark.torture),
         ("everything", 5, 0.6),
         ("schedule", 3, 1.0),
-        ("schedule-free", 3, 0.4),
+        pytest.param("schedule-free", 3, 0.4, marks=pytest.mark.torture),
     ],
 )
 def test_a_run_stopped_within_an_epoch_ends_as_if_it_had_not_been(
@@ -65,7 +65,13 @@ def test_ctrl_c_keeps_its_place_within_the_epoch(whole: Whole, same: Same, tmp_p
     same(mlplab.resume("run", runs_dir=tmp_path), whole["everything"])
 
 
-@pytest.mark.parametrize("number", interrupt.ENDING)
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, marks=pytest.mark.torture if place else [])
+        for place, number in enumerate(interrupt.ENDING)
+    ],
+)
 def test_a_signal_to_end_writes_a_checkpoint_and_ends_the_process_after_the_record(
     number: signal.Signals, whole: Whole, same: Same, tmp_path: Path
 ) -> None:

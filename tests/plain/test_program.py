@@ -82,7 +82,14 @@ def test_every_family_has_a_form_in_plain_keras() -> None:
     assert set(FAMILIES) == set(networks.FAMILIES) == set(NARROW)
 
 
-@pytest.mark.parametrize("name", NARROW)
+# Those that take longest to compile.
+SLOW = ("airnet", "convmixer", "mixer", "pretrained", "resnet", "vit")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.torture if name in SLOW else []) for name in NARROW],
+)
 def test_the_program_of_a_family_trains_a_network_of_its_size(name: str, tmp_path: Path) -> None:
     experiment = prepared({"name": name, **NARROW[name]})
     text = program.program(facts_of(experiment))

@@ -361,6 +361,7 @@ class Fails(keras.callbacks.Callback):
 """
 
 
+@pytest.mark.torture
 def test_trials_of_killed_workers_and_lost_ones_are_tried_twice_and_shown(here: Path) -> None:
     (here / "own.py").write_text(CALLBACK)
     variants = {
