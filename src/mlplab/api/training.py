@@ -51,6 +51,7 @@ def train(
     devices: int | Literal["all"] = 1,
     trust: bool = False,
     profile: bool = False,
+    layers: bool = False,
     progress: "Progress | Literal['auto'] | None" = "auto",
     open_test: bool | None = None,
     **tables: Mapping[str, Any] | int,
@@ -78,6 +79,8 @@ def train(
         trust: load your own code that the recipe names.
         profile: after training, time some steps against this machine's limit, and write a trace
             of them, into ``profile/`` of the run folder.
+        layers: measure and draw the network's layers after each epoch, into ``layers.jsonl`` and
+            ``layers/`` of the run folder.
         progress: ``"auto"`` draws curves in a notebook, and elsewhere prints a line for each epoch
             on standard error; ``None`` shows nothing; or an object with any of the methods of
             ``mlplab.training.plan.Progress``.
@@ -115,6 +118,7 @@ def train(
         devices=str(devices),
         trust=trust,
         profile=profile,
+        layers=layers,
     )
     found = execute.run(chosen, options, watching(progress, chosen))
     interrupt.end_if_asked()

@@ -74,6 +74,13 @@ def train(
             "--profile", help="Afterwards, time and trace steps and compare with the limit."
         ),
     ] = False,
+    layers: Annotated[
+        bool,
+        typer.Option(
+            "--layers",
+            help="Measure and draw the layers after each epoch, for the pages of `mlplab ui`.",
+        ),
+    ] = False,
     devices: Annotated[
         str, typer.Option(help="Devices that share each batch: a number, or all.")
     ] = "1",
@@ -112,6 +119,11 @@ def train(
             "--population cannot be combined with --profile or --devices, which are for a single"
             " training; leave them out, or train the runs one by one (--seeds)"
         )
+    if population and layers:
+        raise RecipeError(
+            "--population cannot be combined with --layers, which are of a single training;"
+            " leave it out, or train the runs one by one (--seeds)"
+        )
     if population and resume != "never":
         raise RecipeError(
             "--population cannot be combined with --resume: resume each member by itself,"
@@ -143,6 +155,7 @@ def train(
         devices=devices,
         trust=trust,
         profile=profile,
+        layers=layers,
         checkpoint_seconds=checkpoint,
     )
     if population:

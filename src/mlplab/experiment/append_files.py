@@ -15,8 +15,12 @@ from mlplab.runs import layout
 
 
 def sizes(folder: Path, callbacks: Sequence[keras.callbacks.Callback]) -> dict[str, int]:
-    """Return the bytes of TensorBoard's and CSVLogger's files, by their paths in the folder."""
+    """Return the bytes of what grows from epoch to epoch, by the paths in the folder.
+
+    These are TensorBoard's and CSVLogger's files, and the layers' numbers.
+    """
     files = [path for path in (folder / layout.EVENTS).rglob("*") if path.is_file()]
+    files.append(folder / layout.LAYERS)
     for callback in callbacks:
         if isinstance(callback, keras.callbacks.CSVLogger):
             files.append(Path(callback.filename))
@@ -42,7 +46,7 @@ def cut(folder: Path, to: Mapping[str, int]) -> None:
     for name in to:
         if not files.inside(folder, name):
             raise RunError(f"{folder.name}: its checkpoint names {name}, outside the run folder")
-    for path in (folder / layout.EVENTS).rglob("*"):
+    for path in (folder / layout.LAYERS, *(folder / layout.EVENTS).rglob("*")):
         if path.is_file() and path.relative_to(folder).as_posix() not in to:
             path.unlink()
     for name, size in to.items():

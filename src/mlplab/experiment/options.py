@@ -21,6 +21,7 @@ class Options:
         devices: ``"all"`` or a number of them, which share each batch.
         trust: load the user's own code that the recipe names.
         profile: time and trace some steps when training has ended.
+        layers: measure and draw the network's layers after each epoch.
         checkpoint_seconds: minimum time between two checkpoints at the ends of epochs; within an
             epoch, ten times that.
         keep: ``all``, ``model`` (no figures, events and page) or ``results`` (no network and no
@@ -37,9 +38,10 @@ class Options:
     devices: str = "1"
     trust: bool = False
     profile: bool = False
+    layers: bool = False
     checkpoint_seconds: float = 30.0
     keep: Literal["all", "model", "results"] = "all"
 
 
-KEPT = ("test", "devices", "profile", "checkpoint_seconds", "keep")
+KEPT = ("test", "devices", "profile", "layers", "checkpoint_seconds", "keep")
 """Options that a resumed run takes from its record."""

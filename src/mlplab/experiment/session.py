@@ -1,6 +1,5 @@
 """One run during training: its record, its folder, its callbacks, its checkpoints."""
 
-import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,9 @@ from mlplab.errors import StorageError, optional
 from mlplab.evaluation import fields
 from mlplab.experiment import append_files, budget, environment, judge
 from mlplab.experiment.complete import code
+from mlplab.experiment.epochs import EpochWriter, ProgressFile, finite
 from mlplab.experiment.first_record import first_record
+from mlplab.experiment.layers import Layers
 from mlplab.experiment.options import Options
 from mlplab.experiment.prepare import Experiment
 from mlplab.experiment.publish import publish
@@ -35,7 +36,6 @@ from mlplab.training.plan import (
     Fit,
     Plan,
     Progress,
-    Row,
     TrainingData,
     TrainingSchedule,
 )
@@ -86,6 +86,8 @@ class Session:
         self.record.population = population
         self.fit = Fit()
         self.ended = False
+        training = experiment.recipe.training
+        self._steps = ProgressFile(folder, training.epochs, training.batch_size)
         self._resumed: TrainingState | None = None
         self._seconds_before = self.record.seconds.train
         self._training_started = started
@@ -151,7 +153,7 @@ class Session:
         self._resumed = checkpoint.training if checkpoint else None
         with files.storage(str(self.folder)):
             append_files.cut(self.folder, checkpoint.run.sizes if checkpoint else {})
-        files.write_lines(self.folder / layout.METRICS, map(_finite, rows))
+        files.write_lines(self.folder / layout.METRICS, map(finite, rows))
         store.write_record(self.folder, self.record)
 
     def plan(
@@ -172,7 +174,7 @@ class Session:
         experiment, recipe = self.experiment, self.experiment.recipe
         control = Control(
             callbacks=self.callbacks,
-            progress=_EpochWriter(self),
+            progress=self._writer(),
             devices=shared,
             should_stop=should_stop,
             epoch_metrics=fields.locality,
@@ -200,6 +202,23 @@ class Session:
             ),
             control=control,
         )
+
+    def _writer(self) -> EpochWriter:
+        counted = self.experiment.selects_on_test
+        begin_row = self.open_test if counted else lambda: None
+        layers = self._layers()
+        return EpochWriter(self.folder, self.record, self.progress, self._steps, layers, begin_row)
+
+    def _layers(self) -> Layers | None:
+        if not self.options.layers or self.record.population is not None:
+            return None
+        epochs = self.experiment.recipe.training.epochs
+        context, note = self.context, self.progress.on_note
+        sample = (context.inputs, context.labels, context.weights)
+        layers = Layers(self.folder, self.experiment.trained, *sample, epochs, note)
+        if self._resumed is None:
+            layers.begin()
+        return layers
 
     def _keeper(self) -> Keeper | None:
         if self.record.population is not None:
@@ -254,6 +273,7 @@ class Session:
     def conclude(self, status: Status, reason: str | None) -> None:
         """Write the record. Whatever fails afterwards, the run has ended and has its result."""
         self.ended = True
+        self._steps.remove()
         self.record = self.record.model_copy(update={"status": status, "reason": reason})
         self._measure()
         store.write_record(self.folder, self.record)
@@ -310,26 +330,3 @@ def recorded(sessions: Sequence[Session]) -> Iterator[None]:
                 else:
                     session.end("failed", str(error) or type(error).__name__)
         raise
-
-
-class _EpochWriter:
-    """Writes each epoch's row, counts evaluations on the test split, and passes on progress."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.on_steps = session.progress.on_steps
-        self.on_note = session.progress.on_note
-
-    def on_row(self, row: Row) -> None:
-        session = self.session
-        if session.experiment.selects_on_test:
-            session.open_test()
-        files.append_line(session.folder / layout.METRICS, _finite(row))
-        session.record.epochs = int(row["epoch"])
-        store.write_record(session.folder, session.record)
-        session.progress.on_row(row)
-
-
-def _finite(row: Row) -> dict[str, float | None]:
-    """Return a row in a form that JSON can hold."""
-    return {key: value if math.isfinite(value) else None for key, value in row.items()}

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlplab.figures.names import distinct
 from mlplab.figures.style import INK, MUTED, VERMILION, new_figure, own_settings, title
+from mlplab.figures.tiles import tiled, weight_image
 from mlplab.statistics.metrics import predicted_classes
 
 GAP = 0.05  # inches around each picture of a grid
@@ -158,34 +158,11 @@ def weights(kernel: NDArray[np.floating], image_shape: Sequence[int], count: int
     rows = -(-len(chosen) // columns)
     figure = new_figure(max(4.4, 0.8 * columns), 0.8 * rows + 0.5, pad=GAP)
     title(figure, f"First-layer weights of {len(chosen)} of {kernel.shape[1]} units, by norm")
-    pictures = [_weight_image(kernel[:, unit].reshape(tuple(image_shape))) for unit in chosen]
+    pictures = [weight_image(kernel[:, unit].reshape(tuple(image_shape))) for unit in chosen]
     axes = figure.subplots()
     axes.set_axis_off()
-    _picture(axes, _tiled(pictures, columns))
+    _picture(axes, tiled(pictures, columns))
     return figure
-
-
-def _tiled(pictures: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
-    """Return pictures of the same shape [height, width, 3] as one, in rows, with white gaps.
-
-    Matplotlib takes a hundred times as long to lay out a grid of axes.
-    """
-    gap = max(1, round(GAP * max(pictures[0].shape)))
-    height, width = (side + gap for side in pictures[0].shape[:2])
-    tiled = np.full((height * -(-len(pictures) // columns), width * columns, 3), 255, np.uint8)
-    for number, picture in enumerate(pictures):
-        top, left = height * (number // columns), width * (number % columns)
-        tiled[top : top + height - gap, left : left + width - gap] = picture
-    return tiled[:-gap, :-gap]
-
-
-def _weight_image(weight: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Return weights [height, width, channels] as uint8 RGB, zero in the middle."""
-    finite = np.nan_to_num(np.asarray(weight, np.float64), posinf=0, neginf=0)
-    unit = 0.5 + 0.5 * finite / (np.abs(finite).max() or 1)
-    if unit.shape[-1] != 3:
-        unit = matplotlib.colormaps["RdBu_r"](unit.mean(axis=-1))[..., :3]
-    return np.round(255 * unit).astype(np.uint8)
 
 
 def _picture(axes: Axes, image: NDArray[np.uint8], text: str = "") -> None:

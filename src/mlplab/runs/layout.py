@@ -4,6 +4,8 @@ A run folder::
 
     recipe.toml  record.json  metrics.jsonl  predictions-<split>.npz  model.keras  report.html
     checkpoint/training.npz   while the run is unfinished
+    progress.json             while it is trained
+    layers.jsonl  layers/     with --layers: numbers and pictures of the layers, by epoch
     tensorboard/  figures/  profile/
     tracking/                 ids of the run at trackers, if the recipe names any
     code/                     of the user, if the recipe names any
@@ -15,6 +17,10 @@ A study folder has its definition, facts and trials, and runs in ``trials/`` and
 RECIPE = "recipe.toml"
 RECORD = "record.json"
 METRICS = "metrics.jsonl"
+PROGRESS = "progress.json"  # while the run is trained
+LAYERS = "layers.jsonl"
+PICTURES = "layers"
+OUTLINE = "network.json"  # in the folder PICTURES
 MODEL = "model.keras"
 REPORT = "report.html"
 CHECKPOINTS = "checkpoint"
@@ -50,6 +56,9 @@ RESERVED = {
     RECIPE,
     RECORD,
     METRICS,
+    PROGRESS,
+    LAYERS,
+    PICTURES,
     MODEL,
     REPORT,
     CHECKPOINTS,

@@ -58,6 +58,23 @@ def owner_of(folder: Path) -> str:
         return "another process"
 
 
+def owner_process(folder: Path) -> int:
+    """Return the process of this machine that is writing into a run folder.
+
+    Raises:
+        RunError: if none is, or it is on another machine.
+    """
+    if not is_written(folder):
+        raise RunError(f"{folder.name} is not being trained")
+    try:
+        owner = json.loads(files.text(folder / layout.OWNER, 10_000))
+        if owner["host"] == platform.node():
+            return int(owner["process"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise RunError(f"{folder.name} is being written by {owner_of(folder)}; stop it there")
+
+
 def is_written(folder: Path) -> bool:
     """Return whether a process is writing into a run folder now."""
     lock = _lock(folder)

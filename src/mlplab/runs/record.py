@@ -18,6 +18,19 @@ DATA_FILES = (".npz", ".csv", ".tsv", ".parquet")
 """Endings of files that the user's own images may be in."""
 
 
+def data_title(name: str, data_path: str) -> str:
+    """Return a data set's name; of the user's own images that of their folder or file.
+
+    A folder has a slash, ``photos/``. A data set of the Hugging Face hub keeps its address.
+    """
+    path = PurePath(data_path)
+    if data_path.startswith("arrays://"):
+        return name
+    if data_path.startswith("hf://") or not data_path:
+        return data_path.partition("@")[0] or name
+    return path.name if path.suffix.lower() in DATA_FILES else f"{path.name}/"
+
+
 class Seconds(BaseModel):
     """Wall-clock seconds of a run.
 
@@ -228,16 +241,8 @@ class Record(BaseModel):
 
     @property
     def data_title(self) -> str:
-        """The data set's name; of the user's own images that of their folder or file.
-
-        A folder has a slash, ``photos/``. A data set of the Hugging Face hub keeps its address.
-        """
-        path = PurePath(self.data_path)
-        if self.data_path.startswith("arrays://"):
-            return self.data
-        if self.data_path.startswith("hf://") or not self.data_path:
-            return self.data_path.partition("@")[0] or self.data
-        return path.name if path.suffix.lower() in DATA_FILES else f"{path.name}/"
+        """The title of the data set, as :func:`data_title` gives it."""
+        return data_title(self.data, self.data_path)
 
     @property
     def data_ids(self) -> frozenset[str]:

@@ -202,7 +202,7 @@ def contents(folder: Path) -> list[str]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         passing = path.name.startswith(".") or name.startswith(f"{layout.CHECKPOINTS}/")
-        if path.is_file() and name != layout.RECORD and not passing:
+        if path.is_file() and name not in (layout.RECORD, layout.PROGRESS) and not passing:
             names.append(name)
     return names
 
