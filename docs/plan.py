@@ -31,10 +31,11 @@ FLOORS = (
     ("drop_in", "experiment", "plain"),
     ("study",),
     ("api",),
+    ("ui",),
     ("cli",),
 )
 GROUND = FLOORS[0]
-COLD = {"statistics", "recipes", "runs", "report", "live", "cli", "api", *GROUND}
+COLD = {"statistics", "recipes", "runs", "report", "live", "cli", "api", "ui", *GROUND}
 """Rooms that load neither Keras nor JAX when they are imported."""
 
 PURPOSE = {
@@ -57,6 +58,7 @@ PURPOSE = {
     "plain": "runs as Keras programs",
     "study": "many experiments by a design",
     "api": "from Python",
+    "ui": "from a browser",
     "cli": "from the shell",
 }
 

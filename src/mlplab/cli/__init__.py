@@ -14,6 +14,7 @@ from mlplab.cli import (
     study,
     tensorboard,
     train,
+    ui,
     use,
 )
 from mlplab.cli.app import app
@@ -31,6 +32,7 @@ __all__ = [
     "study",
     "tensorboard",
     "train",
+    "ui",
     "use",
 ]
 

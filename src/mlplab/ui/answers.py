@@ -1,0 +1,62 @@
+"""Questions and answers in JSON."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from mlplab.errors import MlplabError, UserError
+from mlplab.ui.guard import LARGEST_BODY
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+def answered(answer: Callable[[Request], Awaitable[Any]]) -> Answer:
+    """Return a route that answers in JSON, also to what cannot be done: ``{"error": …}``."""
+
+    async def route(request: Request) -> Response:
+        try:
+            found = await answer(request)
+        except MlplabError as error:
+            return JSONResponse({"error": str(error)}, 400)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            return JSONResponse({"error": f"the question is wrong: {error}"}, 400)
+        except TimeoutError:
+            return JSONResponse({"error": "it took too long"}, 504)
+        except OSError as error:
+            return JSONResponse({"error": str(error)}, 500)
+        if isinstance(found, Response):
+            return found
+        return Response(json.dumps(finite(found)), media_type="application/json")
+
+    return route
+
+
+async def asked(request: Request) -> dict[str, Any]:
+    """Return the JSON object that a request brings.
+
+    Raises:
+        UserError: if it is none, or too large.
+    """
+    text = b""
+    async for part in request.stream():
+        text += part
+        if len(text) > LARGEST_BODY:
+            raise UserError("the request is too large")
+    found = json.loads(text or b"{}")
+    if not isinstance(found, dict):
+        raise UserError("the request is no JSON object")
+    return found
+
+
+def finite(value: Any) -> Any:
+    """Return a value in a form that JSON can hold: what is no number is null."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return None
+    return value

@@ -1,0 +1,166 @@
+"""Routes about runs: the list, one run, its events, comparisons, mistakes, predictions."""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from mlplab.errors import UserError
+from mlplab.runs import layout, lock, store, tidy
+from mlplab.runs.run import Run
+from mlplab.ui import live, mistakes, uploads
+from mlplab.ui.answers import answered, asked, finite
+from mlplab.ui.guard import REPORTS, inside
+from mlplab.ui.jobs import interrupt
+from mlplab.ui.laboratory import Laboratory
+
+POLLED = 0.25  # seconds between two looks at a run that is watched
+QUIET = 15.0  # seconds after which a stream without news says that it is there
+SHOWN = (".png", ".svg", ".json", ".jsonl", ".csv", ".toml", ".md", ".txt", ".html")
+"""Endings of files of a run that a page may open."""
+MOST_PICTURES = 100
+
+
+def routes(lab: Laboratory) -> list[Route]:
+    """Return the routes."""
+
+    async def runs(request: Request) -> Any:
+        return {"runs": await run_in_threadpool(lab.summaries.all)}
+
+    async def run(request: Request) -> Any:
+        return await run_in_threadpool(_of, lab.folder(request))
+
+    async def delete(request: Request) -> Any:
+        def remove() -> None:
+            for folder in tidy.removable(lab.runs_dir, [lab.folder(request).name]):
+                tidy.remove(folder)
+
+        await run_in_threadpool(remove)
+        return {}
+
+    async def stop(request: Request) -> Any:
+        await run_in_threadpool(_stop, lab, lab.folder(request))
+        return {}
+
+    async def go_on(request: Request) -> Any:
+        name = lab.folder(request).name
+        return {"job": lab.queue.add(["resume", name, *lab.where], [name], f"continue {name}").id}
+
+    async def open_test(request: Request) -> Any:
+        name = lab.folder(request).name
+        words = ["evaluate", name, "--split", "test", *lab.where]
+        return {"job": lab.queue.add(words, [], f"evaluate {name} on the test set").id}
+
+    async def file(request: Request) -> Response:
+        path = inside(lab.folder(request), request.path_params["path"])
+        if path is None or not path.is_file() or path.suffix not in SHOWN:
+            return JSONResponse({"error": "there is no such file"}, 404)
+        policy = {"Content-Security-Policy": REPORTS} if path.suffix in (".html", ".svg") else {}
+        return FileResponse(path, headers=policy)
+
+    async def events(request: Request) -> Response:
+        last = request.headers.get("last-event-id") or request.query_params.get("after", "0")
+        name = store.check_name(str(request.path_params["run"]))
+        stream = _stream(lab, lab.runs_dir / name, int(last) if last.isdigit() else 0)
+        return StreamingResponse(stream, media_type="text/event-stream")
+
+    async def compare(request: Request) -> Any:
+        return await run_in_threadpool(_compare, lab, request.query_params.getlist("side"))
+
+    async def errors(request: Request) -> Any:
+        given = request.query_params
+        cell = (int(given["label"]), int(given["answer"])) if "label" in given else None
+        split = given.get("split", "validation")
+        return await run_in_threadpool(mistakes.of, lab.folder(request), split, cell)
+
+    async def pictures(request: Request) -> Any:
+        question = await asked(request)
+        indices = [int(index) for index in question["indices"]][:MOST_PICTURES]
+        split, folder = str(question["split"]), str(lab.folder(request).resolve())
+        return await lab.warm.ask(do="pictures", run=folder, split=split, indices=indices)
+
+    async def explain(request: Request) -> Any:
+        question, folder = await asked(request), str(lab.folder(request).resolve())
+        do = "activations" if question.get("layers") else "predict"
+        split, index = str(question["split"]), int(question["index"])
+        return await lab.warm.ask(do=do, run=folder, split=split, index=index)
+
+    async def predict(request: Request) -> Any:
+        folder = str(lab.folder(request).resolve())
+        with tempfile.TemporaryDirectory() as aside:
+            path = Path(aside) / "picture"
+            await uploads.write(request.stream(), path, uploads.LARGEST_PICTURE)
+            return await lab.warm.ask(do="predict", run=folder, path=str(path))
+
+    one = "/api/runs/{run}"
+    return [
+        Route("/api/runs", answered(runs)),
+        Route("/api/compare", answered(compare)),
+        Route(one, answered(run)),
+        Route(one, answered(delete), methods=["DELETE"]),
+        Route(f"{one}/events", answered(events)),
+        Route(f"{one}/stop", answered(stop), methods=["POST"]),
+        Route(f"{one}/continue", answered(go_on), methods=["POST"]),
+        Route(f"{one}/test", answered(open_test), methods=["POST"]),
+        Route(f"{one}/mistakes", answered(errors)),
+        Route(f"{one}/pictures", answered(pictures), methods=["POST"]),
+        Route(f"{one}/explain", answered(explain), methods=["POST"]),
+        Route(f"{one}/predict", answered(predict), methods=["POST"]),
+        Route(f"{one}/files/{{path:path}}", answered(file)),
+    ]
+
+
+def _of(folder: Path) -> dict[str, Any]:
+    """Return what a page shows of a run."""
+    found = Run(folder)
+    outline = folder / layout.PICTURES / layout.OUTLINE
+    return {
+        "record": found.record.to_json(),
+        "recipe": found.recipe_text,
+        "history": found.history,
+        "pictures": sorted(path.name for path in (folder / layout.PICTURES).glob("*.png")),
+        "outline": json.loads(outline.read_text("utf-8")) if outline.is_file() else None,
+    }
+
+
+def _stop(lab: Laboratory, folder: Path) -> None:
+    """Stop the training of a run, whoever began it."""
+    for job in lab.queue.jobs():
+        if folder.name in job.runs and lab.queue.state(job) == "running":
+            lab.queue.stop(job.id)
+            return
+    interrupt(lock.owner_process(folder))
+
+
+def _compare(lab: Laboratory, sides: list[str]) -> dict[str, Any]:
+    # SciPy and what else it loads would delay the server's start.
+    from mlplab.report import comparison
+    from mlplab.report.configurations import find_sides
+
+    if len(sides) < 2:
+        raise UserError("choose two or more to compare")
+    return comparison.compare(find_sides(lab.runs_dir, sides)).to_json()
+
+
+async def _stream(lab: Laboratory, folder: Path, after: int) -> AsyncIterator[str]:
+    """Yield a run's events in the form of server-sent events."""
+    yield "retry: 1000\n\n"
+    quiet = 0.0
+    for found in live.watch(folder, after, lambda: lab.queue.expects(folder.name)):
+        for event in found:
+            number = f"id: {event.number}\n" if event.number is not None else ""
+            yield f"{number}event: {event.kind}\ndata: {json.dumps(finite(event.data))}\n\n"
+        quiet = 0.0 if found else quiet + POLLED
+        if quiet >= QUIET:  # a page that is gone would otherwise be watched for ever
+            yield ": still here\n\n"
+            quiet = 0.0
+        if lab.ending:
+            return
+        await asyncio.sleep(POLLED)

@@ -1,0 +1,127 @@
+"""Routes that lead to a training: images, recipes, the queue, studies."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from mlplab import recipes
+from mlplab.errors import UserError
+from mlplab.runs import layout, store
+from mlplab.ui import forms, studies, uploads
+from mlplab.ui.answers import answered, asked
+from mlplab.ui.guard import REPORTS
+from mlplab.ui.laboratory import Laboratory
+from mlplab.ui.sets import images_there
+
+
+def routes(lab: Laboratory) -> list[Route]:
+    """Return the routes."""
+
+    async def cards(request: Request) -> Any:
+        return {"recipes": await run_in_threadpool(forms.cards)}
+
+    async def there(request: Request) -> Any:
+        return {"sets": await run_in_threadpool(images_there, lab.runs_dir, lab.data_dir)}
+
+    async def look(request: Request) -> Any:
+        data = await asked(request)
+        forms.draft("quickstart", {f"data.{key}": data[key] for key in data}, lab.roots)
+        return await lab.warm.ask(do="images", data=data)
+
+    async def draft(request: Request) -> Any:
+        question = await asked(request)
+        name, changes = str(question["recipe"]), dict(question["changes"])
+        recipe = await run_in_threadpool(forms.draft, name, changes, lab.roots)
+        return {"command": forms.command(name, changes), "toml": recipes.to_toml(recipe)}
+
+    async def network(request: Request) -> Any:
+        question = await asked(request)
+        recipe = forms.draft(str(question["recipe"]), dict(question["changes"]), lab.roots)
+        facts = await lab.warm.ask(do="network", recipe=recipes.to_tables(recipe))
+        runs = await run_in_threadpool(lab.summaries.all)
+        return facts | {"seconds": forms.estimate(facts, recipe, runs)}
+
+    async def train(request: Request) -> Any:
+        return await run_in_threadpool(_train, lab, await asked(request))
+
+    async def jobs(request: Request) -> Any:
+        found = await run_in_threadpool(lambda: [lab.queue.facts(job) for job in lab.queue.jobs()])
+        return {"jobs": found}
+
+    async def stop(request: Request) -> Any:
+        await run_in_threadpool(lab.queue.stop, request.path_params["job"])
+        return {}
+
+    async def upload(request: Request) -> Any:
+        folder = uploads.folder_of(lab.runs_dir, request.path_params["set"])
+        path = uploads.target(folder, request.path_params["path"])
+        if path is None:  # no image: nothing that training would read
+            return {"taken": False}
+        await uploads.write(request.stream(), path, uploads.LARGEST_PICTURE)
+        return {"taken": True}
+
+    async def upload_zip(request: Request) -> Any:
+        folder = uploads.folder_of(lab.runs_dir, request.path_params["set"])
+        if folder.exists():
+            raise UserError(f"there are images called {folder.name} already; choose another name")
+        with tempfile.TemporaryDirectory() as aside:
+            archive = Path(aside) / "images.zip"
+            await uploads.write(request.stream(), archive, uploads.LARGEST_FILE)
+            return {"images": await run_in_threadpool(uploads.unpack, archive, folder)}
+
+    async def known_studies(request: Request) -> Any:
+        return await run_in_threadpool(studies.known, lab.runs_dir)
+
+    async def start_study(request: Request) -> Any:
+        question = await asked(request)
+        words = studies.words(str(question["study"]), bool(question.get("quick")))
+        job = lab.queue.add([*words, *lab.where], [], f"study {question['study']}")
+        return {"job": job.id}
+
+    async def study_page(request: Request) -> Response:
+        name = request.path_params["study"]
+        page = lab.runs_dir / name / layout.REPORT
+        if not store.NAME.fullmatch(name) or not page.is_file():
+            return JSONResponse({"error": "there is no such page"}, 404)
+        return FileResponse(page, headers={"Content-Security-Policy": REPORTS})
+
+    return [
+        Route("/api/recipes", answered(cards)),
+        Route("/api/data", answered(there)),
+        Route("/api/data", answered(look), methods=["POST"]),
+        Route("/api/draft", answered(draft), methods=["POST"]),
+        Route("/api/network", answered(network), methods=["POST"]),
+        Route("/api/train", answered(train), methods=["POST"]),
+        Route("/api/jobs", answered(jobs)),
+        Route("/api/jobs/{job}", answered(stop), methods=["DELETE"]),
+        Route("/api/images/{set}", answered(upload_zip), methods=["POST"]),
+        Route("/api/images/{set}/{path:path}", answered(upload), methods=["POST"]),
+        Route("/api/studies", answered(known_studies)),
+        Route("/api/studies", answered(start_study), methods=["POST"]),
+        Route("/api/studies/{study}/report.html", answered(study_page)),
+    ]
+
+
+def _train(lab: Laboratory, question: dict[str, Any]) -> dict[str, Any]:
+    """Append the runs of a recipe to the queue, one for each seed."""
+    name, changes = str(question["recipe"]), dict(question["changes"])
+    forms.draft(name, changes, lab.roots)
+    seeds = [int(seed) for seed in question.get("seeds", [0])]
+    if not 0 < len(seeds) <= forms.MOST_SEEDS:
+        raise UserError(f"1 to {forms.MOST_SEEDS} seeds can be trained at once")
+    taken = {run for job in lab.queue.jobs() for run in job.runs if job.started is None}
+    made = []
+    for seed in seeds:
+        run = forms.free_name(f"{question.get('name') or name}-s{seed}", taken, lab.runs_dir)
+        taken.add(run)
+        made.append(run)
+    group = ["--group", str(question["group"])] if question.get("group") else []
+    for seed, run in zip(seeds, made, strict=True):
+        words = ["train", name, *forms.words(name, changes), "--seed", str(seed), "--layers"]
+        lab.queue.add([*words, "--name", run, *group, *lab.where], [run], f"train {run}")
+    return {"runs": made}
