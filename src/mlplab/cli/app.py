@@ -76,6 +76,7 @@ ORDER = (
     "lr-find",
     "report",
     "tensorboard",
+    "ui",
     "recipes",
     "data",
 )
