@@ -179,7 +179,7 @@ def compare(page: Page, *names: str) -> str:
     view.get_by_role("link", name="Compare").click()
     view.locator(".verdict").first.wait_for()
     assert "3 pairs" in view.locator("main").inner_text()
-    return str(view.locator(".verdict").first.inner_text())
+    return str(view.locator(".verdict").first.inner_text()).lower()
 
 
 def look_at_mistakes(page: Page, name: str) -> None:

@@ -47,19 +47,20 @@ export function Copied({ text, label }) {
   return html`<button class="small" onClick=${copy}>${done ? "Copied" : "Copy"}<span class="hidden"> ${label}</span></button>`;
 }
 
+// A choice among [value, title] pairs. Which one is chosen is said by the options: they may come later.
+export const Select = ({ value, options, set, ...more }) => html`<select ...${more} onChange=${(event) => set(event.target.value)}>${options.map(([key, title]) => html`<option key=${key} value=${key} selected=${key === value}>${title}</option>`)}</select>`;
+
 // A choice of a run, for pages that are about one.
 export function RunChoice({ value, runs, page, label = "Run" }) {
   return html`<label class="field choice">${label}
-    <select value=${value || ""} onChange=${(event) => { location.hash = `#/${page}/${encodeURIComponent(event.target.value)}`; }}>
-      ${!value && html`<option value="">choose a run</option>`}
-      ${runs.map((run) => html`<option key=${run.name} value=${run.name}>${run.name} · ${run.data}</option>`)}
-    </select></label>`;
+    <${Select} value=${value || ""} set=${(name) => { location.hash = `#/${page}/${encodeURIComponent(name)}`; }}
+      options=${[...(value ? [] : [["", "choose a run"]]), ...runs.map((run) => [run.name, `${run.name} · ${run.data}`])]} /></label>`;
 }
 
 // --- curves ---
 
 const COLOURS = { train: "--train", validation: "--validation" };
-export const PALETTE = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6", "--c7", "--c8"];
+export const PALETTE = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6"];
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const colour = (one, at) => ink(COLOURS[one.kind] || PALETTE[(one.place ?? at) % PALETTE.length]);
 
@@ -120,7 +121,7 @@ function draw(target, series, { x, shown, log, height }, data) {
     width: Math.max(200, target.clientWidth), height, series: lines, bands,
     cursor: { points: { size: 7 } }, legend: { live: true },
     scales: { x: { time: false, range: (u, low, high) => (low == null ? [0, 1] : low === high ? [low - 0.5, high + 0.5] : [low, high]) }, y: log ? { distr: 3 } : {} },
-    axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }, { ...axis, size: 58, values: (u, ticks) => ticks.map((v) => (v == null ? "" : shown(v))) }],
+    axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }, { ...axis, size: 62, values: (u, ticks) => ticks.map((v) => (v == null ? "" : shown === percent ? `${+(100 * v).toFixed(1)} %` : shown(v))) }],
   }, data, target);
 }
 

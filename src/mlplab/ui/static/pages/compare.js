@@ -28,4 +28,8 @@ export function Compare() {
 const spread = (one) => (!one || one.mean == null ? "–" : one.sd == null ? percent(one.mean) : `${(100 * one.mean).toFixed(1)} ± ${(100 * one.sd).toFixed(1)} %`);
 
 // A verdict names configurations by their ids; people by their groups.
-const named = (text, sides, title) => sides.reduce((said, side) => (title(side) ? said.replaceAll(side, `${title(side)} (${side.slice(0, 6)})`) : said), text);
+function named(text, sides, title) {
+  const titles = sides.map(title);
+  const short = (side, i) => (titles.filter((one) => one === titles[i]).length > 1 ? `${titles[i]} (${side.slice(0, 6)})` : titles[i]);
+  return sides.reduce((said, side, i) => (titles[i] ? said.replaceAll(side, short(side, i)) : said), text);
+}

@@ -1,7 +1,7 @@
 // What a network gets wrong, and what it saw.
 import { html, useEffect, useState } from "../vendor/htm/standalone.module.js";
 import { png, post } from "../api.js";
-import { Bars, Problem, RunChoice, Wait, percent, useAnswer, whole } from "../parts.js";
+import { Bars, Problem, RunChoice, Select, Wait, percent, useAnswer, whole } from "../parts.js";
 
 const SHOWN = 24;
 
@@ -28,7 +28,7 @@ function Of({ name }) {
   const most = Math.max(1, ...found.matrix.flatMap((row, i) => row.filter((n, j) => i !== j)));
   const doubtful = found.doubtful;
   return html`<p>${whole(found.wrong)} of ${whole(found.images)} ${split} images are taken for another class: ${percent(found.wrong / found.images)}.
-      ${found.splits.length > 1 && html` <label class="field choice">Images <select value=${split} onChange=${(event) => choose(event.target.value)}>${found.splits.map((each) => html`<option key=${each}>${each}</option>`)}</select></label>`}</p>
+      ${found.splits.length > 1 && html` <label class="field choice">Images <${Select} value=${split} set=${choose} options=${found.splits.map((each) => [each, each])} /></label>`}</p>
     <div class="split"><div>
       <section class="card"><h2>Which class is taken for which</h2>
         ${names.length <= 30 ? html`<div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix"><table class="matrix"><caption class="hidden">Rows are the true classes, columns what the network says</caption>

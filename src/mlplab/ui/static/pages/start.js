@@ -1,7 +1,7 @@
 // Choose images and a network, and train.
 import { html, useEffect, useRef, useState } from "../vendor/htm/standalone.module.js";
 import { get, png, post, send } from "../api.js";
-import { Copied, Network, Problem, Wait, duration, figure, useAnswer, whole } from "../parts.js";
+import { Copied, Network, Problem, Select, Wait, duration, figure, useAnswer, whole } from "../parts.js";
 
 const FIRST = ["quickstart", "published-honest", "mlp-fast", "mlp-budget"];
 const OPTIMIZERS = ["adam", "sgd", "adamw", "nadam", "rmsprop", "adagrad", "lion", "muon"];
@@ -201,7 +201,7 @@ function Slider({ id, label, help, min, max, step = 1, value, shown, set }) {
 
 function Choice({ id, label, help, options, value, set }) {
   return html`<div class="field" title=${help}><label for=${id}>${label}</label>
-    <select id=${id} aria-describedby=${`${id}-help`} value=${value} onChange=${(event) => set(event.target.value)}>${[...new Set([value, ...options])].map((name) => html`<option key=${name}>${name}</option>`)}</select>
+    <${Select} id=${id} aria-describedby=${`${id}-help`} value=${value} set=${set} options=${[...new Set([value, ...options])].map((name) => [name, name])} />
     <small id=${`${id}-help`}>${help}</small></div>`;
 }
 
@@ -248,7 +248,7 @@ function Draft({ card, changes, look, there, set }) {
     <${Problem}>${problem || (there ? null : `${set.title} is not on this machine: mlplab data fetch ${set.title}`)}<//>
     <div class="row">
       <label class="field">Name <input value=${name} placeholder=${card.name} onInput=${(event) => call(event.target.value)} size="16" /></label>
-      <label class="field">Seeds <select value=${seeds} onChange=${(event) => repeat(+event.target.value)}>${[1, 3, 5, 10].map((n) => html`<option key=${n} value=${n}>${n}</option>`)}</select></label>
+      <label class="field">Seeds <${Select} value=${seeds} set=${(n) => repeat(+n)} options=${[1, 3, 5, 10].map((n) => [n, n])} /></label>
       <button class="main" disabled=${busy || !there || !draft} onClick=${train}>Train</button>
     </div>
     <p class="muted">One run says little: with three seeds or more, Compare can tell a difference from luck.</p>

@@ -1,7 +1,7 @@
 // Pictures of one's own, judged by one run or by two.
 import { html, useEffect, useRef, useState } from "../vendor/htm/standalone.module.js";
 import { png, send } from "../api.js";
-import { Bars, Problem, RunChoice, Wait, useAnswer } from "../parts.js";
+import { Bars, Problem, RunChoice, Select, Wait, useAnswer } from "../parts.js";
 
 const SIDE = 280;
 
@@ -14,7 +14,7 @@ export function Try({ name }) {
   if (!runs.length) return html`<h1>Try it</h1><p>There is no trained network yet: <a href="#/start">train one</a>.</p>`;
   const own = runs.find((run) => run.name === name);
   return html`<div class="row between"><h1>Try it</h1><div class="row"><${RunChoice} value=${name} runs=${runs} page="try" />
-      ${own && html`<label class="field choice">beside <select value=${other} onChange=${(event) => compare(event.target.value)}><option value="">no other</option>${runs.filter((run) => run !== own).map((run) => html`<option key=${run.name} value=${run.name}>${run.name}</option>`)}</select></label>`}</div></div>
+      ${own && html`<label class="field choice">beside <${Select} value=${other} set=${compare} options=${[["", "no other"], ...runs.filter((run) => run !== own).map((run) => [run.name, run.name])]} /></label>`}</div></div>
     ${!own ? html`<p>Choose a run to judge your pictures.</p>` : html`<div class="split"><${Given} key=${own.name} take=${take} dark=${own.image_shape[2] === 1} />
       <aside>${picture ? html`<${Judged} name=${own.name} picture=${picture} />${other && html`<${Judged} name=${other} picture=${picture} />`}` : html`<section class="card"><p class="muted">Draw something, drop a picture, or use the camera: the answer comes here.</p></section>`}</aside></div>`}`;
 }

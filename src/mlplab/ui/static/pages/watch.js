@@ -152,7 +152,7 @@ function Weights({ name, run, epochs, ended }) {
       <button class="small" aria-pressed=${String(kind === "fields")} onClick=${() => choose("fields")}>Where they look</button></div>
     <p class="muted">${kind === "weights" ? "The weights of the first layer's units, in the shape of the image." : "The first layer's receptive fields: bright pixels count most."}</p>
     <img class="pixels" src=${`api/runs/${encodeURIComponent(name)}/files/layers/${kind}-${String(epoch).padStart(4, "0")}.png`} alt=${`First layer ${label}: ${kind === "weights" ? "weights" : "receptive fields"} of its first units`} />
-    <label class="field">Epoch <output>${label}</output><input type="range" min="0" max=${numbers.length - 1} value=${place} aria-valuetext=${label} onInput=${(event) => go(+event.target.value)} /></label></section>`;
+    <label class="field"><span>Epoch <output>${label}</output></span><input type="range" min="0" max=${numbers.length - 1} value=${place} aria-valuetext=${label} onInput=${(event) => go(+event.target.value)} /></label></section>`;
 }
 
 function Activations({ name, run }) {
