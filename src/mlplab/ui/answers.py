@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -29,7 +30,9 @@ def answered(answer: Callable[[Request], Awaitable[Any]]) -> Answer:
             return JSONResponse({"error": str(error)}, 500)
         if isinstance(found, Response):
             return found
-        return Response(json.dumps(finite(found)), media_type="application/json")
+        # A list of thousands of runs would otherwise hold up all others.
+        text = await run_in_threadpool(lambda: json.dumps(finite(found)))
+        return Response(text, media_type="application/json")
 
     return route
 

@@ -7,6 +7,7 @@ from mlplab.runs import layout, store
 
 LISTED = 400  # mistakes, the surest first
 DOUBTFUL = 24
+EXAMPLES = 12  # classes of which an image is named
 
 
 def of(folder: Path, split: str, cell: tuple[int, int] | None = None) -> dict[str, Any]:
@@ -20,7 +21,8 @@ def of(folder: Path, split: str, cell: tuple[int, int] | None = None) -> dict[st
     Returns:
         ``matrix``, counts by class and prediction; ``mistakes``, each with ``index`` in the
         published split, ``label``, ``answer`` and ``confidence``, and ``file`` if it has one;
-        ``doubtful``, likewise, whose labels may be wrong; ``splits``, those that were evaluated.
+        ``examples``, likewise, right or wrong, one of each class; ``doubtful``, likewise, whose
+        labels may be wrong; ``splits``, those that were evaluated.
 
     Raises:
         RunError: if the split was not evaluated.
@@ -60,6 +62,7 @@ def of(folder: Path, split: str, cell: tuple[int, int] | None = None) -> dict[st
         "wrong": len(wrong),
         "images": len(labels),
         "mistakes": [row(place) for place in asked[:LISTED]],
+        "examples": [row(place) for place in np.unique(labels, return_index=True)[1][:EXAMPLES]],
         "doubtful": [row(place) for place in doubtful[:DOUBTFUL]],
         "splits": [s for s in store.SPLITS if (folder / layout.predictions(s)).is_file()],
     }

@@ -41,8 +41,10 @@ def routes(lab: Laboratory) -> list[Route]:
 
     async def network(request: Request) -> Any:
         question = await asked(request)
-        recipe = forms.draft(str(question["recipe"]), dict(question["changes"]), lab.roots)
-        facts = await lab.warm.ask(do="network", recipe=recipes.to_tables(recipe))
+        name, changes = str(question["recipe"]), dict(question["changes"])
+        recipe = await run_in_threadpool(forms.draft, name, changes, lab.roots)
+        tables = recipes.to_tables(recipe)
+        facts = await lab.warm.ask(do="network", name=name, recipe=tables)
         runs = await run_in_threadpool(lab.summaries.all)
         return facts | {"seconds": forms.estimate(facts, recipe, runs)}
 

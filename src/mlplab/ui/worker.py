@@ -138,7 +138,7 @@ class Worker:
         }
         try:
             names = tuple(dataset.class_names)
-            facts["program"] = program.program(Facts("this-run", recipe, shape, names))
+            facts["program"] = program.program(Facts(question["name"], recipe, shape, names))
         except MlplabError as error:
             facts["no_program"] = str(error)
         return facts

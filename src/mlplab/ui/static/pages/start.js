@@ -17,6 +17,7 @@ const HELP = {
   batch: "Images in a step. Larger batches make fewer, steadier steps.",
   epochs: "How often all training images are seen, at most.",
   stop: "End when the validation loss no longer falls, and keep the best weights.",
+  plateau: "Take smaller steps once the validation loss no longer falls.",
   flip: "Mirror images at random: no help for digits and letters, much for photographs.",
   shift: "Move images at random by up to so many pixels.",
   share: "Train on a part of the images, to try something quickly.",
@@ -187,6 +188,7 @@ function Knobs({ tables, changes, change }) {
     <${Slider} id="batch" label="Batch size" help=${HELP.batch} min=4 max=10 value=${Math.log2(value("training.batch_size"))} shown=${value("training.batch_size")} set=${(n) => change({ "training.batch_size": 2 ** n })} />
     <${Slider} id="epochs" label="Epochs, at most" help=${HELP.epochs} min=1 max=200 value=${value("training.epochs")} set=${(n) => change({ "training.epochs": n })} />
     ${stopping && html`<${Switch} id="stop" label="Early stopping" help=${HELP.stop} value=${value("callbacks.early_stopping") !== null} set=${(on) => change({ "callbacks.early_stopping": on ? undefined : null })} />`}
+    <${Switch} id="plateau" label="Lower the rate on a plateau" help=${HELP.plateau} value=${value("callbacks.plateau.name") != null} set=${(on) => change({ "callbacks.plateau.name": on ? "ReduceLROnPlateau" : undefined })} />
     <${Switch} id="flip" label="Mirror images" help=${HELP.flip} value=${value("augment.flip") !== "none"} set=${(on) => change({ "augment.flip": on ? "random" : "none" })} />
     <${Slider} id="shift" label="Shift images" help=${HELP.shift} min=0 max=6 value=${value("augment.shift")} set=${(n) => change({ "augment.shift": n })} />
     <${Slider} id="share" label="Share of the images" help=${HELP.share} min=0.05 max=1 step=0.05 value=${value("data.share")} shown=${`${Math.round(100 * value("data.share"))} %`} set=${(n) => change({ "data.share": +n.toFixed(2) })} />

@@ -160,9 +160,10 @@ function Activations({ name, run }) {
   const [problem, fail] = useState(null);
   const [found] = useAnswer(`runs/${encodeURIComponent(name)}/mistakes?split=validation`);
   const show = (index) => { set(null); fail(null); post(`runs/${encodeURIComponent(name)}/explain`, { split: "validation", index, layers: true }).then(set, (error) => fail(error.message)); };
-  if (!found?.mistakes.length) return null;
+  if (!found) return null;
+  const offered = [...found.examples.filter((one) => one.label === one.answer).slice(0, 5), ...found.mistakes.slice(0, 5)];
   return html`<section class="card"><h2>A picture on its way through the layers</h2>
-    <p class="row">${found.mistakes.slice(0, 6).map((one) => html`<button key=${one.index} class="small" onClick=${() => show(one.index)}>${found.class_names[one.label]} taken for ${found.class_names[one.answer]}</button>`)}</p>
+    <p class="row">${offered.map((one) => html`<button key=${one.index} class="small" onClick=${() => show(one.index)}>${found.class_names[one.label]}${one.label === one.answer ? "" : `, taken for ${found.class_names[one.answer]}`}</button>`)}</p>
     <${Problem}>${problem}<//>
     ${seen && html`<div class="layers"><figure><figcaption>the picture</figcaption><img src=${png(seen.picture)} alt="the picture" /></figure>
       ${seen.layers.map((one) => html`<figure key=${one.name}><figcaption>${one.name}</figcaption><img src=${png(one.picture)} alt=${`activations of ${one.name}`} /></figure>`)}</div>`}</section>`;
