@@ -71,7 +71,7 @@ def test_layers_are_measured_and_drawn_without_changing_the_result(tmp_path: Pat
     for epoch in range(4):
         for kind in ("weights", "fields"):
             with Image.open(run.folder / layout.PICTURES / f"{kind}-{epoch:04d}.png") as picture:
-                assert picture.size == (35, 26)  # twelve units of 8×8 in rows of four or three
+                assert picture.size == (26, 35)  # twelve units of 8×8 in rows of three
     assert {layout.LAYERS, "layers/weights-0003.png"} <= set(run.record.files)
 
 

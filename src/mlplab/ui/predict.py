@@ -79,6 +79,9 @@ class Warm:
             self._process.kill()
         self._process = None
 
-    def close(self) -> None:
-        """End the process."""
+    async def close(self) -> None:
+        """End the process, and wait until it has."""
+        process = self._process
         self._end()
+        if process is not None:
+            await process.wait()

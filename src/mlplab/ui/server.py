@@ -45,7 +45,7 @@ def create_app(
             yield
         finally:
             tending.cancel()
-            laboratory.warm.close()
+            await laboratory.warm.close()
 
     async def state(request: Request) -> Any:
         return {"version": mlplab.__version__, "runs_dir": str(runs_dir.resolve())}

@@ -67,10 +67,16 @@ class Known:
         return data_of(self.run, self.data_dir, None, lambda text: None)
 
     def picture(self, split: str, index: int) -> NDArray[np.uint8]:
-        """Return an image by its position in a published split."""
+        """Return an image by its position in a published split.
+
+        Raises:
+            RunError: if there is none.
+        """
         source = self.dataset.test if split == "test" else self.dataset.train
-        (place,) = np.flatnonzero(source.index == index)
-        found: NDArray[np.uint8] = source.images[place]
+        places = np.flatnonzero(source.index == index)
+        if not len(places):
+            raise RunError(f"there is no image {index} in the split {split}")
+        found: NDArray[np.uint8] = source.images[places[0]]
         return found
 
     def given(self, question: Answer) -> NDArray[np.uint8]:

@@ -50,7 +50,7 @@ function Of({ name }) {
 function Cell({ n, right, share, chosen, label, open }) {
   const strong = !right && n > 0;
   return html`<button class=${right ? "right" : ""} disabled=${!n || right} aria-pressed=${String(Boolean(chosen))} aria-label=${label} onClick=${open}
-    ref=${(element) => element && !right && (element.style.background = strong ? `color-mix(in oklab, var(--validation) ${Math.round(12 + 48 * share)}%, var(--card))` : "")}>${n}</button>`;
+    ref=${(element) => element && !right && (element.style.background = strong ? `color-mix(in oklab, var(--validation) ${Math.round(10 + 30 * share)}%, var(--card))` : "")}>${n}</button>`;
 }
 
 function Pictures({ name, split, listed, names, look, chosen }) {
