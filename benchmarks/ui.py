@@ -59,7 +59,7 @@ def served(runs_dir: Path) -> Iterator[tuple[int, str]]:
     words = ["-m", "mlplab", "ui", "--no-browser", "--runs-dir", str(runs_dir)]
     with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        found = LINK.search(process.stdout.readline() + process.stdout.readline())
+        found = LINK.search(process.stdout.readline())
         assert found is not None
         try:
             yield int(found[1]), f"mlplab-{found[1]}={found[2]}"

@@ -27,8 +27,9 @@ def ended(states: list[str]) -> bool:
 
 def test_one_runs_at_a_time_in_the_order_of_asking(tmp_path: Path) -> None:
     queue = Queue(tmp_path)
-    for _ in range(3):
-        queue.add(["--version"], [], "")
+    for number in range(3):
+        queue.add(["--version", *["-h"] * number], [], "")
+    queue.add(["--version"], [], "")  # once more, before the first has ended
     queue.advance()
     assert [queue.state(job) for job in queue.jobs()] == ["running", "waiting", "waiting"]
     wait(queue, ended)

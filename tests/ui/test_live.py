@@ -63,7 +63,7 @@ def test_rows_that_a_resumed_run_took_back_are_gone(folder: Path) -> None:
     aside = folder / "aside"
     aside.write_text(first + "\n")
     aside.replace(folder / layout.METRICS)
-    assert next(events) == [Event("gone", {"rows": 1})]
+    assert next(events) == [Event("gone", {"rows": 1}, 1)]
     append(folder, layout.METRICS, epoch=2, loss=0.25)
     assert next(events) == [Event("row", {"epoch": 2, "loss": 0.25}, 2)]
 

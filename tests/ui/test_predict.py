@@ -33,7 +33,7 @@ def test_it_answers_in_turn_and_ends_when_idle(finished: Run) -> None:
         await asyncio.sleep(0.01)
         warm.end_if_idle()
         assert await process.wait() != 0
-        again = await warm.ask(do="picture", run=folder, split="test", index=index)
+        again = await warm.ask(do="predict", run=folder, split="test", index=index)
         assert again["picture"] == one["picture"]
         await warm.close()
 

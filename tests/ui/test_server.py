@@ -128,7 +128,10 @@ def test_what_a_run_is_called_like_html_is_json(server: Server) -> None:
         ("/api/runs/short/stop", {}),
         ("/api/studies", {"study": "../x"}),
         ("/api/images/../x", b""),
-        ("/api/images/pets/..%2f..%2fx.png", b"x"),
+        ("/api/images/pets/x.png", b"x"),
+        ("/api/sets", {"name": "../x"}),
+        ("/api/data", {"name": "folder", "path": "/etc", "path ": "/tmp"}),
+        ("/api/draft", {"recipe": "mlp-taught", "changes": {"teacher.runs": ["/etc"]}}),
         ("/api/images/%3Cb%3E/x.png", b"x"),
         ("/api/images/pets", b"no zip"),
     ],
@@ -226,6 +229,30 @@ def test_a_server_ends_at_ctrl_c_while_a_page_watches(serve: Serve, server: Serv
     link.close()
 
 
+def test_paths_are_no_sides_of_a_comparison(server: Server) -> None:
+    path = f"/api/compare?side=short&side={server.runs_dir / 'short'}"
+    assert "no run, group or configuration" in server.json(path)["error"]
+
+
+def test_files_of_a_set_stay_in_its_folder(server: Server) -> None:
+    assert server.json("/api/sets", {"name": "pets"}) == {"set": "pets"}
+    for path in ("..%2f..%2fx.png", "%2fx.png"):
+        assert "leads out" in server.json(f"/api/images/pets/{path}", b"x")["error"]
+    assert "no images" in server.json("/api/sets", {"set": "pets"}, "PUT")["error"]
+    shutil.rmtree(server.runs_dir / "images")
+
+
+def test_bodies_of_no_stated_length_are_bounded(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as link:
+        head = f"Host: localhost:{server.port}\r\nCookie: mlplab-{server.port}={server.token}"
+        head += "\r\nTransfer-Encoding: chunked"
+        link.sendall(f"POST /api/draft HTTP/1.1\r\n{head}\r\n\r\n".encode())
+        for _ in range(3):
+            link.sendall(b"8000\r\n" + b" " * 0x8000 + b"\r\n")
+        link.settimeout(10)
+        assert b"413" in link.recv(2**16)
+
+
 def test_reports_are_shown_in_a_box_of_their_own(server: Server) -> None:
     status, _, headers = server.ask("GET", "/api/runs/short/files/report.html")
     assert status == 200
@@ -233,6 +260,7 @@ def test_reports_are_shown_in_a_box_of_their_own(server: Server) -> None:
 
 
 def test_images_are_taken_file_by_file_and_found(server: Server, tmp_path: Path) -> None:
+    assert server.json("/api/sets", {"name": "shades"}) == {"set": "shades"}
     for kind, shade in (("dark", 30), ("light", 220)):
         for number in range(12):
             file = io.BytesIO()
@@ -241,6 +269,7 @@ def test_images_are_taken_file_by_file_and_found(server: Server, tmp_path: Path)
             path = f"/api/images/shades/{kind}/{number}.png"
             assert server.json(path, file.getvalue()) == {"taken": True}
     assert server.json("/api/images/shades/notes.md", b"x") == {"taken": False}
+    assert server.json("/api/sets", {"set": "shades"}, "PUT") == {"set": "shades"}
     (own,) = [one for one in server.json("/api/data")["sets"] if one["title"] == "shades"]
     facts = server.json("/api/data", own["data"])
     assert facts["classes"] == ["dark", "light"]

@@ -8,6 +8,7 @@ import pytest
 
 from mlplab.errors import DataError
 from mlplab.ui import uploads
+from mlplab.ui.sets import images_there
 
 
 def packed(path: Path, files: dict[str, bytes]) -> Path:
@@ -55,11 +56,43 @@ def test_links_and_damaged_archives_are_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.zip").write_bytes(b"no zip")
     with pytest.raises(DataError, match="cannot be unpacked"):
         uploads.unpack(tmp_path / "bad.zip", tmp_path / "images")
-    with pytest.raises(DataError, match="no images"):
-        uploads.unpack(packed(tmp_path / "none.zip", {"a.sh": b"x"}), tmp_path / "images")
+    torn = packed(tmp_path / "torn.zip", {"a/1.png": bytes(range(256)) * 40})
+    content = bytearray(torn.read_bytes())
+    content[45:60] = bytes(15)
+    torn.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        uploads.unpack(torn, tmp_path / "images")
+    assert not (tmp_path / "images").exists()
 
 
 @pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "<b>", "x" * 65])
 def test_a_set_has_a_plain_name(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="letters"):
-        uploads.folder_of(tmp_path, name)
+        uploads.begin(tmp_path, name)
+    with pytest.raises(DataError, match="not announced"):
+        uploads.begun(tmp_path, name)
+
+
+def test_a_set_is_hidden_until_it_is_whole_and_never_joins_another(tmp_path: Path) -> None:
+    (tmp_path / "images" / "pets").mkdir(parents=True)
+    assert uploads.begin(tmp_path, "pets") == "pets-2"
+    assert uploads.begin(tmp_path, "pets") == "pets-3"
+    assert [one["title"] for one in images_there(tmp_path, None) if "path" in one["data"]] == [
+        "pets"
+    ]
+    (uploads.begun(tmp_path, "pets-2") / "1.png").write_bytes(b"x")
+    assert uploads.end(tmp_path, "pets-2") == "pets-2"
+    assert (tmp_path / "images" / "pets-2" / "1.png").exists()
+    with pytest.raises(DataError, match="no images"):
+        uploads.end(tmp_path, "pets-3")
+
+
+def test_a_set_has_bounds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(uploads, "MOST_FILES", 2)
+    bounds = uploads.Bounds()
+    bounds.count(tmp_path)
+    bounds.count(tmp_path)
+    bounds.add(tmp_path, 100)
+    assert bounds.left(tmp_path) == uploads.LARGEST_SET - 100
+    with pytest.raises(DataError, match="more than 2 files"):
+        bounds.count(tmp_path)

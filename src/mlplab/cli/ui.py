@@ -33,7 +33,7 @@ def ui(
 ) -> None:
     """Open the laboratory in a browser: train, watch, compare, and look at mistakes.
 
-    Trainings go on when it is closed. Only who has the link that it prints gets in.
+    Trainings go on when it is closed. Only people with the printed link can get in.
 
     Example: mlplab ui
     """
@@ -45,7 +45,7 @@ def ui(
     runs_dir.mkdir(parents=True, exist_ok=True)
     if not guard.is_loopback(host):
         note(
-            f"every machine that reaches {host} can reach this server, and who has the link can"
+            f"every machine that reaches {host} can reach this server, and anyone with the link can"
             " train here; the connection is not encrypted"
         )
     ports = [port] if port is not None else range(PORT, PORT + TRIED)

@@ -46,7 +46,8 @@ def evaluate(
         return_dict: whether to return a dictionary instead of a list.
 
     Raises:
-        DataError: if an array is empty or holds text, or the rows of a list differ in length.
+        DataError: if an array is empty or holds text, the rows of a list differ in length, or
+            targets are missing or in the form of another loss.
         UserError: if Keras runs on another backend than JAX, or for what is no Keras model.
     """
     check_backend()

@@ -19,15 +19,15 @@ def sizes(folder: Path, callbacks: Sequence[keras.callbacks.Callback]) -> dict[s
 
     These are TensorBoard's and CSVLogger's files, and the layers' numbers.
     """
-    files = [path for path in (folder / layout.EVENTS).rglob("*") if path.is_file()]
-    files.append(folder / layout.LAYERS)
+    growing = [path for path in (folder / layout.EVENTS).rglob("*") if path.is_file()]
+    growing.append(folder / layout.LAYERS)
     for callback in callbacks:
         if isinstance(callback, keras.callbacks.CSVLogger):
-            files.append(Path(callback.filename))
+            growing.append(Path(callback.filename))
     root = folder.resolve()
     return {
         path.resolve().relative_to(root).as_posix(): path.stat().st_size
-        for path in files
+        for path in growing
         if path.exists()
     }
 

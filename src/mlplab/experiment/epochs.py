@@ -51,7 +51,7 @@ class EpochWriter:
 
     def on_row(self, row: Row) -> None:
         self.begin_row()
-        if self.layers is not None:  # before the row: who sees that finds these
+        if self.layers is not None:  # before the row: whoever sees that finds these
             self.layers.write(int(row["epoch"]))
         files.append_line(self.folder / layout.METRICS, finite(row))
         self.record.epochs = int(row["epoch"])

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import data
-from mlplab.data import Dataset, Splits
+from mlplab.data import Dataset, Split, Splits
 from mlplab.errors import DataError
 from mlplab.experiment.paths import absolute, as_recorded, is_file
 from mlplab.recipes.recipe import Recipe
+from mlplab.runs.record import Record
 from mlplab.runs.run import Run
 
 
@@ -56,6 +57,18 @@ def data_of(
     return dataset
 
 
+def published_split(dataset: Dataset, record: Record, split: str) -> Split:
+    """Return the published split that the images of a run's split were taken from.
+
+    Args:
+        dataset: that the run was trained on.
+        record: of the run; it says whether it validated on the test split.
+        split: "train", "validation" or "test".
+    """
+    of_test = split == "test" or (split == "validation" and record.selected_on == "test")
+    return dataset.test if of_test else dataset.train
+
+
 def measured_images(
     run: Run, split: str, data_dir: Path | None, data_path: Path | None = None
 ) -> Callable[[NDArray[np.int64]], NDArray[np.uint8]]:
@@ -71,7 +84,7 @@ def measured_images(
         DataError: if the data set is missing or damaged, or is another one.
     """
     dataset = data_of(run, data_dir, data_path, lambda text: None)
-    source = dataset.test if split == "test" else dataset.train
+    source = published_split(dataset, run.record, split)
     order = source.index.argsort()
 
     def images(index: NDArray[np.int64]) -> NDArray[np.uint8]:

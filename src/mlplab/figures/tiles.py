@@ -65,7 +65,7 @@ def of_activations(values: NDArray[np.floating], most: int) -> NDArray[np.uint8]
 
     Args:
         values: [height, width, channels], or of any other shape, whose elements are units.
-        most: channels or units that are drawn, the first.
+        most: channels that are drawn, the first; units are drawn all.
     """
     if values.ndim == 3:
         maps = np.moveaxis(values, -1, 0)[:most]

@@ -5,11 +5,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from mlplab.errors import MlplabError, UserError
-from mlplab.ui.guard import LARGEST_BODY
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -24,6 +23,8 @@ def answered(answer: Callable[[Request], Awaitable[Any]]) -> Answer:
             return JSONResponse({"error": str(error)}, 400)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             return JSONResponse({"error": f"the question is wrong: {error}"}, 400)
+        except ClientDisconnect:  # or more than :class:`mlplab.ui.guard.Guard` lets through
+            return JSONResponse({"error": "the request is too large, or was broken off"}, 413)
         except TimeoutError:
             return JSONResponse({"error": "it took too long"}, 504)
         except OSError as error:
@@ -41,21 +42,16 @@ async def asked(request: Request) -> dict[str, Any]:
     """Return the JSON object that a request brings.
 
     Raises:
-        UserError: if it is none, or too large.
+        UserError: if it is none.
     """
-    text = b""
-    async for part in request.stream():
-        text += part
-        if len(text) > LARGEST_BODY:
-            raise UserError("the request is too large")
-    found = json.loads(text or b"{}")
+    found = json.loads(await request.body() or b"{}")
     if not isinstance(found, dict):
         raise UserError("the request is no JSON object")
     return found
 
 
 def finite(value: Any) -> Any:
-    """Return a value in a form that JSON can hold: what is no number is null."""
+    """Return a value in a form that JSON can hold: NaN and infinity become null."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -64,9 +64,17 @@ def draft(name: str, changes: Mapping[str, Any], roots: Sequence[Path]) -> Recip
         Path(path).is_absolute() and any(inside(root, path) for root in roots)
     ):
         raise UserError("data.path is not in a folder that this server may read")
+    parents = [*(recipe.teacher.runs if recipe.teacher else []), _parent(recipe)]
+    if any(parent is not None and not store.NAME.fullmatch(parent) for parent in parents):
+        raise UserError("a run that another one starts from is named, not given as a path")
     if getattr(recipe.model, "is_custom", False):
         raise UserError("code of your own is trained from the command line, with --trust")
     return recipe
+
+
+def _parent(recipe: Recipe) -> str | None:
+    found: str | None = getattr(recipe.model, "init_from", None)
+    return found
 
 
 def words(name: str, changes: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from mlplab import files
 from mlplab.cache import cache_dir, make_private
 
 LARGEST_BODY = 2**16
@@ -97,7 +98,11 @@ class Guard:
         headers, path = Headers(scope=scope), scope["path"]
         host = headers.get("host", "")
         if not self._is_ours(host):
-            return PlainTextResponse("This server has another name.", 421)
+            return PlainTextResponse(
+                f"This server is called localhost:{self.port}. Through a tunnel, use the same port"
+                " at both ends.",
+                421,
+            )
         origin = headers.get("origin")
         if origin is not None and origin != f"http://{host}":
             return PlainTextResponse("Another site may not ask this server.", 403)
@@ -128,7 +133,7 @@ class Guard:
         if port != self.port or "@" in host:
             return False
         if is_loopback(self.host):
-            return name in ("localhost", "127.0.0.1", "::1")
+            return name in ("localhost", "127.0.0.1", "::1", self.host)
         if name in ("localhost", self.host.lower(), socket.gethostname().lower()):
             return True
         try:
@@ -148,11 +153,7 @@ def is_loopback(host: str) -> bool:
 
 def inside(folder: Path, name: str) -> Path | None:
     """Return the path of a name from a page inside a folder; ``None`` if it leads elsewhere."""
-    try:
-        path = (folder / name).resolve()
-        return path if path.is_relative_to(folder.resolve()) else None
-    except (OSError, ValueError):  # such as a null character
-        return None
+    return (folder / name).resolve() if files.inside(folder, name) else None
 
 
 def _with_headers(send: Any) -> Any:

@@ -9,6 +9,7 @@ import os
 import runpy
 import signal
 import sys
+import time
 from pathlib import Path
 
 from filelock import FileLock
@@ -24,6 +25,8 @@ def main(path: Path) -> None:
         signal.signal(signal.SIGBREAK, signal.default_int_handler)
     with FileLock(path.with_suffix(".lock"), is_singleton=False):
         job = json.loads(path.read_text("utf-8"))
+        if job["pid"] is not None:  # another server has started it as well
+            return
         files.write_text(path, json.dumps(job | {"pid": os.getpid()}))
         sys.argv = ["mlplab", *job["words"]]
         code = 1
@@ -37,7 +40,7 @@ def main(path: Path) -> None:
         finally:
             sys.stdout.flush()
             job = json.loads(path.read_text("utf-8"))
-            files.write_text(path, json.dumps(job | {"code": code}))
+            files.write_text(path, json.dumps(job | {"code": code, "ended": time.time()}))
 
 
 if __name__ == "__main__":

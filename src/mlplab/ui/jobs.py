@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Job:
         started: likewise, or ``None`` while it waits.
         pid: of its process, or ``None`` before that has begun.
         code: the command's exit code, or ``None`` before it has ended.
+        ended: when that was, likewise.
     """
 
     id: str
@@ -51,6 +53,7 @@ class Job:
     started: float | None = None
     pid: int | None = None
     code: int | None = None
+    ended: float | None = None
 
 
 class Queue:
@@ -58,22 +61,39 @@ class Queue:
 
     Args:
         runs_dir: the folder.
-        at_once: jobs that run at the same time.
     """
 
-    def __init__(self, runs_dir: Path, at_once: int = 1) -> None:
+    def __init__(self, runs_dir: Path) -> None:
         self.folder = runs_dir / QUEUE
-        self.at_once = at_once
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._interrupted: set[int] = set()
 
-    def add(self, words: Sequence[str], runs: Sequence[str], title: str) -> Job:
-        """Append a command.
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Let nobody else change the queue: no other thread, and no other server.
 
         Raises:
             StorageError: if the folder cannot be written.
         """
         with files.storage(str(self.folder)):
             self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / ".changing", is_singleton=False):
+            yield
+
+    def add(self, words: Sequence[str], runs: Sequence[str], title: str) -> Job:
+        """Append a command; one that waits or runs already is not appended again.
+
+        Raises:
+            StorageError: if the folder cannot be written.
+        """
+        with self.changing():
+            return self.append(words, runs, title)
+
+    def append(self, words: Sequence[str], runs: Sequence[str], title: str) -> Job:
+        """Append a command as :meth:`add` does, while :meth:`changing` is held."""
+        for job in self.jobs():
+            if job.words == list(words) and self.state(job) != "ended":
+                return job  # the second half of a double click
         number = f"{time.time_ns():020d}-{secrets.token_hex(2)}"
         job = Job(number, list(words), list(runs), title, time.time())
         self._write(job)
@@ -117,13 +137,18 @@ class Queue:
 
     def advance(self) -> None:
         """Start what may start, and forget what ended long ago; called a few times a second."""
+        if not self.folder.is_dir():
+            return
+        with self.changing():
+            self._advance()
+
+    def _advance(self) -> None:
         jobs = self.jobs()
         states = {job.id: self.state(job) for job in jobs}
-        running = sum(state == "running" for state in states.values())
-        for job in jobs:
-            if states[job.id] == "waiting" and running < self.at_once:
-                self._start(job)
-                running += 1
+        if "running" not in states.values():
+            waiting = next((job for job in jobs if states[job.id] == "waiting"), None)
+            if waiting is not None:
+                self._start(waiting)
         ended = [job for job in jobs if states[job.id] == "ended"]
         for job in ended[: max(0, len(ended) - KEPT)]:
             self._forget(job)
@@ -134,14 +159,30 @@ class Queue:
         Raises:
             RunError: if there is no such job.
         """
-        job = next((job for job in self.jobs() if job.id == number), None)
-        if job is None:
-            raise RunError("there is no such job")
-        state = self.state(job)
-        if state == "waiting":
-            self._forget(job)
-        elif state == "running" and (pid := self._pid(job)) is not None:
-            interrupt(pid)
+        with self.changing():
+            job = next((job for job in self.jobs() if job.id == number), None)
+            if job is None:
+                raise RunError("there is no such job")
+            state = self.state(job)
+            if state == "waiting":
+                self._forget(job)
+            elif state == "running" and (pid := self._pid(job)) is not None:
+                self.interrupt(pid)
+
+    def interrupt(self, pid: int) -> None:
+        """Interrupt a process as Ctrl-C does, once: a second one would end it at once.
+
+        Raises:
+            RunError: if it is no longer there, or another user's.
+        """
+        if pid in self._interrupted:
+            return
+        try:
+            windows = sys.platform == "win32"
+            os.kill(pid, signal.CTRL_BREAK_EVENT if windows else signal.SIGINT)  # type: ignore[attr-defined, unused-ignore]
+        except OSError as error:
+            raise RunError(f"process {pid} cannot be stopped: {error.strerror}") from None
+        self._interrupted.add(pid)
 
     def _pid(self, job: Job) -> int | None:
         process = self._processes.get(job.id)
@@ -192,18 +233,3 @@ class Queue:
             return Job(**json.loads(path.read_text("utf-8")))
         except (OSError, ValueError, TypeError):
             return None  # damaged, or taken out by now
-
-
-def interrupt(pid: int) -> None:
-    """Interrupt a process as Ctrl-C does.
-
-    Raises:
-        RunError: if it is no longer there, or another user's.
-    """
-    try:
-        if sys.platform == "win32":
-            os.kill(pid, signal.CTRL_BREAK_EVENT)
-        else:
-            os.kill(pid, signal.SIGINT)
-    except (ProcessLookupError, PermissionError) as error:
-        raise RunError(f"process {pid} cannot be stopped: {error.strerror}") from None

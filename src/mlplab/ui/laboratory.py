@@ -1,13 +1,13 @@
 """What the routes share: the folders, the queue, the worker."""
 
 import asyncio
-import contextlib
+import sys
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from mlplab.errors import MlplabError, RunError
+from mlplab.errors import RunError
 from mlplab.runs import layout, store
 from mlplab.ui import uploads
 from mlplab.ui.jobs import Queue
@@ -29,11 +29,13 @@ class Laboratory:
     """
 
     def __init__(self, runs_dir: Path, data_dir: Path | None) -> None:
-        self.runs_dir = runs_dir
-        self.data_dir = data_dir
-        self.queue = Queue(runs_dir)
-        self.warm = Warm(data_dir)
-        self.summaries = Summaries(runs_dir)
+        # Whole paths: jobs may be started by another server, in another folder.
+        self.runs_dir = runs_dir.resolve()
+        self.data_dir = data_dir.resolve() if data_dir is not None else None
+        self.queue = Queue(self.runs_dir)
+        self.warm = Warm(self.data_dir)
+        self.summaries = Summaries(self.runs_dir)
+        self.uploads = uploads.Bounds()
         self.ending = False
 
     @property
@@ -63,7 +65,9 @@ class Laboratory:
     async def tend(self) -> None:
         """Keep the queue going until cancelled."""
         while True:
-            with contextlib.suppress(MlplabError, OSError):
+            try:
                 await run_in_threadpool(self.queue.advance)
+            except Exception as error:  # the queue goes on whatever happens to one of its files
+                print(f"the queue: {type(error).__name__}: {error}", file=sys.stderr)
             self.warm.end_if_idle()
             await asyncio.sleep(TENDED)

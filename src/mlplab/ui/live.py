@@ -54,7 +54,7 @@ def watch(
             return
         rows.read()
         if len(rows.found) < sent:  # the training went back to a checkpoint
-            found.append(Event("gone", {"rows": len(rows.found)}))
+            found.append(Event("gone", {"rows": len(rows.found)}, len(rows.found)))
             sent = len(rows.found)
             measured = min(measured, sent)
         layers.read()
@@ -62,6 +62,7 @@ def watch(
             if row.get("epoch", 0) > measured:
                 found.append(Event("layers", row))
                 measured = row["epoch"]
+        layers.found.clear()
         for number, row in enumerate(rows.found[sent:], start=sent + 1):
             found.append(Event("row", row, number))
         sent = len(rows.found)
@@ -73,7 +74,11 @@ def watch(
         running = said is not None and said["status"] == "running"
         if now != stamp or (running and polls % LOCK_CHECKED == 0):
             stamp = now
-            if (status := _status(folder)) is not None and status != said:
+            status = _status(folder)
+            if status is not None and status["status"] != "running":
+                # What is added afterwards, such as findings and metrics on the test split, counts.
+                status["version"] = f"{stamp[0] if stamp else 0}"
+            if status is not None and status != said:
                 said = status
                 found.append(Event("status", status))
         polls += 1
@@ -139,5 +144,4 @@ def _status(folder: Path) -> dict[str, Any] | None:
         "reason": record.reason,
         "best_epoch": record.best_epoch,
         "resumed": record.resumed,
-        "ended": bool(record.findings) or record.status != "running",
     }

@@ -7,6 +7,7 @@ from mlplab.runs import layout, store
 
 LISTED = 400  # mistakes, the surest first
 DOUBTFUL = 24
+LARGEST = 30  # classes of a confusion matrix that people can read
 EXAMPLES = 12  # classes of which an image is named
 
 
@@ -19,8 +20,9 @@ def of(folder: Path, split: str, cell: tuple[int, int] | None = None) -> dict[st
         cell: class and prediction that the mistakes are to be of; by default any.
 
     Returns:
-        ``matrix``, counts by class and prediction; ``mistakes``, each with ``index`` in the
-        published split, ``label``, ``answer`` and ``confidence``, and ``file`` if it has one;
+        ``matrix``, counts by class and prediction, of up to 30 classes; ``mistakes``, each with
+        ``index`` in the published split, ``label``, ``answer`` and ``confidence``, and ``file`` if
+        it has one;
         ``examples``, likewise, right or wrong, one of each class; ``doubtful``, likewise, whose
         labels may be wrong; ``splits``, those that were evaluated.
 
@@ -58,7 +60,7 @@ def of(folder: Path, split: str, cell: tuple[int, int] | None = None) -> dict[st
     doubtful = candidates(found["probabilities"], labels) if split != "train" else ()
     return {
         "class_names": record.class_names,
-        "matrix": matrix.tolist(),
+        "matrix": matrix.tolist() if count <= LARGEST else None,
         "wrong": len(wrong),
         "images": len(labels),
         "mistakes": [row(place) for place in asked[:LISTED]],

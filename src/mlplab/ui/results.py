@@ -18,7 +18,6 @@ from mlplab.runs.run import Run
 from mlplab.ui import live, mistakes, uploads
 from mlplab.ui.answers import answered, asked, finite
 from mlplab.ui.guard import REPORTS, inside
-from mlplab.ui.jobs import interrupt
 from mlplab.ui.laboratory import Laboratory
 
 POLLED = 0.25  # seconds between two looks at a run that is watched
@@ -51,12 +50,15 @@ def routes(lab: Laboratory) -> list[Route]:
 
     async def go_on(request: Request) -> Any:
         name = lab.folder(request).name
-        return {"job": lab.queue.add(["resume", name, *lab.where], [name], f"continue {name}").id}
+        words = ["resume", str(lab.runs_dir / name), *lab.where]
+        job = await run_in_threadpool(lab.queue.add, words, [name], f"continue {name}")
+        return {"job": job.id}
 
     async def open_test(request: Request) -> Any:
         name = lab.folder(request).name
-        words = ["evaluate", name, "--split", "test", *lab.where]
-        return {"job": lab.queue.add(words, [], f"evaluate {name} on the test set").id}
+        words = ["evaluate", str(lab.runs_dir / name), "--split", "test", *lab.where]
+        title = f"evaluate {name} on the test set"
+        return {"job": (await run_in_threadpool(lab.queue.add, words, [], title)).id}
 
     async def file(request: Request) -> Response:
         path = inside(lab.folder(request), request.path_params["path"])
@@ -136,7 +138,7 @@ def _stop(lab: Laboratory, folder: Path) -> None:
         if folder.name in job.runs and lab.queue.state(job) == "running":
             lab.queue.stop(job.id)
             return
-    interrupt(lock.owner_process(folder))
+    lab.queue.interrupt(lock.owner_process(folder))
 
 
 def _compare(lab: Laboratory, sides: list[str]) -> dict[str, Any]:
@@ -146,6 +148,10 @@ def _compare(lab: Laboratory, sides: list[str]) -> dict[str, Any]:
 
     if len(sides) < 2:
         raise UserError("choose two or more to compare")
+    runs = lab.summaries.all()
+    known = {run[key] for run in runs for key in ("name", "group", "config_id")}
+    if unknown := [side for side in sides if side not in known]:  # it might be a path
+        raise UserError(f"no run, group or configuration is called '{unknown[0]}'")
     return comparison.compare(find_sides(lab.runs_dir, sides)).to_json()
 
 
@@ -153,12 +159,13 @@ async def _stream(lab: Laboratory, folder: Path, after: int) -> AsyncIterator[st
     """Yield a run's events in the form of server-sent events."""
     yield "retry: 1000\n\n"
     quiet = 0.0
-    for found in live.watch(folder, after, lambda: lab.queue.expects(folder.name)):
+    events = live.watch(folder, after, lambda: lab.queue.expects(folder.name))
+    while (found := await run_in_threadpool(next, events, None)) is not None:
         for event in found:
             number = f"id: {event.number}\n" if event.number is not None else ""
             yield f"{number}event: {event.kind}\ndata: {json.dumps(finite(event.data))}\n\n"
         quiet = 0.0 if found else quiet + POLLED
-        if quiet >= QUIET:  # a page that is gone would otherwise be watched for ever
+        if quiet >= QUIET:  # a proxy in between may close what is silent
             yield ": still here\n\n"
             quiet = 0.0
         if lab.ending:

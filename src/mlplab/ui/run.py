@@ -1,6 +1,7 @@
 """The server's process."""
 
 import socket
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
@@ -40,7 +41,7 @@ def serve(
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, lifespan="on"
     )
-    shown = "localhost" if guard.is_loopback(host) else _shown(host)
+    shown = "localhost" if host in ("127.0.0.1", "::1") else _shown(host)
     with listening:
         ready(f"http://{shown}:{port}/?token={token}")
         _Server(config, app.state.laboratory).run(sockets=[listening])
@@ -63,7 +64,8 @@ def _listen(host: str, port: int) -> socket.socket | None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     found = socket.socket(family, socket.SOCK_STREAM)
     try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform != "win32":  # where two servers could then share a port
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host, port))
         found.listen(1024)
     except OSError:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -13,10 +12,8 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-import mlplab
 from mlplab import report
 from mlplab.ui import results, training
-from mlplab.ui.answers import answered
 from mlplab.ui.guard import Guard
 from mlplab.ui.laboratory import Laboratory
 
@@ -47,14 +44,10 @@ def create_app(
             tending.cancel()
             await laboratory.warm.close()
 
-    async def state(request: Request) -> Any:
-        return {"version": mlplab.__version__, "runs_dir": str(runs_dir.resolve())}
-
     guard = Middleware(Guard, token=token, host=host, port=port, large=_takes_uploads)
     app = Starlette(
         routes=[
             Route("/", _index),
-            Route("/api/state", answered(state)),
             Mount("/static/uplot", StaticFiles(directory=UPLOT)),
             Mount("/static", StaticFiles(directory=STATIC)),
             *training.routes(laboratory),

@@ -64,6 +64,5 @@ def _state(folder: Path) -> dict[str, Any]:
         "name": folder.name,
         "title": title,
         "rows": sorted(rows.values(), key=lambda row: -row.get("best", 0.0)),
-        "ended": (folder / layout.STUDY_FACTS).is_file(),
         "page": (folder / layout.REPORT).is_file() and store.is_study(folder),
     }

@@ -1,6 +1,7 @@
 """All runs of a folder in short, read again only where they have changed."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,17 @@ class Summaries:
 
     def __init__(self, runs_dir: Path) -> None:
         self.runs_dir = runs_dir
+        self._turn = threading.Lock()
         self._known: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {}
 
     def all(self) -> list[dict[str, Any]]:
         """Return a summary of each run, the latest first."""
-        found = []
-        for folder in store.folders(self.runs_dir):
-            summary = self.of(folder)
-            if summary is not None:
-                found.append(summary)
-        known = {summary["name"] for summary in found}
-        self._known = {name: value for name, value in self._known.items() if name in known}
-        return sorted(found, key=lambda summary: summary["started"], reverse=True)
+        with self._turn:  # requests come from several threads
+            summaries = [self.of(folder) for folder in store.folders(self.runs_dir)]
+            found = [summary for summary in summaries if summary is not None]
+            known = {summary["name"] for summary in found}
+            self._known = {name: value for name, value in self._known.items() if name in known}
+        return sorted(found, key=lambda summary: summary["started"] or "", reverse=True)
 
     def of(self, folder: Path) -> dict[str, Any] | None:
         """Return the summary of a run; ``None`` if its record cannot be read."""

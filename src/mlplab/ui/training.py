@@ -29,9 +29,9 @@ def routes(lab: Laboratory) -> list[Route]:
         return {"sets": await run_in_threadpool(images_there, lab.runs_dir, lab.data_dir)}
 
     async def look(request: Request) -> Any:
-        data = await asked(request)
-        forms.draft("quickstart", {f"data.{key}": data[key] for key in data}, lab.roots)
-        return await lab.warm.ask(do="images", data=data)
+        changes = {f"data.{key}": value for key, value in (await asked(request)).items()}
+        recipe = await run_in_threadpool(forms.draft, "quickstart", changes, lab.roots)
+        return await lab.warm.ask(do="images", data=recipes.to_tables(recipe)["data"])
 
     async def draft(request: Request) -> Any:
         question = await asked(request)
@@ -59,18 +59,26 @@ def routes(lab: Laboratory) -> list[Route]:
         await run_in_threadpool(lab.queue.stop, request.path_params["job"])
         return {}
 
+    async def begin_set(request: Request) -> Any:
+        name = str((await asked(request))["name"])
+        return {"set": await run_in_threadpool(uploads.begin, lab.runs_dir, name)}
+
     async def upload(request: Request) -> Any:
-        folder = uploads.folder_of(lab.runs_dir, request.path_params["set"])
+        folder = uploads.begun(lab.runs_dir, request.path_params["set"])
         path = uploads.target(folder, request.path_params["path"])
         if path is None:  # no image: nothing that training would read
             return {"taken": False}
-        await uploads.write(request.stream(), path, uploads.LARGEST_PICTURE)
+        lab.uploads.count(folder)
+        most = min(uploads.LARGEST_PICTURE, lab.uploads.left(folder))
+        lab.uploads.add(folder, await uploads.write(request.stream(), path, most))
         return {"taken": True}
 
+    async def end_set(request: Request) -> Any:
+        name = str((await asked(request))["set"])
+        return {"set": await run_in_threadpool(uploads.end, lab.runs_dir, name)}
+
     async def upload_zip(request: Request) -> Any:
-        folder = uploads.folder_of(lab.runs_dir, request.path_params["set"])
-        if folder.exists():
-            raise UserError(f"there are images called {folder.name} already; choose another name")
+        folder = uploads.begun(lab.runs_dir, request.path_params["set"])
         with tempfile.TemporaryDirectory() as aside:
             archive = Path(aside) / "images.zip"
             await uploads.write(request.stream(), archive, uploads.LARGEST_FILE)
@@ -82,7 +90,8 @@ def routes(lab: Laboratory) -> list[Route]:
     async def start_study(request: Request) -> Any:
         question = await asked(request)
         words = studies.words(str(question["study"]), bool(question.get("quick")))
-        job = lab.queue.add([*words, *lab.where], [], f"study {question['study']}")
+        title = f"study {question['study']}"
+        job = await run_in_threadpool(lab.queue.add, [*words, *lab.where], [], title)
         return {"job": job.id}
 
     async def study_page(request: Request) -> Response:
@@ -101,6 +110,8 @@ def routes(lab: Laboratory) -> list[Route]:
         Route("/api/train", answered(train), methods=["POST"]),
         Route("/api/jobs", answered(jobs)),
         Route("/api/jobs/{job}", answered(stop), methods=["DELETE"]),
+        Route("/api/sets", answered(begin_set), methods=["POST"]),
+        Route("/api/sets", answered(end_set), methods=["PUT"]),
         Route("/api/images/{set}", answered(upload_zip), methods=["POST"]),
         Route("/api/images/{set}/{path:path}", answered(upload), methods=["POST"]),
         Route("/api/studies", answered(known_studies)),
@@ -116,14 +127,17 @@ def _train(lab: Laboratory, question: dict[str, Any]) -> dict[str, Any]:
     seeds = [int(seed) for seed in question.get("seeds", [0])]
     if not 0 < len(seeds) <= forms.MOST_SEEDS:
         raise UserError(f"1 to {forms.MOST_SEEDS} seeds can be trained at once")
-    taken = {run for job in lab.queue.jobs() for run in job.runs if job.started is None}
-    made = []
-    for seed in seeds:
-        run = forms.free_name(f"{question.get('name') or name}-s{seed}", taken, lab.runs_dir)
-        taken.add(run)
-        made.append(run)
     group = ["--group", str(question["group"])] if question.get("group") else []
-    for seed, run in zip(seeds, made, strict=True):
-        words = ["train", name, *forms.words(name, changes), "--seed", str(seed), "--layers"]
-        lab.queue.add([*words, "--name", run, *group, *lab.where], [run], f"train {run}")
+    made = []
+    with lab.queue.changing():
+        jobs = [job for job in lab.queue.jobs() if lab.queue.state(job) != "ended"]
+        taken = {run for job in jobs for run in job.runs}  # some of them have no folder yet
+        for seed in seeds:
+            run = forms.free_name(f"{question.get('name') or name}-s{seed}", taken, lab.runs_dir)
+            taken.add(run)
+            made.append(run)
+        for seed, run in zip(seeds, made, strict=True):
+            words = ["train", name, *forms.words(name, changes), "--seed", str(seed), "--layers"]
+            words += ["--name", run, *group, *lab.where]
+            lab.queue.append(words, [run], f"train {run}")
     return {"runs": made}

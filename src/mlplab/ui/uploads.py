@@ -4,14 +4,16 @@ import re
 import shutil
 import stat
 import zipfile
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
 
-from mlplab.errors import DataError
+from mlplab.errors import DataError, MlplabError, first_line
 from mlplab.files import storage
 from mlplab.ui.guard import inside
 
 FOLDER = "images"  # in the runs folder
+HIDDEN = ".coming-"  # before the names of sets that are being uploaded
 LARGEST_FILE = 2**28  # bytes of a file or an archive
 LARGEST_PICTURE = 2**26  # bytes of one picture
 MOST_FILES = 200_000
@@ -23,15 +25,81 @@ KINDS = {
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
 
 
-def folder_of(runs_dir: Path, name: str) -> Path:
-    """Return the folder of a set of images.
+def begin(runs_dir: Path, name: str) -> str:
+    """Make the hidden folder of a new set of images; return the set's name, which is free.
+
+    Until :func:`end`, nobody can train on a set that is only half there.
 
     Raises:
         DataError: if a set cannot be called so.
+        StorageError: if the folder cannot be made.
     """
     if not NAME.fullmatch(name):
-        raise DataError("name the images with letters, digits, '.', '-' and '_'")
-    return runs_dir / FOLDER / name
+        raise DataError("name the images with letters, digits, spaces, '.', '-' and '_'")
+    with storage(str(runs_dir / FOLDER)):
+        for number in range(1, 10_000):
+            free = name if number == 1 else f"{name}-{number}"
+            if (runs_dir / FOLDER / free).exists():
+                continue
+            try:
+                (runs_dir / FOLDER / f"{HIDDEN}{free}").mkdir(parents=True)
+            except FileExistsError:
+                continue
+            return free
+    raise DataError(f"too many sets of images are called {name}")
+
+
+def begun(runs_dir: Path, name: str) -> Path:
+    """Return the hidden folder of a set that is being uploaded.
+
+    Raises:
+        DataError: if there is none.
+    """
+    folder = runs_dir / FOLDER / f"{HIDDEN}{name}"
+    if not NAME.fullmatch(name) or not folder.is_dir():
+        raise DataError("these images were not announced, or are complete")
+    return folder
+
+
+def end(runs_dir: Path, name: str) -> str:
+    """Show a set that is complete, and return its name; remove it if it has no images.
+
+    Raises:
+        DataError: if it has none.
+    """
+    folder = begun(runs_dir, name)
+    if not any(path.is_file() for path in folder.rglob("*")):
+        shutil.rmtree(folder, ignore_errors=True)
+        raise DataError("there are no images among these files")
+    with storage(str(folder)):
+        folder.rename(runs_dir / FOLDER / name)
+    return name
+
+
+class Bounds:
+    """Counts the files and bytes of each set that is being uploaded."""
+
+    def __init__(self) -> None:
+        self._files: Counter[Path] = Counter()
+        self._bytes: Counter[Path] = Counter()
+
+    def count(self, folder: Path) -> None:
+        """Count another file.
+
+        Raises:
+            DataError: if there are too many.
+        """
+        self._files[folder] += 1
+        if self._files[folder] > MOST_FILES:
+            raise DataError(f"more than {MOST_FILES:,} files are not taken")
+
+    def left(self, folder: Path) -> int:
+        """Return how many more bytes are taken."""
+        return LARGEST_SET - self._bytes[folder]
+
+    def add(self, folder: Path, size: int) -> None:
+        """Count the bytes of a file."""
+        self._bytes[folder] += size
 
 
 def target(folder: Path, name: str) -> Path | None:
@@ -48,8 +116,8 @@ def target(folder: Path, name: str) -> Path | None:
     return None if hidden or path.suffix.lower() not in KINDS else path
 
 
-async def write(stream: AsyncIterator[bytes], path: Path, most: int) -> None:
-    """Write what a page sends into a new file.
+async def write(stream: AsyncIterator[bytes], path: Path, most: int) -> int:
+    """Write what a page sends into a file, and return how many bytes that is.
 
     Raises:
         DataError: if it is larger than ``most`` bytes.
@@ -68,14 +136,15 @@ async def write(stream: AsyncIterator[bytes], path: Path, most: int) -> None:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+    return taken
 
 
 def unpack(archive: Path, folder: Path) -> int:
     """Unpack the images of a zip into a folder; return how many.
 
     Raises:
-        DataError: if it is damaged, has too many or too large files, or names that lead elsewhere;
-            nothing is left behind.
+        DataError: if it is damaged, has too many or too large files, or names that lead elsewhere.
+        StorageError: if the disk is full. Nothing is left behind in either case.
     """
     taken = count = 0
     try:
@@ -99,14 +168,12 @@ def unpack(archive: Path, folder: Path) -> int:
                             raise DataError(f"{entry.filename!r} unpacks to more than can be taken")
                         copy.write(part)
                 count += 1
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise DataError(f"the archive cannot be unpacked: {error}") from None
-    except DataError:
+    except MlplabError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    if not count:
-        raise DataError("the archive has no images")
+    except Exception as error:  # each kind of compression has errors of its own
+        shutil.rmtree(folder, ignore_errors=True)
+        raise DataError(f"the archive cannot be unpacked: {first_line(error)}") from None
     return count
 
 

@@ -29,7 +29,7 @@ from mlplab.experiment.complete import complete
 from mlplab.experiment.isolation import isolated
 from mlplab.experiment.layers import outline
 from mlplab.experiment.networks import load_network
-from mlplab.experiment.split import data_of
+from mlplab.experiment.split import data_of, published_split
 from mlplab.figures import tiles
 from mlplab.models import outline as network_of
 from mlplab.models.flops import flops_per_example
@@ -72,7 +72,10 @@ class Known:
         Raises:
             RunError: if there is none.
         """
-        source = self.dataset.test if split == "test" else self.dataset.train
+        if split == "cifar10.1":
+            source = data.load_second("cifar10.1", self.dataset, self.data_dir).test
+        else:
+            source = published_split(self.dataset, self.record, split)
         places = np.flatnonzero(source.index == index)
         if not len(places):
             raise RunError(f"there is no image {index} in the split {split}")
@@ -149,12 +152,8 @@ class Worker:
             facts["no_program"] = str(error)
         return facts
 
-    def on_picture(self, question: Answer) -> Answer:
-        """Return an image of a run's data set."""
-        return {"picture": _png(self._run(question).given(question))}
-
     def on_pictures(self, question: Answer) -> Answer:
-        """Return several."""
+        """Return images of a run's data set."""
         known = self._run(question)
         return {
             "pictures": [_png(known.picture(question["split"], i)) for i in question["indices"]]

@@ -28,7 +28,13 @@ function App() {
   const [lost, setLost] = useState(null);
   const heading = useRef();
   useEffect(() => {
-    const moved = () => { go(place()); scrollTo(0, 0); heading.current?.focus({ preventScroll: true }); };
+    let before = place().page;
+    const moved = () => {
+      const next = place();
+      go(next);
+      if (next.page !== before) { scrollTo(0, 0); heading.current?.focus({ preventScroll: true }); }
+      before = next.page;
+    };
     addEventListener("hashchange", moved);
     return () => removeEventListener("hashchange", moved);
   }, []);
@@ -37,7 +43,7 @@ function App() {
   const [title, Page] = PAGES[here.page];
   useEffect(() => { document.title = `${here.name ? `${here.name} · ` : ""}${title} · mlplab`; }, [here.page, here.name]);
   const busy = jobs.filter((job) => job.state !== "ended");
-  const failed = jobs.filter((job) => job.failed && Date.now() / 1000 - job.asked < 600);
+  const failed = jobs.filter((job) => job.failed && Date.now() / 1000 - (job.ended ?? job.asked) < 600);
   return html`
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); heading.current?.focus(); }}>Skip to content</a>
     <header class="top">
@@ -66,7 +72,7 @@ function Failed({ job }) {
   const [gone, dismiss] = useState(false);
   if (gone) return null;
   return html`<section class="banner" role="alert"><p><strong>This did not work:</strong> <code>${job.command}</code></p>
-    <pre tabindex="0">${job.said || "It ended without a word."}</pre><button class="small" onClick=${() => dismiss(true)}>Dismiss</button></section>`;
+    <pre tabindex="0">${job.said || "It printed nothing."}</pre><button class="small" onClick=${() => dismiss(true)}>Dismiss</button></section>`;
 }
 
 render(html`<${App} />`, document.getElementById("app"));

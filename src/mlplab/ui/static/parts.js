@@ -32,9 +32,22 @@ export function useAnswer(path) {
   asked.current = path;
   const ask = () => path && get(path).then(
     (found) => { if (asked.current === path) { set(found); fail(null); } },
-    (problem) => { if (asked.current === path) { set(null); fail(problem.message); } });
+    (problem) => { if (asked.current === path) fail(problem.message); });
   useEffect(() => { set(null); fail(null); ask(); }, [path]);
   return [answer, error, ask];
+}
+
+// Tabs, moved through with the arrow keys: [id, title] pairs.
+export function Tabs({ tabs, open, choose, label, controls }) {
+  const moved = (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const place = tabs.findIndex(([id]) => id === open), next = tabs[(place + step + tabs.length) % tabs.length][0];
+    choose(next);
+    document.getElementById(`tab-${next}`).focus();
+  };
+  return html`<div class="tabs" role="tablist" aria-label=${label} onKeyDown=${moved}>${tabs.map(([id, title]) => html`
+    <button key=${id} role="tab" id=${`tab-${id}`} tabindex=${id === open ? 0 : -1} aria-selected=${String(id === open)} aria-controls=${controls} onClick=${() => choose(id)}>${title}</button>`)}</div>`;
 }
 
 export const Problem = ({ children }) => (children ? html`<p class="banner" role="alert">${children}</p>` : null);
@@ -43,6 +56,7 @@ export const Status = ({ status }) => html`<span class=${`status ${status}`}>${s
 
 export function Copied({ text, label }) {
   const [done, set] = useState(false);
+  if (!navigator.clipboard) return null; // over http, browsers give it to localhost alone
   const copy = () => navigator.clipboard.writeText(text).then(() => { set(true); setTimeout(() => set(false), 1500); });
   return html`<button class="small" onClick=${copy}>${done ? "Copied" : "Copy"}<span class="hidden"> ${label}</span></button>`;
 }
@@ -54,7 +68,7 @@ export const Select = ({ value, options, set, ...more }) => html`<select ...${mo
 export function RunChoice({ value, runs, page, label = "Run" }) {
   return html`<label class="field choice">${label}
     <${Select} value=${value || ""} set=${(name) => { location.hash = `#/${page}/${encodeURIComponent(name)}`; }}
-      options=${[...(value ? [] : [["", "choose a run"]]), ...runs.map((run) => [run.name, `${run.name} · ${run.data}`])]} /></label>`;
+      options=${[...(runs.some((run) => run.name === value) ? [] : [[value || "", value || "choose a run"]]), ...runs.map((run) => [run.name, `${run.name} · ${run.data}`])]} /></label>`;
 }
 
 // --- curves ---
@@ -75,7 +89,7 @@ export function Curves({ series, title, x = "epoch", shown = figure, log = false
     media.addEventListener("change", turned);
     return () => media.removeEventListener("change", turned);
   }, []);
-  const shape = JSON.stringify([series.map((one) => [one.name, one.kind, one.place, Boolean(one.low)]), log, dark, height]);
+  const shape = JSON.stringify([title, series.map((one) => [one.name, one.kind, one.place, Boolean(one.low)]), log, dark, height]);
   const data = aligned(series, log);
   useEffect(() => {
     plot.current = draw(target.current, series, { x, shown, log, height }, data);
@@ -109,7 +123,7 @@ function draw(target, series, { x, shown, log, height }, data) {
   const lines = [{ label: x, value: (u, v) => (v == null ? "–" : String(v)) }], bands = [];
   series.forEach((one, i) => {
     const stroke = colour(one, i);
-    lines.push({ label: one.name, stroke, width: 2, dash: one.dash, spanGaps: true, value: (u, v) => shown(v), points: { show: (u, s) => u.data[0].length < 3, size: 6, fill: stroke } });
+    lines.push({ label: one.name, stroke, width: 2, spanGaps: true, value: (u, v) => shown(v), points: { show: (u, s) => u.data[0].length < 3, size: 6, fill: stroke } });
     if (one.low) {
       const at = lines.length;
       for (const label of ["high", "low"]) lines.push({ label, class: "band", stroke: "transparent", width: 0, points: { show: false } });

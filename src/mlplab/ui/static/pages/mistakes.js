@@ -25,13 +25,13 @@ function Of({ name }) {
   if (!found) return html`<${Wait} />`;
   const names = found.class_names;
   const listed = cell ? within?.mistakes || [] : found.mistakes;
-  const most = Math.max(1, ...found.matrix.flatMap((row, i) => row.filter((n, j) => i !== j)));
+  const most = found.matrix && Math.max(1, ...found.matrix.flatMap((row, i) => row.filter((n, j) => i !== j)));
   const doubtful = found.doubtful;
   return html`<p>${whole(found.wrong)} of ${whole(found.images)} ${split} images are taken for another class: ${percent(found.wrong / found.images)}.
       ${found.splits.length > 1 && html` <label class="field choice">Images <${Select} value=${split} set=${choose} options=${found.splits.map((each) => [each, each])} /></label>`}</p>
     <div class="split"><div>
       <section class="card"><h2>Which class is taken for which</h2>
-        ${names.length <= 30 ? html`<div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix"><table class="matrix"><caption class="hidden">Rows are the true classes, columns what the network says</caption>
+        ${found.matrix ? html`<div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix"><table class="matrix"><caption class="hidden">Rows are the true classes, columns what the network says</caption>
           <thead><tr><td></td>${names.map((each) => html`<th key=${each} scope="col">${each}</th>`)}</tr></thead>
           <tbody>${found.matrix.map((row, i) => html`<tr key=${i}><th scope="row">${names[i]}</th>${row.map((n, j) => html`<td key=${j}>
             <${Cell} n=${n} right=${i === j} share=${n / most} chosen=${cell && cell[0] === i && cell[1] === j} label=${`${n} ${names[i]} ${i === j ? "right" : `taken for ${names[j]}`}`} open=${() => { open(cell && cell[0] === i && cell[1] === j ? null : [i, j]); show(SHOWN); }} /></td>`)}</tr>`)}</tbody></table></div>

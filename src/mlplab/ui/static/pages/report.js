@@ -1,6 +1,6 @@
 // A run's report and its recipe.
 import { html, useState } from "../vendor/htm/standalone.module.js";
-import { Copied, Problem, Wait, useAnswer } from "../parts.js";
+import { Copied, Problem, Tabs, Wait, useAnswer } from "../parts.js";
 
 export function Report({ name }) {
   const [run, problem] = useAnswer(name ? `runs/${encodeURIComponent(name)}` : null);
@@ -10,7 +10,7 @@ export function Report({ name }) {
   if (!run) return html`<${Wait} />`;
   const source = `api/runs/${encodeURIComponent(name)}/files/report.html`;
   return html`<div class="row between"><h1><a href=${`#/watch/${name}`}>${name}</a></h1><a class="button small" href=${source} target="_blank" rel="noopener">Open the report alone</a></div>
-    <div class="tabs" role="tablist" aria-label="Shown">${[["report", "Report"], ["recipe", "Recipe"], ["command", "Command"]].map(([id, title]) => html`<button key=${id} role="tab" id=${`tab-${id}`} aria-selected=${String(tab === id)} aria-controls="shown" onClick=${() => open(id)}>${title}</button>`)}</div>
+    <${Tabs} tabs=${[["report", "Report"], ["recipe", "Recipe"], ["command", "Command"]]} open=${tab} choose=${open} label="Shown" controls="shown" />
     <div role="tabpanel" id="shown" aria-labelledby=${`tab-${tab}`}>${tab === "report" ? html`<iframe title=${`Report of ${name}`} src=${source}></iframe>`
       : html`<pre tabindex="0">${tab === "recipe" ? run.recipe : run.record.command}</pre><p><${Copied} text=${tab === "recipe" ? run.recipe : run.record.command} label=${tab} /></p>`}</div>`;
 }

@@ -19,7 +19,8 @@ export function Runs() {
   const [chosen, choose] = useState(() => new Set());
   const [more, show] = useState(SHOWN);
   const [asked, ask] = useState(null);
-  useEvery(() => { if (answer?.runs.length < 500) again(); }, 5000);
+  const turn = useRef(0);
+  useEvery(() => { turn.current += 1; if (!(answer?.runs.length > 500) || turn.current % 12 === 0) again(); }, 5000);
   const runs = answer?.runs || [];
   const rows = useMemo(() => {
     const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
@@ -27,7 +28,7 @@ export function Runs() {
     const value = COLUMNS.find(([key]) => key === order[0])[2];
     return fits.sort((a, b) => { const one = value(a), other = value(b); return one == null ? 1 : other == null ? -1 : order[1] * (one < other ? -1 : one > other ? 1 : 0); });
   }, [answer, filter, order]);
-  if (problem) return html`<h1>Runs</h1><${Problem}>${problem}<//>`;
+  if (problem && !answer) return html`<h1>Runs</h1><${Problem}>${problem}<//>`;
   if (!answer) return html`<h1>Runs</h1><${Wait} />`;
   if (!runs.length) return html`<h1>Runs</h1><p>Nothing has been trained yet: <a href="#/start">start</a>.</p>`;
   const toggle = (names) => { const next = new Set(chosen); const all = names.every((name) => next.has(name)); for (const name of names) { if (all) next.delete(name); else next.add(name); } choose(next); };
@@ -40,10 +41,10 @@ export function Runs() {
       <span class="muted" role="status">${rows.length === runs.length ? `${whole(runs.length)} runs` : `${whole(rows.length)} of ${whole(runs.length)} runs`}${own.length ? `, ${own.length} chosen` : ""}</span></div>
     ${own.length > 0 && html`<section class="card"><div class="row between"><div class="row">
         <a class="button" aria-disabled=${ids.length < 2 ? "true" : null} href=${ids.length < 2 ? null : `#/compare?${compared.map((side) => `side=${encodeURIComponent(side)}`).join("&")}`}>Compare</a>
-        ${ids.length < 2 && html`<span class="muted">Choose runs of two configurations to compare them.</span>`}</div>
+        <span class="muted">${ids.length < 2 ? "Choose runs of two configurations to compare them." : "With several runs of a configuration, all its seeds are compared."}</span></div>
         <div class="row"><button class="small" onClick=${() => choose(new Set())}>Choose none</button><button class="small danger" onClick=${() => ask(own)}>Delete …</button></div></div>
       <${Overlaid} runs=${own} /></section>`}
-    <div class="scroll" tabindex="0" role="region" aria-label="All runs">${grouped ? html`<${Groups} rows=${rows} chosen=${chosen} toggle=${toggle} />`
+    <div class="scroll" tabindex="0" role="region" aria-label="All runs">${grouped ? html`<${Groups} rows=${rows} chosen=${chosen} toggle=${toggle} more=${more} />`
       : html`<table><thead><tr><th><span class="hidden">chosen</span></th>${COLUMNS.map(([key, title, , text]) => html`<th key=${key} class=${text ? "text" : ""} aria-sort=${order[0] === key ? (order[1] > 0 ? "ascending" : "descending") : "none"}>
           <button onClick=${() => sort([key, order[0] === key ? -order[1] : text && key !== "started" ? 1 : -1])}>${title}${order[0] === key ? (order[1] > 0 ? " ↑" : " ↓") : ""}</button></th>`)}</tr></thead>
         <tbody>${rows.slice(0, more).map((run) => html`<tr key=${run.name} class=${chosen.has(run.name) ? "chosen" : ""}>
@@ -51,7 +52,7 @@ export function Runs() {
           <td class="text"><a href=${`#/watch/${encodeURIComponent(run.name)}`}>${run.name}</a></td><td class="text">${run.data}</td><td class="text"><${Status} status=${run.status} /></td>
           <td>${run.selected_on === "test" ? html`<span class="muted">chosen on test</span>` : percent(run.metrics.validation?.accuracy)}</td><td>${percent(run.metrics.test?.accuracy)}</td>
           <td>${run.epochs}</td><td>${duration(run.seconds || null)}</td><td>${whole(run.parameters)}</td><td class="text">${(run.started || "").slice(0, 16).replace("T", " ")}</td></tr>`)}</tbody></table>`}</div>
-    ${!grouped && rows.length > more && html`<p><button onClick=${() => show(more + 5 * SHOWN)}>Show more</button></p>`}
+    ${rows.length > more && html`<p><button onClick=${() => show(more + 5 * SHOWN)}>Show more</button></p>`}
     ${asked && html`<${Deleting} runs=${asked} done=${() => { ask(null); choose(new Set()); again(); }} close=${() => ask(null)} />`}`;
 }
 
@@ -64,11 +65,11 @@ function mean(values) {
 
 const spread = ([middle, deviation]) => (middle == null ? "–" : deviation == null ? percent(middle) : `${(100 * middle).toFixed(1)} ± ${(100 * deviation).toFixed(1)} %`);
 
-function Groups({ rows, chosen, toggle }) {
+function Groups({ rows, chosen, toggle, more }) {
   const groups = new Map();
   for (const run of rows) groups.set(run.config_id, [...(groups.get(run.config_id) || []), run]);
   return html`<table><thead><tr><th><span class="hidden">chosen</span></th><th class="text">configuration</th><th class="text">images</th><th>seeds</th><th>validation</th><th>test</th><th>parameters</th></tr></thead>
-    <tbody>${[...groups].slice(0, SHOWN).map(([id, runs]) => { const names = runs.map((run) => run.name), on = names.every((name) => chosen.has(name)); return html`<tr key=${id} class=${on ? "chosen" : ""}>
+    <tbody>${[...groups].slice(0, more).map(([id, runs]) => { const names = runs.map((run) => run.name), on = names.every((name) => chosen.has(name)); return html`<tr key=${id} class=${on ? "chosen" : ""}>
       <td><input type="checkbox" aria-label=${`choose ${id}`} checked=${on} onChange=${() => toggle(names)} /></td>
       <td class="text">${runs[0].group || runs[0].recipe} <span class="muted">${id}</span></td><td class="text">${runs[0].data}</td><td>${new Set(runs.map((run) => run.seed)).size}</td>
       <td>${spread(mean(runs.map((run) => (run.selected_on === "test" ? null : run.metrics.validation?.accuracy))))}</td><td>${spread(mean(runs.map((run) => run.metrics.test?.accuracy)))}</td><td>${whole(runs[0].parameters)}</td></tr>`; })}</tbody></table>`;
@@ -81,14 +82,15 @@ export function Overlaid({ runs }) {
   const [what, choose] = useState("val_accuracy");
   const [known, learn] = useState({});
   const asked = useRef(new Set());
-  const names = runs.slice(0, MOST).map((run) => run.name);
+  const names = runs.slice(0, MOST).map((run) => run.name), epochs = new Map(runs.map((run) => [run.name, run.epochs]));
   useEffect(() => {
     for (const name of names) {
-      if (asked.current.has(name)) continue;
-      asked.current.add(name);
+      const key = `${name} ${epochs.get(name)}`;
+      if (asked.current.has(key)) continue;
+      asked.current.add(key);
       get(`runs/${encodeURIComponent(name)}`).then((found) => learn((before) => ({ ...before, [name]: found.history })), () => {});
     }
-  }, [names.join()]);
+  }, [names.map((name) => `${name} ${epochs.get(name)}`).join()]);
   const groups = new Map();
   for (const run of runs.slice(0, MOST)) if (known[run.name]) groups.set(run.config_id, [...(groups.get(run.config_id) || []), run]);
   const series = [...groups.values()].map((some, place) => {

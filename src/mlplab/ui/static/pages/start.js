@@ -1,7 +1,7 @@
 // Choose images and a network, and train.
 import { html, useEffect, useRef, useState } from "../vendor/htm/standalone.module.js";
 import { get, png, post, send } from "../api.js";
-import { Copied, Network, Problem, Select, Wait, duration, figure, useAnswer, whole } from "../parts.js";
+import { Copied, Network, Problem, Select, Tabs, Wait, duration, figure, useAnswer, whole } from "../parts.js";
 
 const FIRST = ["quickstart", "published-honest", "mlp-fast", "mlp-budget"];
 const OPTIMIZERS = ["adam", "sgd", "adamw", "nadam", "rmsprop", "adagrad", "lion", "muon"];
@@ -95,16 +95,17 @@ function Drop({ done }) {
   const [over, enter] = useState(false);
   const [state, say] = useState(null);
   const [problem, fail] = useState(null);
+  const finish = async (set) => { await send("PUT", "sets", JSON.stringify({ set })); await done(set); };
   const take = async (files, name) => {
     fail(null);
     try {
       if (files.length === 1 && files[0].file.name.toLowerCase().endsWith(".zip")) {
-        const title = clean(files[0].file.name.slice(0, -4));
+        const { set } = await post("sets", { name: clean(files[0].file.name.slice(0, -4)) });
         say("Unpacking …");
-        await send("POST", `images/${encodeURIComponent(title)}`, files[0].file);
-        await done(title);
+        await send("POST", `images/${encodeURIComponent(set)}`, files[0].file);
+        await finish(set);
       } else {
-        const title = clean(name || "my images");
+        const { set: title } = await post("sets", { name: clean(name || "my images") });
         let sent = 0;
         const left = [...files];
         const sender = async () => {
@@ -115,7 +116,7 @@ function Drop({ done }) {
           }
         };
         await Promise.all([sender(), sender(), sender(), sender()]);
-        await done(title);
+        await finish(title);
       }
       say(null);
     } catch (error) { say(null); fail(error.message); }
@@ -183,7 +184,7 @@ function Knobs({ tables, changes, change }) {
       <${Slider} id="width" label="Units in each" help=${HELP.width} min=3 max=12 step=0.5 value=${Math.log2(hidden[0])} shown=${new Set(hidden).size > 1 ? hidden.join(", ") : hidden[0]} set=${(n) => change({ "model.hidden": hidden.map(() => Math.round(2 ** n)) })} />`}
     ${value("model.activation") != null && html`<${Choice} id="activation" label="Activation" help=${HELP.activation} options=${ACTIVATIONS} value=${value("model.activation")} set=${(name) => change({ "model.activation": name })} />`}
     ${typeof value("model.dropout") === "number" && html`<${Slider} id="dropout" label="Dropout" help=${HELP.dropout} min=0 max=0.8 step=0.05 value=${value("model.dropout")} set=${(n) => change({ "model.dropout": +n.toFixed(2) })} />`}
-    <${Choice} id="optimizer" label="Optimizer" help=${HELP.optimizer} options=${OPTIMIZERS} value=${optimizer} set=${(name) => change({ "optimizer.name": name, "optimizer.learning_rate": name === tables.optimizer.name ? tables.optimizer.learning_rate : RATES[name], ...(name === "sgd" ? { "optimizer.momentum": 0.9 } : { "optimizer.momentum": undefined }) })} />
+    <${Choice} id="optimizer" label="Optimizer" help=${HELP.optimizer} options=${OPTIMIZERS} value=${optimizer} set=${(name) => change({ "optimizer.name": name, "optimizer.learning_rate": name === tables.optimizer.name ? tables.optimizer.learning_rate : RATES[name], "optimizer.momentum": name === "sgd" && name !== tables.optimizer.name ? 0.9 : undefined })} />
     ${rate > 0 && html`<${Slider} id="rate" label="Learning rate" help=${HELP.rate} min=-5 max=0 step=0.1 value=${Math.log10(rate)} shown=${figure(rate)} set=${(n) => change({ "optimizer.name": optimizer, "optimizer.learning_rate": +(10 ** n).toPrecision(2) })} />`}
     <${Slider} id="batch" label="Batch size" help=${HELP.batch} min=4 max=10 value=${Math.log2(value("training.batch_size"))} shown=${value("training.batch_size")} set=${(n) => change({ "training.batch_size": 2 ** n })} />
     <${Slider} id="epochs" label="Epochs, at most" help=${HELP.epochs} min=1 max=200 value=${value("training.epochs")} set=${(n) => change({ "training.epochs": n })} />
@@ -229,6 +230,7 @@ function Draft({ card, changes, look, there, set }) {
     const here = (act) => (found) => { if (last.current === key) act(found); };
     const timer = setTimeout(() => {
       post("draft", asked).then(here((found) => { write(found); fail(null); }), here((error) => { write(null); fail(error.message); }));
+      drawn(null);
       if (there) post("network", asked).then(here(drawn), here((error) => { drawn(null); fail(error.message); }));
     }, 250);
     return () => clearTimeout(timer);
@@ -251,11 +253,10 @@ function Draft({ card, changes, look, there, set }) {
     <div class="row">
       <label class="field">Name <input value=${name} placeholder=${card.name} onInput=${(event) => call(event.target.value)} size="16" /></label>
       <label class="field">Seeds <${Select} value=${seeds} set=${(n) => repeat(+n)} options=${[1, 3, 5, 10].map((n) => [n, n])} /></label>
-      <button class="main" disabled=${busy || !there || !draft} onClick=${train}>Train</button>
+      <button class="main" disabled=${busy || !there || !draft || problem} onClick=${train}>Train</button>
     </div>
     <p class="muted">One run says little: with three seeds or more, Compare can tell a difference from luck.</p>
-    <div class="tabs" role="tablist" aria-label="The same in words">${[["command", "Command"], ["recipe", "Recipe"], ["program", "Keras program"]].map(([id, title]) => html`
-      <button key=${id} role="tab" id=${`tab-${id}`} aria-selected=${String(tab === id)} aria-controls="words" onClick=${() => open(id)}>${title}</button>`)}</div>
+    <${Tabs} tabs=${[["command", "Command"], ["recipe", "Recipe"], ["program", "Keras program"]]} open=${tab} choose=${open} label="The same in words" controls="words" />
     <div role="tabpanel" id="words" aria-labelledby=${`tab-${tab}`}><pre class=${tab === "command" ? "command" : ""} tabindex="0">${text[tab] || "…"}</pre>
       ${text[tab] && html`<p><${Copied} text=${text[tab]} label=${tab} /></p>`}</div></section>`;
 }

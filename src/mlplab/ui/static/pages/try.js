@@ -48,8 +48,10 @@ function Camera({ take }) {
   const video = useRef();
   const [stream, open] = useState(null);
   const [problem, fail] = useState(null);
+  const left = useRef(false);
+  useEffect(() => () => { left.current = true; }, []);
   useEffect(() => { if (stream) video.current.srcObject = stream; return () => stream?.getTracks().forEach((track) => track.stop()); }, [stream]);
-  const start = () => (navigator.mediaDevices ? navigator.mediaDevices.getUserMedia({ video: true }).then(open, (error) => fail(`The camera cannot be used: ${error.message}`)) : fail("The browser gives its camera only to this machine, or over https."));
+  const start = () => (navigator.mediaDevices ? navigator.mediaDevices.getUserMedia({ video: true }).then((found) => (left.current ? found.getTracks().forEach((track) => track.stop()) : open(found)), (error) => fail(`The camera cannot be used: ${error.message}`)) : fail("The browser gives its camera only to this machine, or over https."));
   const shoot = () => {
     const side = Math.min(video.current.videoWidth, video.current.videoHeight), canvas = document.createElement("canvas");
     canvas.width = canvas.height = side;

@@ -1,5 +1,5 @@
 // A run while it is trained, and afterwards.
-import { html, useEffect, useMemo, useState } from "../vendor/htm/standalone.module.js";
+import { html, useEffect, useState } from "../vendor/htm/standalone.module.js";
 import { get, png, post } from "../api.js";
 import { Curves, Network, Problem, RunChoice, Status, Wait, duration, figure, percent, useAnswer, whole } from "../parts.js";
 
@@ -41,8 +41,11 @@ function useEvents(name) {
     };
     let waiting = false;
     const later = () => { if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; show(); }); } };
+    // A browser has six connections to a server: pages that nobody sees leave theirs to the others.
+    const turned = () => { clearTimeout(timer); source?.close(); if (!document.hidden) begin(); };
+    document.addEventListener("visibilitychange", turned);
     begin();
-    return () => { open = false; clearTimeout(timer); source.close(); };
+    return () => { open = false; clearTimeout(timer); source.close(); document.removeEventListener("visibilitychange", turned); };
   }, [name]);
   return { rows, layers, progress, status, there };
 }
@@ -51,13 +54,15 @@ function One({ name, jobs }) {
   const { rows, layers, progress, status, there } = useEvents(name);
   const [run, , again] = useAnswer(there && status ? `runs/${encodeURIComponent(name)}` : null);
   const [problem, fail] = useState(null);
-  useEffect(() => { if (status) again(); }, [status?.status, status?.ended]);
+  const [stopped, stop] = useState(false);
+  useEffect(() => { if (status && status.status !== "running") stop(false); }, [status?.status]);
+  useEffect(() => { if (status) again(); }, [status?.status, status?.version]);
   const job = jobs.find((one) => one.runs.includes(name) && one.state !== "ended");
   const ask = (what) => post(`runs/${encodeURIComponent(name)}/${what}`, {}).then(() => fail(null), (error) => fail(error.message));
   if (!there || !status) {
-    const dead = jobs.find((one) => one.runs.includes(name) && one.failed);
+    const dead = jobs.findLast((one) => one.runs.includes(name) && one.state === "ended");
     return html`<h1>${name}</h1>${job ? html`<${Wait}>${job.state === "waiting" ? "Waiting in the queue …" : "Starting: loading Keras and reading the images …"}<//>`
-      : dead ? html`<p>It did not start; the reason is above.</p>` : html`<${Wait}>Looking for it …<//>`}`;
+      : dead ? html`<p>${dead.failed ? "It did not start." : "It was stopped before it began."} <a href="#/start">Start again</a></p>${dead.said && html`<pre tabindex="0">${dead.said}</pre>`}` : html`<${Wait}>Looking for it …<//>`}`;
   }
   const running = status.status === "running", record = run?.record;
   const x = rows.map((row) => row.epoch);
@@ -66,9 +71,9 @@ function One({ name, jobs }) {
     { name: "train", kind: "train", x, y: of(key) },
     ...(rows.some((row) => row[`val_${key}`] != null) ? [{ name: record?.selected_on === "test" ? "test" : "validation", kind: "validation", x, y: of(`val_${key}`) }] : []),
   ];
-  const continuing = job && !running;
+  const continuing = job && !running, stopping = running && stopped;
   return html`<div class="row between"><h1>${name} <${Status} status=${status.status} /></h1>
-      <div class="row">${running && html`<button onClick=${() => ask("stop")}>Stop</button>`}
+      <div class="row">${running && html`<button disabled=${stopping} onClick=${() => { stop(true); ask("stop"); }}>${stopping ? "Stopping …" : "Stop"}</button>`}
         ${status.status === "interrupted" && !continuing && html`<button class="main" onClick=${() => ask("continue")}>Continue</button>`}
         ${continuing && html`<span class="muted" role="status">${job.state} …</span>`}
         ${record && !running && html`<a class="button" href=${`#/mistakes/${name}`}>Mistakes</a><a class="button" href=${`#/try/${name}`}>Try it</a><a class="button" href=${`#/report/${name}`}>Report</a>`}</div></div>
@@ -117,7 +122,7 @@ const KINDS = [
 
 function Layers({ name, run, layers, rows, ended }) {
   const [kind, choose] = useState("gradient_norm");
-  const pictures = useMemo(() => run.pictures, [run]);
+  const pictures = run.pictures;
   if (!layers.length && !run.outline) {
     return html`<p class="muted">Gradients and weights were not kept for this run: <code>mlplab train … --layers</code> does, and so does every training that begins on these pages.</p>`;
   }
