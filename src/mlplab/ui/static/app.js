@@ -71,7 +71,7 @@ function Queued({ jobs, look }) {
 function Failed({ job }) {
   const [gone, dismiss] = useState(false);
   if (gone) return null;
-  return html`<section class="banner" role="alert"><p><strong>This did not work:</strong> <code>${job.command}</code></p>
+  return html`<section class="banner" role="alert"><p><strong>This failed:</strong> <code>${job.command}</code></p>
     <pre tabindex="0">${job.said || "It printed nothing."}</pre><button class="small" onClick=${() => dismiss(true)}>Dismiss</button></section>`;
 }
 

@@ -38,11 +38,11 @@ export function Runs() {
   return html`<h1>Runs</h1>
     <div class="row"><label class="field choice">Find <input type="search" value=${filter} placeholder="name, recipe, group, images" onInput=${(event) => { narrow(event.target.value); show(SHOWN); }} /></label>
       <label><input type="checkbox" checked=${grouped} onChange=${(event) => group(event.target.checked)} /> by configuration</label>
-      <span class="muted" role="status">${rows.length === runs.length ? `${whole(runs.length)} runs` : `${whole(rows.length)} of ${whole(runs.length)} runs`}${own.length ? `, ${own.length} chosen` : ""}</span></div>
+      <span class="muted" role="status">${rows.length === runs.length ? `${whole(runs.length)} runs` : `${whole(rows.length)} of ${whole(runs.length)} runs`}${own.length ? `, ${own.length} selected` : ""}</span></div>
     ${own.length > 0 && html`<section class="card"><div class="row between"><div class="row">
         <a class="button" aria-disabled=${ids.length < 2 ? "true" : null} href=${ids.length < 2 ? null : `#/compare?${compared.map((side) => `side=${encodeURIComponent(side)}`).join("&")}`}>Compare</a>
         <span class="muted">${ids.length < 2 ? "Choose runs of two configurations to compare them." : "With several runs of a configuration, all its seeds are compared."}</span></div>
-        <div class="row"><button class="small" onClick=${() => choose(new Set())}>Choose none</button><button class="small danger" onClick=${() => ask(own)}>Delete …</button></div></div>
+        <div class="row"><button class="small" onClick=${() => choose(new Set())}>Clear selection</button><button class="small danger" onClick=${() => ask(own)}>Delete …</button></div></div>
       <${Overlaid} runs=${own} /></section>`}
     <div class="scroll" tabindex="0" role="region" aria-label="All runs">${grouped ? html`<${Groups} rows=${rows} chosen=${chosen} toggle=${toggle} more=${more} />`
       : html`<table><thead><tr><th><span class="hidden">chosen</span></th>${COLUMNS.map(([key, title, , text]) => html`<th key=${key} class=${text ? "text" : ""} aria-sort=${order[0] === key ? (order[1] > 0 ? "ascending" : "descending") : "none"}>
@@ -119,6 +119,6 @@ function Deleting({ runs, done, close }) {
     done();
   };
   return html`<dialog ref=${dialog} onClose=${close} aria-labelledby="deleting"><h2 id="deleting">Delete ${runs.length === 1 ? runs[0].name : `${runs.length} runs`}?</h2>
-    <p>The folders, with networks, curves and reports, are gone for good.</p>${runs.length > 1 && html`<p class="muted">${runs.slice(0, 8).map((run) => run.name).join(", ")}${runs.length > 8 ? " …" : ""}</p>`}
+    <p>Their folders, with networks, curves and reports, are deleted for good.</p>${runs.length > 1 && html`<p class="muted">${runs.slice(0, 8).map((run) => run.name).join(", ")}${runs.length > 8 ? " …" : ""}</p>`}
     <${Problem}>${problem}<//><div class="row"><button onClick=${() => dialog.current.close()}>Keep</button><button class="danger" onClick=${remove}>Delete</button></div></dialog>`;
 }

@@ -10,12 +10,12 @@ const ACTIVATIONS = ["relu", "gelu", "silu", "elu", "leaky_relu", "tanh", "sigmo
 const HELP = {
   depth: "More layers can build on one another, and are harder to train.",
   width: "More units can remember more: they learn more, and overfit sooner.",
-  activation: "What a unit does with its sum. Without one (linear), all layers together are a single one.",
-  dropout: "Share of units that are switched off at random in each step, so that none can be relied on alone.",
-  optimizer: "The rule by which weights follow their gradients.",
+  activation: "The function that each unit applies to its weighted sum. With linear, all layers together act as one.",
+  dropout: "Share of units that are switched off at random in each step, so that the network relies on none of them alone.",
+  optimizer: "The rule that turns gradients into updates of the weights.",
   rate: "How far the weights move in a step. Too small is slow; too large never settles.",
   batch: "Images in a step. Larger batches make fewer, steadier steps.",
-  epochs: "How often all training images are seen, at most.",
+  epochs: "Passes over the training images, at most.",
   stop: "End when the validation loss no longer falls, and keep the best weights.",
   plateau: "Take smaller steps once the validation loss no longer falls.",
   flip: "Mirror images at random: no help for digits and letters, much for photographs.",
@@ -49,7 +49,7 @@ export function Start({ look }) {
       <div>
         <section class="card"><h2>1 · The images</h2>
           <${Sets} sets=${sets.sets} chosen=${chosen} choose=${chooseData} again=${again} /></section>
-        <section class="card"><h2>2 · A recipe to begin with</h2>
+        <section class="card"><h2>2 · A recipe to start from</h2>
           <div class="recipes">${first.map((one) => html`<${Card} key=${one.name} card=${one} chosen=${one === card} choose=${choose} />`)}</div>
           <details><summary>All ${others.length + first.length} recipes</summary><div class="recipes">${others.map((one) => html`
             <${Card} key=${one.name} card=${one} chosen=${one === card} choose=${choose} />`)}</div></details></section>
@@ -135,7 +135,7 @@ function Drop({ done }) {
     take(files.map((file) => ({ file, path: file.webkitRelativePath ? file.webkitRelativePath.slice(root.length + 1) : file.name })), root);
   };
   return html`<div class=${over ? "drop over" : "drop"} onDragOver=${(event) => { event.preventDefault(); enter(true); }} onDragLeave=${() => enter(false)} onDrop=${dropped}>
-      Your own: drop a folder with a folder of pictures for each class, or a zip of one.
+      Your own images: drop a folder that has one subfolder of pictures per class, or a zip of it.
       <div class="row"><label class="button small">Choose a folder<input class="hidden" type="file" webkitdirectory multiple onChange=${picked} /></label>
       <label class="button small">Choose a zip<input class="hidden" type="file" accept=".zip" onChange=${picked} /></label>${state && html`<span role="status">${state}</span>`}</div></div>
     <${Problem}>${problem}<//>`;

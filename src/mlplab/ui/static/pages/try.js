@@ -14,9 +14,9 @@ export function Try({ name }) {
   if (!runs.length) return html`<h1>Try it</h1><p>There is no trained network yet: <a href="#/start">train one</a>.</p>`;
   const own = runs.find((run) => run.name === name);
   return html`<div class="row between"><h1>Try it</h1><div class="row"><${RunChoice} value=${name} runs=${runs} page="try" />
-      ${own && html`<label class="field choice">beside <${Select} value=${other} set=${compare} options=${[["", "no other"], ...runs.filter((run) => run !== own).map((run) => [run.name, run.name])]} /></label>`}</div></div>
-    ${!own ? html`<p>Choose a run to judge your pictures.</p>` : html`<div class="split"><${Given} key=${own.name} take=${take} dark=${own.image_shape[2] === 1} />
-      <aside>${picture ? html`<${Judged} name=${own.name} picture=${picture} />${other && html`<${Judged} name=${other} picture=${picture} />`}` : html`<section class="card"><p class="muted">Draw something, drop a picture, or use the camera: the answer comes here.</p></section>`}</aside></div>`}`;
+      ${own && html`<label class="field choice">Compare with <${Select} value=${other} set=${compare} options=${[["", "none"], ...runs.filter((run) => run !== own).map((run) => [run.name, run.name])]} /></label>`}</div></div>
+    ${!own ? html`<p>Choose a run to classify your pictures.</p>` : html`<div class="split"><${Given} key=${own.name} take=${take} dark=${own.image_shape[2] === 1} />
+      <aside>${picture ? html`<${Judged} name=${own.name} picture=${picture} />${other && html`<${Judged} name=${other} picture=${picture} />`}` : html`<section class="card"><p class="muted">Draw something, drop a picture, or use the camera. The answer appears here.</p></section>`}</aside></div>`}`;
 }
 
 function Given({ take, dark }) {
@@ -38,7 +38,7 @@ function Given({ take, dark }) {
   return html`<div class="grid"><section class="card"><h2>Draw</h2>
       <canvas class="draw" ref=${canvas} width=${SIDE} height=${SIDE} role="img" aria-label="Drawing area, for a mouse, a pen or a finger; with a keyboard alone, choose a picture instead"
         onPointerDown=${(event) => { event.preventDefault(); canvas.current.setPointerCapture(event.pointerId); pen.current = at(event); move(event); }} onPointerMove=${move} onPointerUp=${() => { pen.current = null; judge(); }}></canvas>
-      <p class="row"><button class="small" onClick=${judge}>Judge it</button><button class="small" onClick=${clear}>Wipe</button></p></section>
+      <p class="row"><button class="small" onClick=${judge}>Classify</button><button class="small" onClick=${clear}>Clear</button></p></section>
     <section class="card"><h2>A picture</h2><div class=${over ? "drop over" : "drop"} onDragOver=${(event) => { event.preventDefault(); enter(true); }} onDragLeave=${() => enter(false)} onDrop=${dropped}>Drop a picture of any size here.
       <p><label class="button small">Choose a picture<input class="hidden" type="file" accept="image/*" onChange=${(event) => event.target.files[0] && take({ blob: event.target.files[0], at: Date.now() })} /></label></p></div>
       <${Camera} take=${take} /></section></div>`;
@@ -72,6 +72,6 @@ function Judged({ name, picture }) {
     return () => { here = false; };
   }, [name, picture.at]);
   return html`<section class="card" aria-live="polite"><h2>${name}</h2><${Problem}>${problem}<//>${!found && !problem && html`<${Wait}>Asking the network …<//>`}
-    ${found && html`<p class="big">${found.classes[0]}</p><div class="seen"><figure><img src=${png(found.picture)} alt="what the network was given" /><figcaption>what it gets</figcaption></figure>
-      ${found.saliency && html`<figure><img src=${png(found.saliency)} alt="pixels that the answer depends on, bright where most" /><figcaption>what counts</figcaption></figure>`}</div><${Bars} names=${found.classes} shares=${found.probabilities} />`}</section>`;
+    ${found && html`<p class="big">${found.classes[0]}</p><div class="seen"><figure><img src=${png(found.picture)} alt="what the network was given" /><figcaption>what the network sees</figcaption></figure>
+      ${found.saliency && html`<figure><img src=${png(found.saliency)} alt="pixels that the answer depends on, bright where most" /><figcaption>pixels that matter</figcaption></figure>`}</div><${Bars} names=${found.classes} shares=${found.probabilities} />`}</section>`;
 }

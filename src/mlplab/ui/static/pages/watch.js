@@ -107,7 +107,7 @@ function Results({ record, name, ask, jobs }) {
       <div class="tile"><dt>parameters</dt><dd>${whole(record.parameters)}</dd></div>
       <div class="tile"><dt>took</dt><dd>${duration(record.seconds.total)}</dd></div></dl>
     ${record.status === "finished" && !tested && record.selected_on !== "test" && html`<p><button disabled=${testing} onClick=${() => ask("test")}>${testing ? "Evaluating …" : "Open the test set"}</button>
-      <span class="muted"> Only when all choices are made: each time is counted.</span></p>`}
+      <span class="muted"> Do this only when all choices are made: every evaluation is counted.</span></p>`}
     ${record.findings.length > 0 && html`<section class="card"><h2>What the results say</h2>${record.findings.map((one) => html`<div key=${one.kind + one.heading}><h3>${one.heading || one.kind}</h3><p>${words(one.text)}</p></div>`)}</section>`}`;
 }
 
@@ -168,7 +168,7 @@ function Activations({ name, run }) {
   if (!found) return null;
   const offered = [...found.examples.filter((one) => one.label === one.answer).slice(0, 5), ...found.mistakes.slice(0, 5)];
   return html`<section class="card"><h2>A picture on its way through the layers</h2>
-    <p class="row">${offered.map((one) => html`<button key=${one.index} class="small" onClick=${() => show(one.index)}>${found.class_names[one.label]}${one.label === one.answer ? "" : `, taken for ${found.class_names[one.answer]}`}</button>`)}</p>
+    <p class="row">${offered.map((one) => html`<button key=${one.index} class="small" onClick=${() => show(one.index)}>${found.class_names[one.label]}${one.label === one.answer ? "" : `, mistaken for ${found.class_names[one.answer]}`}</button>`)}</p>
     <${Problem}>${problem}<//>
     ${seen && html`<div class="layers"><figure><figcaption>the picture</figcaption><img src=${png(seen.picture)} alt="the picture" /></figure>
       ${seen.layers.map((one) => html`<figure key=${one.name}><figcaption>${one.name}</figcaption><img src=${png(one.picture)} alt=${`activations of ${one.name}`} /></figure>`)}</div>`}</section>`;
