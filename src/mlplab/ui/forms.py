@@ -106,9 +106,9 @@ def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def command(name: str, changes: Mapping[str, Any], more: Sequence[str] = ()) -> str:
+def command(name: str, changes: Mapping[str, Any]) -> str:
     """Return the command that trains a recipe with changes."""
-    return shlex.join(["mlplab", "train", name, *words(name, changes), *more])
+    return shlex.join(["mlplab", "train", name, *words(name, changes)])
 
 
 def free_name(wanted: str, taken: set[str], runs_dir: Path) -> str:
@@ -139,9 +139,12 @@ def estimate(facts: Mapping[str, Any], recipe: Recipe, runs: Sequence[Mapping[st
     rates = [
         (abs(run["flops_per_example"] / facts["flops"] - 1), _rate(run))
         for run in runs
-        if run.get("flops_per_example") and run.get("epoch_seconds") and run.get("images")
+        if facts["flops"]
+        and run.get("flops_per_example")
+        and run.get("epoch_seconds")
+        and run.get("images")
     ]
-    rate = min(rates)[1] if rates and facts["flops"] else RATE
+    rate = min(rates)[1] if rates else RATE
     return float(START + recipe.training.epochs * work / rate)
 
 
