@@ -230,8 +230,8 @@ function Draft({ card, changes, look, there, set }) {
     const here = (act) => (found) => { if (last.current === key) act(found); };
     const timer = setTimeout(() => {
       post("draft", asked).then(here((found) => { write(found); fail(null); }), here((error) => { write(null); fail(error.message); }));
-      drawn(null);
-      if (there) post("network", asked).then(here(drawn), here((error) => { drawn(null); fail(error.message); }));
+      if (!there) drawn(null);
+      else post("network", asked).then(here(drawn), here((error) => { drawn(null); fail(error.message); }));
     }, 250);
     return () => clearTimeout(timer);
   }, [key]);
