@@ -15,7 +15,7 @@ const PAGES = {
   start: ["Start", Start], watch: ["Watch", Watch], runs: ["Runs", Runs], compare: ["Compare", Compare],
   mistakes: ["Mistakes", Mistakes], try: ["Try", Try], study: ["Study", Study], report: ["Report", Report],
 };
-const LINKS = ["start", "runs", "mistakes", "try", "study"];
+const LINKS = ["start", "watch", "runs", "mistakes", "try", "study"];
 
 function place() {
   const [page, name] = location.hash.replace(/^#\/?/, "").split("?")[0].split("/");

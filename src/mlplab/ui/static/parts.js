@@ -64,6 +64,12 @@ export function Copied({ text, label }) {
 // A choice among [value, title] pairs. Which one is chosen is said by the options: they may come later.
 export const Select = ({ value, options, set, ...more }) => html`<select ...${more} onChange=${(event) => set(event.target.value)}>${options.map(([key, title]) => html`<option key=${key} value=${key} selected=${key === value}>${title}</option>`)}</select>`;
 
+// Go on to the latest run, on a page that is about one, if none is named.
+export function useLatest(name, runs, page) {
+  const latest = name ? null : runs[0]?.name;
+  useEffect(() => { if (latest) location.replace(`#/${page}/${encodeURIComponent(latest)}`); }, [latest]);
+}
+
 // A choice of a run, for pages that are about one.
 export function RunChoice({ value, runs, page, label = "Run" }) {
   return html`<label class="field choice">${label}

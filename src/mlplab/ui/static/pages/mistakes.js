@@ -1,16 +1,17 @@
 // What a network gets wrong, and what it saw.
 import { html, useEffect, useState } from "../vendor/htm/standalone.module.js";
 import { png, post } from "../api.js";
-import { Bars, Problem, RunChoice, Select, Wait, percent, useAnswer, whole } from "../parts.js";
+import { Bars, Problem, RunChoice, Select, Wait, percent, useAnswer, useLatest, whole } from "../parts.js";
 
 const SHOWN = 24;
 
 export function Mistakes({ name }) {
   const [answer] = useAnswer("runs");
   const runs = (answer?.runs || []).filter((run) => run.metrics.validation);
+  useLatest(name, runs, "mistakes");
   if (!answer) return html`<h1>Mistakes</h1><${Wait} />`;
   return html`<div class="row between"><h1>Mistakes</h1>${runs.length > 0 && html`<${RunChoice} value=${name} runs=${runs} page="mistakes" />`}</div>
-    ${!runs.length ? html`<p>No run has been evaluated yet: <a href="#/start">train one</a>.</p>` : name ? html`<${Of} name=${name} />` : html`<p>Choose a run, to see what it mistakes for what.</p>`}`;
+    ${!runs.length ? html`<p>No run has been evaluated yet: <a href="#/start">train one</a>.</p>` : name && html`<${Of} name=${name} />`}`;
 }
 
 function Of({ name }) {

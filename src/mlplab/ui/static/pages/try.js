@@ -1,7 +1,7 @@
 // Pictures of one's own, judged by one run or by two.
 import { html, useEffect, useRef, useState } from "../vendor/htm/standalone.module.js";
 import { png, send } from "../api.js";
-import { Bars, Problem, RunChoice, Select, Wait, useAnswer } from "../parts.js";
+import { Bars, Problem, RunChoice, Select, Wait, useAnswer, useLatest } from "../parts.js";
 
 const SIDE = 280;
 
@@ -10,6 +10,7 @@ export function Try({ name }) {
   const [other, compare] = useState("");
   const [picture, take] = useState(null);
   const runs = (answer?.runs || []).filter((run) => run.status === "finished" || run.metrics.validation);
+  useLatest(name, runs, "try");
   if (!answer) return html`<h1>Try it</h1><${Wait} />`;
   if (!runs.length) return html`<h1>Try it</h1><p>There is no trained network yet: <a href="#/start">train one</a>.</p>`;
   const own = runs.find((run) => run.name === name);

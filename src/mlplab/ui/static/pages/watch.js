@@ -1,14 +1,14 @@
 // A run while it is trained, and afterwards.
 import { html, useEffect, useState } from "../vendor/htm/standalone.module.js";
 import { get, png, post } from "../api.js";
-import { Curves, Network, Problem, RunChoice, Status, Wait, duration, figure, percent, useAnswer, whole } from "../parts.js";
+import { Curves, Network, Problem, Status, Wait, duration, figure, percent, useAnswer, useLatest, whole } from "../parts.js";
 
 export function Watch({ name, jobs }) {
-  const [runs] = useAnswer(name ? null : "runs");
+  const [answer] = useAnswer(name ? null : "runs");
+  const runs = answer?.runs || [];
+  useLatest(name, [...runs.filter((run) => run.status === "running"), ...runs], "watch");
   if (!name) {
-    const latest = runs?.runs.find((run) => run.status === "running") || runs?.runs[0];
-    if (latest) location.replace(`#/watch/${latest.name}`);
-    return html`<h1>Watch</h1>${runs && !latest ? html`<p>Nothing has been trained yet: <a href="#/start">start</a>.</p>` : html`<${Wait} />`}`;
+    return html`<h1>Watch</h1>${answer && !runs.length ? html`<p>Nothing has been trained yet: <a href="#/start">start</a>.</p>` : html`<${Wait} />`}`;
   }
   return html`<${One} name=${name} jobs=${jobs} />`;
 }
