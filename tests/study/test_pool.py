@@ -83,7 +83,7 @@ def test_jobs_start_once_and_what_fails_or_dies_is_tried_twice() -> None:
     assert heard.ended["sound"] == heard.ended["other"] == Outcome(None, 1)
     assert heard.ended["fails"] == Outcome("out of luck", 2)
     assert heard.ended["dies"] == Outcome(None, 2)
-    assert started() == 3  # the dead one was replaced
+    assert started() in (2, 3)  # the dead one was replaced, if any job was left for it
 
 
 def test_a_worker_that_cannot_go_on_is_quoted_and_its_output_is_logged() -> None:
