@@ -103,10 +103,15 @@ export function Curves({ series, title, x = "epoch", shown = figure, log = false
     watch.observe(target.current);
     return () => { watch.disconnect(); plot.current.destroy(); plot.current = null; };
   }, [shape]);
-  useEffect(() => { plot.current?.setData(data); });
+  useEffect(() => { plot.current?.setData(data); rest(plot.current); });
   const last = series.map((one) => `${one.name} ${shown(one.y.findLast((value) => value != null))}`).join(", ");
   return html`<figure class="curves"><figcaption>${title}</figcaption>
     <div ref=${target} role="img" aria-label=${`${title}; last: ${last || "nothing yet"}`}></div></figure>`;
+}
+
+// Where no point is hovered, the legend shows the last one.
+function rest(plot) {
+  if (plot && plot.cursor.idx == null && plot.data[0].length) plot.setLegend({ idx: plot.data[0].length - 1 }, false);
 }
 
 function aligned(series, log) {
@@ -139,7 +144,7 @@ function draw(target, series, { x, shown, log, height }, data) {
   const axis = { stroke: ink("--muted"), grid: { stroke: ink("--rule"), width: 1 }, ticks: { stroke: ink("--rule"), width: 1 }, font: "12px system-ui, sans-serif" };
   return new uPlot({
     width: Math.max(200, target.clientWidth), height, series: lines, bands,
-    cursor: { points: { size: 7 } }, legend: { live: true },
+    cursor: { points: { size: 7 } }, legend: { live: true }, hooks: { setCursor: [rest] },
     scales: { x: { time: false, range: (u, low, high) => (low == null ? [0, 1] : low === high ? [low - 0.5, high + 0.5] : [low, high]) }, y: log ? { distr: 3 } : {} },
     axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }, { ...axis, size: 62, values: (u, ticks) => ticks.map((v) => (v == null ? "" : shown === percent ? `${+(100 * v).toFixed(1)} %` : shown(v))) }],
   }, data, target);

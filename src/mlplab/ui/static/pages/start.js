@@ -244,10 +244,11 @@ function Draft({ card, changes, look, there, set }) {
       location.hash = `#/watch/${made.runs[0]}`;
     } catch (error) { fail(error.message); wait(false); }
   };
+  const stops = card.tables.callbacks?.early_stopping && changes["callbacks.early_stopping"] !== null;
   const text = { command: draft?.command, recipe: draft?.toml, program: network?.program || network?.no_program };
   return html`<section class="card"><h2>${card.name}</h2>
     ${network ? html`<${Network} layers=${network.layers} input=${network.input} />
-      <p><strong>${whole(network.parameters)}</strong> parameters, about <strong>${duration(network.seconds * seeds)}</strong>${seeds > 1 ? ` for ${seeds} seeds` : ""} if all epochs are used</p>`
+      <p><strong>${whole(network.parameters)}</strong> parameters; about <strong>${duration(network.seconds * seeds)}</strong>${seeds > 1 ? ` for ${seeds} seeds` : ""}${stops ? " at most: early stopping usually ends it much sooner" : ""}.</p>`
       : !problem && there && html`<${Wait}>Drawing the network …<//>`}
     <${Problem}>${problem || (there ? null : `${set.title} is not on this machine: mlplab data fetch ${set.title}`)}<//>
     <div class="row">

@@ -93,7 +93,7 @@ function Progress({ progress, rows }) {
   const done = (progress.epoch - 1 + progress.step / progress.steps) / progress.epochs;
   return html`<div class="card" role="group" aria-label="Progress"><progress max="1" value=${done} aria-label="Epochs done">${percent(done, 0)}</progress>
     <p>Epoch <strong>${progress.epoch}</strong> of at most ${progress.epochs}, step ${whole(progress.step)} of ${whole(progress.steps)}.
-    ${progress.images_per_second ? ` ${whole(progress.images_per_second)} images a second, ${duration(progress.seconds_left)} left at most.` : ""}
+    ${progress.images_per_second ? ` ${whole(progress.images_per_second)} images a second, ${duration(progress.seconds_left)} left at most.` : ""}${" "}
     Loss ${figure(progress.loss)}, accuracy ${percent(progress.accuracy)} on the batches of this epoch so far.</p></div>`;
 }
 
