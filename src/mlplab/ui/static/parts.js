@@ -2,7 +2,7 @@
 import { html, useEffect, useRef, useState } from "./vendor/htm/standalone.module.js";
 import { get } from "./api.js";
 
-export const percent = (share, digits = 1) => (share == null ? "–" : `${(100 * share).toFixed(digits)} %`);
+export const percent = (share, digits = 1) => (share == null ? "–" : `${(100 * share).toFixed(digits)}\u00a0%`);
 export const whole = (number) => (number == null ? "–" : Math.round(number).toLocaleString("en"));
 export const figure = (value) => (value == null ? "–" : Math.abs(value) >= 100 ? value.toFixed(0) : String(+value.toPrecision(3)));
 

@@ -1,5 +1,5 @@
 // What a network gets wrong, and what it saw.
-import { html, useEffect, useState } from "../vendor/htm/standalone.module.js";
+import { html, useEffect, useRef, useState } from "../vendor/htm/standalone.module.js";
 import { png, post } from "../api.js";
 import { Bars, Problem, RunChoice, Select, Wait, percent, useAnswer, useLatest, whole } from "../parts.js";
 
@@ -71,8 +71,10 @@ function Pictures({ name, split, listed, names, look, chosen }) {
 function Seen({ name, split, one, names }) {
   const [found, set] = useState(null);
   const [problem, fail] = useState(null);
+  const here = useRef();
+  useEffect(() => { if (innerWidth < 900) here.current.scrollIntoView({ block: "nearest" }); }, []);
   useEffect(() => { post(`runs/${encodeURIComponent(name)}/explain`, { split, index: one.index }).then(set, (error) => fail(error.message)); }, []);
-  return html`<section class="card"><h2>${names[one.label]}, mistaken for ${names[one.answer]}</h2>
+  return html`<section class="card" ref=${here}><h2>${names[one.label]}, mistaken for ${names[one.answer]}</h2>
     ${one.file && html`<p class="muted">${one.file}</p>`}<${Problem}>${problem}<//>
     ${!found && !problem && html`<${Wait}>Asking the network …<//>`}
     ${found && html`<div class="seen"><figure><img src=${png(found.picture)} alt="what the network was given" /><figcaption>the picture</figcaption></figure>
