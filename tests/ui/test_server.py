@@ -273,6 +273,10 @@ def test_images_are_taken_file_by_file_and_found(server: Server, tmp_path: Path)
     (own,) = [one for one in server.json("/api/data")["sets"] if one["title"] == "shades"]
     facts = server.json("/api/data", own["data"])
     assert facts["classes"] == ["dark", "light"]
+    changes = {f"data.{key}": value for key, value in own["data"].items()}
+    network = server.json("/api/network", {"recipe": "quickstart", "changes": changes})
+    assert network["layers"][-1]["shape"] == [2]
+    assert "export" in network["no_program"]
     shutil.rmtree(server.runs_dir / "images")
 
 

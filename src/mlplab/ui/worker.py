@@ -145,6 +145,9 @@ class Worker:
             "flops": flops_per_example(model),
             "images": len(dataset.train),
         }
+        if recipe.data.path is not None:  # the program of a run also names the images' folders
+            facts["no_program"] = "Once it is trained: mlplab export RUN --format keras"
+            return facts
         try:
             names = tuple(dataset.class_names)
             facts["program"] = program.program(Facts(question["name"], recipe, shape, names))

@@ -19,7 +19,7 @@ const HELP = {
   stop: "End when the validation loss no longer falls, and keep the best weights.",
   plateau: "Take smaller steps once the validation loss no longer falls.",
   flip: "Mirror images at random: no help for digits and letters, much for photographs.",
-  shift: "Move images at random by up to so many pixels.",
+  shift: "Move images at random by up to this many pixels.",
   share: "Train on a part of the images, to try something quickly.",
 };
 
@@ -224,6 +224,7 @@ function Draft({ card, changes, look, there, set }) {
   const [name, call] = useState("");
   const [seeds, repeat] = useState(1);
   const [busy, wait] = useState(false);
+  const [refused, refuse] = useState(null);
   const last = useRef();
   last.current = key;
   useEffect(() => {
@@ -242,7 +243,7 @@ function Draft({ card, changes, look, there, set }) {
       const made = await post("train", body);
       look();
       location.hash = `#/watch/${made.runs[0]}`;
-    } catch (error) { fail(error.message); wait(false); }
+    } catch (error) { refuse(error.message); wait(false); }
   };
   const stops = card.tables.callbacks?.early_stopping && changes["callbacks.early_stopping"] !== null;
   const text = { command: draft?.command, recipe: draft?.toml, program: network?.program || network?.no_program };
@@ -250,9 +251,9 @@ function Draft({ card, changes, look, there, set }) {
     ${network ? html`<${Network} layers=${network.layers} input=${network.input} />
       <p><strong>${whole(network.parameters)}</strong> parameters; about <strong>${duration(network.seconds * seeds)}</strong>${seeds > 1 ? ` for ${seeds} seeds` : ""}${stops ? " at most: early stopping usually ends it much sooner" : ""}.</p>`
       : !problem && there && html`<${Wait}>Drawing the network …<//>`}
-    <${Problem}>${problem || (there ? null : `${set.title} is not on this machine: mlplab data fetch ${set.title}`)}<//>
+    <${Problem}>${problem || refused || (there ? null : `${set.title} is not on this machine: mlplab data fetch ${set.title}`)}<//>
     <div class="row">
-      <label class="field">Name <input value=${name} placeholder=${card.name} onInput=${(event) => call(event.target.value)} size="16" /></label>
+      <label class="field">Name <input value=${name} placeholder=${card.name} onInput=${(event) => { call(event.target.value); refuse(null); }} size="16" /></label>
       <label class="field">Seeds <${Select} value=${seeds} set=${(n) => repeat(+n)} options=${[1, 3, 5, 10].map((n) => [n, n])} /></label>
       <button class="main" disabled=${busy || !there || !draft || problem} onClick=${train}>Train</button>
     </div>
