@@ -39,7 +39,7 @@ function Given({ take, dark }) {
   return html`<div class="grid"><section class="card"><h2>Draw</h2>
       <canvas class="draw" ref=${canvas} width=${SIDE} height=${SIDE} role="img" aria-label="Drawing area, for a mouse, a pen or a finger; with a keyboard alone, choose a picture instead"
         onPointerDown=${(event) => { event.preventDefault(); canvas.current.setPointerCapture(event.pointerId); pen.current = at(event); move(event); }} onPointerMove=${move} onPointerUp=${() => { pen.current = null; judge(); }}></canvas>
-      <p class="row"><button class="small" onClick=${judge}>Classify</button><button class="small" onClick=${clear}>Clear</button></p></section>
+      <p class="row"><button class="small" onClick=${judge}>Classify</button><button class="small" onClick=${() => { clear(); take(null); }}>Clear</button></p></section>
     <section class="card"><h2>A picture</h2><div class=${over ? "drop over" : "drop"} onDragOver=${(event) => { event.preventDefault(); enter(true); }} onDragLeave=${() => enter(false)} onDrop=${dropped}>Drop a picture of any size here.
       <p><label class="button small">Choose a picture<input class="hidden" type="file" accept="image/*" onChange=${(event) => event.target.files[0] && take({ blob: event.target.files[0], at: Date.now() })} /></label></p></div>
       <${Camera} take=${take} /></section></div>`;

@@ -103,7 +103,7 @@ function Results({ record, name, ask, jobs }) {
   const tile = (split, label) => metrics[split] && html`<div class="tile"><dt>${label}</dt><dd>${percent(metrics[split].accuracy)}
     <small>${metrics[split].accuracy_low != null ? `${percent(metrics[split].accuracy_low)} to ${percent(metrics[split].accuracy_high)}` : ""}</small></dd></div>`;
   return html`<dl class="tiles">${tile("train", "training images")}${tile("validation", record.selected_on === "test" ? "test, used for choices" : "validation images")}${tile("test", "test images")}
-      <div class="tile"><dt>best of ${record.epochs} epochs</dt><dd>${record.best_epoch || "–"}</dd></div>
+      <div class="tile"><dt>network kept from epoch</dt><dd>${record.best_epoch || "–"} <small>of ${record.epochs}</small></dd></div>
       <div class="tile"><dt>parameters</dt><dd>${whole(record.parameters)}</dd></div>
       <div class="tile"><dt>took</dt><dd>${duration(record.seconds.total)}</dd></div></dl>
     ${record.status === "finished" && !tested && record.selected_on !== "test" && html`<p><button disabled=${testing} onClick=${() => ask("test")}>${testing ? "Evaluating …" : "Open the test set"}</button>
