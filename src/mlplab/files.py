@@ -8,6 +8,7 @@ import codecs
 import errno
 import hashlib
 import json
+import math
 import os
 import secrets
 import zipfile
@@ -72,6 +73,17 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic(path) as file:
         file.write(text.encode())
+
+
+def finite(value: Any) -> Any:
+    """Return a value in a form that JSON can hold: NaN and infinity become null."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def append_line(path: Path, row: dict[str, Any]) -> None:

@@ -194,17 +194,7 @@ def main(
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout; what JSON cannot hold (NaN) is null."""
-    print(json.dumps(_finite(value), indent=1))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
-        return None
-    return value
+    print(json.dumps(files.finite(value), indent=1))
 
 
 def note(text: str) -> None:

@@ -47,6 +47,4 @@ def show(
 
 def description(name: str) -> str:
     """Return a recipe's header comment but for its first line, the command."""
-    lines = shipped.text(name).splitlines()
-    header = lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]
-    return " ".join(line.lstrip("# ") for line in header[1:])
+    return " ".join(shipped.header(shipped.text(name))[1:])

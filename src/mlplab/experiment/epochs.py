@@ -53,7 +53,7 @@ class EpochWriter:
         self.begin_row()
         if self.layers is not None:  # before the row: whoever sees that finds these
             self.layers.write(int(row["epoch"]))
-        files.append_line(self.folder / layout.METRICS, finite(row))
+        files.append_line(self.folder / layout.METRICS, files.finite(row))
         self.record.epochs = int(row["epoch"])
         store.write_record(self.folder, self.record)
         self.progress.on_row(row)
@@ -92,7 +92,7 @@ class ProgressFile:
             "epochs": self.epochs,
             "step": done,
             "steps": total,
-            **finite({key: logs[key] for key in ("loss", "accuracy") if key in logs}),
+            **files.finite({key: logs[key] for key in ("loss", "accuracy") if key in logs}),
             # The first report is the start of the clock, as it comes after compiling.
             "images_per_second": epochs * total * self.batch_size / seconds if epochs else None,
             "seconds_left": seconds / epochs * (self.epochs - passed) if epochs else None,
@@ -107,8 +107,3 @@ class ProgressFile:
         """Remove the file: the training has ended."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
-
-
-def finite(row: Row) -> dict[str, float | None]:
-    """Return a row in a form that JSON can hold."""
-    return {key: value if math.isfinite(value) else None for key, value in row.items()}

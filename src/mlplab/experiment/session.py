@@ -15,7 +15,7 @@ from mlplab.errors import StorageError, optional
 from mlplab.evaluation import fields
 from mlplab.experiment import append_files, budget, environment, judge
 from mlplab.experiment.complete import code
-from mlplab.experiment.epochs import EpochWriter, ProgressFile, finite
+from mlplab.experiment.epochs import EpochWriter, ProgressFile
 from mlplab.experiment.first_record import first_record
 from mlplab.experiment.layers import Layers
 from mlplab.experiment.options import Options
@@ -153,7 +153,7 @@ class Session:
         self._resumed = checkpoint.training if checkpoint else None
         with files.storage(str(self.folder)):
             append_files.cut(self.folder, checkpoint.run.sizes if checkpoint else {})
-        files.write_lines(self.folder / layout.METRICS, map(finite, rows))
+        files.write_lines(self.folder / layout.METRICS, map(files.finite, rows))
         store.write_record(self.folder, self.record)
 
     def plan(

@@ -5,7 +5,17 @@ This package loads neither Keras nor JAX.
 
 from mlplab.recipes.explain import validate
 from mlplab.recipes.overrides import Tables, leaves, override, parse_override
-from mlplab.recipes.reading import RENAMED, SHIPPED, load, names, parse, renamed, text, title
+from mlplab.recipes.reading import (
+    RENAMED,
+    SHIPPED,
+    header,
+    load,
+    names,
+    parse,
+    renamed,
+    text,
+    title,
+)
 from mlplab.recipes.recipe import Recipe
 from mlplab.recipes.writing import (
     config_id,
@@ -24,6 +34,7 @@ __all__ = [
     "config_id",
     "differences",
     "has_config_id",
+    "header",
     "leaves",
     "load",
     "names",

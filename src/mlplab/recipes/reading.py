@@ -1,5 +1,6 @@
 """Recipes found by name or path, and read."""
 
+import itertools
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -70,6 +71,12 @@ def text(name_or_path: str, kind: str = "recipe", folder: Traversable = SHIPPED)
         raise RecipeError(
             f"the {kind} {name_or_path} is not UTF-8 text; save it as UTF-8"
         ) from None
+
+
+def header(toml: str) -> list[str]:
+    """Return the comment at the top of a recipe or a study: the command, then what it is."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), toml.splitlines())
+    return [line.lstrip("# ") for line in lines]
 
 
 def load(name_or_path: str, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:

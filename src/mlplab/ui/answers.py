@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from mlplab import files
 from mlplab.errors import MlplabError, UserError
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -32,7 +33,7 @@ def answered(answer: Callable[[Request], Awaitable[Any]]) -> Answer:
         if isinstance(found, Response):
             return found
         # A list of thousands of runs would otherwise hold up all others.
-        text = await run_in_threadpool(lambda: json.dumps(finite(found)))
+        text = await run_in_threadpool(lambda: json.dumps(files.finite(found)))
         return Response(text, media_type="application/json")
 
     return route
@@ -48,14 +49,3 @@ async def asked(request: Request) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UserError("the request is no JSON object")
     return found
-
-
-def finite(value: Any) -> Any:
-    """Return a value in a form that JSON can hold: NaN and infinity become null."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
-        return None
-    return value

@@ -28,15 +28,13 @@ def cards() -> list[dict[str, Any]]:
 
 def card(name: str) -> dict[str, Any]:
     """Return a recipe's facts: what it is, what was measured, its tables."""
-    lines = recipes.text(name).splitlines()
-    count = next(i for i, line in enumerate(lines) if not line.startswith("#"))
-    words = [line.lstrip("# ") for line in lines[:count]][1:]
-    measured = " ".join(words[1:])
+    _, text, *more = recipes.header(recipes.text(name))
+    measured = " ".join(more)
     tested, took = TESTED.search(measured), TOOK.search(measured)
     recipe = recipes.load(name)
     return {
         "name": name,
-        "text": words[0] if words else "",
+        "text": text,
         "measured": measured,
         "test": tested[1] if tested else None,
         "time": took[1] if took else None,

@@ -12,11 +12,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from mlplab import files
 from mlplab.errors import UserError
 from mlplab.runs import layout, lock, store, tidy
 from mlplab.runs.run import Run
 from mlplab.ui import live, mistakes, uploads
-from mlplab.ui.answers import answered, asked, finite
+from mlplab.ui.answers import answered, asked
 from mlplab.ui.guard import REPORTS, inside
 from mlplab.ui.laboratory import Laboratory
 
@@ -163,7 +164,7 @@ async def _stream(lab: Laboratory, folder: Path, after: int) -> AsyncIterator[st
     while (found := await run_in_threadpool(next, events, None)) is not None:
         for event in found:
             number = f"id: {event.number}\n" if event.number is not None else ""
-            yield f"{number}event: {event.kind}\ndata: {json.dumps(finite(event.data))}\n\n"
+            yield f"{number}event: {event.kind}\ndata: {json.dumps(files.finite(event.data))}\n\n"
         quiet = 0.0 if found else quiet + POLLED
         if quiet >= QUIET:  # a proxy in between may close what is silent
             yield ": still here\n\n"

@@ -1,10 +1,9 @@
 """The images that there are to train on."""
 
-import os
 from pathlib import Path
 from typing import Any, get_args
 
-from mlplab.cache import cache_dir
+from mlplab.data.published import places
 from mlplab.recipes.recipe import DataName
 from mlplab.ui import uploads
 
@@ -18,7 +17,7 @@ def images_there(runs_dir: Path, data_dir: Path | None) -> list[dict[str, Any]]:
     found = []
     for name in get_args(DataName):
         if name != "folder":
-            there = name == "digits" or any((place / name).exists() for place in _places(data_dir))
+            there = name == "digits" or any((place / name).exists() for place in places(data_dir))
             found.append({"title": name, "data": {"name": name}, "there": there})
     own = runs_dir / uploads.FOLDER
     for folder in sorted(own.iterdir()) if own.is_dir() else ():
@@ -26,14 +25,3 @@ def images_there(runs_dir: Path, data_dir: Path | None) -> list[dict[str, Any]]:
             data = {"name": "folder", "path": str(uploads.root(folder).resolve())}
             found.append({"title": folder.name, "data": data, "there": True})
     return found
-
-
-def _places(data_dir: Path | None) -> list[Path]:
-    """Return the folders that published sets are searched in (:mod:`mlplab.data.published`)."""
-    named, keras = os.environ.get("MLPLAB_DATA_DIR"), os.environ.get("KERAS_HOME")
-    return [
-        *([data_dir] if data_dir is not None else []),
-        *([Path(named).expanduser()] if named else []),
-        (Path(keras).expanduser() if keras else Path.home() / ".keras") / "datasets",
-        cache_dir(),
-    ]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import mlplab
+from mlplab import recipes
 from mlplab.errors import UserError
 from mlplab.runs import layout, store
 from mlplab.ui.summaries import Summaries
@@ -32,13 +33,10 @@ def words(name: str, quick: bool) -> list[str]:
 
 def _shipped(path: Path) -> dict[str, Any]:
     text = path.read_text("utf-8")
-    lines = text.splitlines()
-    count = next(i for i, line in enumerate(lines) if not line.startswith("#"))
-    words_of = " ".join(line.lstrip("# ") for line in lines[1:count])
     return {
         "name": path.stem,
         "title": tomllib.loads(text).get("title", path.stem),
-        "text": words_of,
+        "text": " ".join(recipes.header(text)[1:]),
     }
 
 

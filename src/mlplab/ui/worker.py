@@ -41,7 +41,7 @@ from mlplab.runs.run import Run
 KEPT = 4  # runs and data sets in memory
 SAMPLES = 24  # pictures of a data set
 LARGEST_SHOWN = 160  # side in pixels of a picture of a data set
-MAPS = 64  # channels or units of a layer that are drawn
+MAPS = 64  # channels of a layer that are drawn
 
 Answer = dict[str, Any]
 Thing = TypeVar("Thing")

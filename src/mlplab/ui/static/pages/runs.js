@@ -36,7 +36,7 @@ export function Runs() {
   const ids = [...new Set(own.map((run) => run.config_id))];
   const compared = ids.map((id) => { const some = own.filter((run) => run.config_id === id); const every = runs.filter((run) => run.config_id === id); return some.length === every.length || some.length > 1 ? id : some[0].name; });
   return html`<h1>Runs</h1>
-    <div class="row"><label class="field choice">Find <input type="search" value=${filter} placeholder="name, recipe, group, images" onInput=${(event) => { narrow(event.target.value); show(SHOWN); }} /></label>
+    <div class="row"><label class="field choice">Find <input type="search" value=${filter} placeholder="name, recipe, group, images" size="26" onInput=${(event) => { narrow(event.target.value); show(SHOWN); }} /></label>
       <label><input type="checkbox" checked=${grouped} onChange=${(event) => group(event.target.checked)} /> by configuration</label>
       <span class="muted" role="status">${rows.length === runs.length ? `${whole(runs.length)} runs` : `${whole(rows.length)} of ${whole(runs.length)} runs`}${own.length ? `, ${own.length} selected` : ""}</span></div>
     ${own.length > 0 && html`<section class="card"><div class="row between"><div class="row">
