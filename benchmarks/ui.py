@@ -8,6 +8,7 @@ that watch them take turns.
 
 import argparse
 import json
+import os
 import re
 import shutil
 import socket
@@ -54,15 +55,15 @@ def main() -> None:
 
 
 @contextmanager
-def served(runs_dir: Path) -> Iterator[tuple[int, str]]:
-    """Start a server on a folder; yield its port and the header that lets a page in."""
+def served(runs_dir: Path) -> Iterator[tuple[int, str, int]]:
+    """Start a server on a folder; yield port, the cookie that lets a page in, and its process."""
     words = ["-m", "mlplab", "ui", "--no-browser", "--runs-dir", str(runs_dir)]
     with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         found = LINK.search(process.stdout.readline())
         assert found is not None
         try:
-            yield int(found[1]), f"mlplab-{found[1]}={found[2]}"
+            yield int(found[1]), f"mlplab-{found[1]}={found[2]}", process.pid
         finally:
             process.terminate()
 
@@ -77,7 +78,7 @@ def _first_pages(runs_dir: Path, rounds: int) -> list[float]:
     times = []
     for _ in range(rounds):
         begun = time.perf_counter()
-        with served(runs_dir) as (port, cookie):
+        with served(runs_dir) as (port, cookie, _):
             _ask(port, cookie, "/")
             times.append(time.perf_counter() - begun)
     return times
@@ -100,7 +101,7 @@ def _listed(runs_dir: Path, asked: argparse.Namespace) -> dict[str, Any]:
     first: list[float] = []
     after: list[float] = []
     for _ in range(asked.rounds):
-        with served(runs_dir) as (port, cookie):
+        with served(runs_dir) as (port, cookie, _):
             for times in (first, after):
                 begun = time.perf_counter()
                 found = json.loads(_ask(port, cookie, "/api/runs"))["runs"]
@@ -112,7 +113,8 @@ def _listed(runs_dir: Path, asked: argparse.Namespace) -> dict[str, Any]:
 def _watched(runs_dir: Path, asked: argparse.Namespace) -> dict[str, Any]:
     """Return the seconds of trainings that nobody watches, and of those that pages do."""
     times: dict[str, list[float]] = {"alone": [], "watched": []}
-    with served(runs_dir) as (port, cookie):
+    cores: list[float] = []
+    with served(runs_dir) as (port, cookie, server):
         for turn in range(asked.rounds):
             for kind in times:
                 name = f"{kind}-{turn}"
@@ -128,13 +130,23 @@ def _watched(runs_dir: Path, asked: argparse.Namespace) -> dict[str, Any]:
                 )
                 for thread in watching:
                     thread.start()
+                begun, used = time.perf_counter(), _processor_seconds(server)
                 process.wait()
+                if pages:
+                    passed = time.perf_counter() - begun
+                    cores.append((_processor_seconds(server) - used) / passed)
                 over.set()
                 for thread in watching:
                     thread.join()
                 seconds = mlplab.load_run(name, runs_dir).record.seconds
                 times[kind].append(seconds.train - seconds.compile)
-    return {"pages": PAGES, "training_seconds": times}
+    return {"pages": PAGES, "training_seconds": times, "server_cores": cores}
+
+
+def _processor_seconds(process: int) -> float:
+    """Return the processor time that a process has used (Linux)."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _watch(port: int, cookie: str, name: str, over: threading.Event) -> None:
@@ -166,6 +178,9 @@ def _table(result: dict[str, Any]) -> str:
         "the same again, s": report.spread(result["after_seconds"]),
         f"training with {result['pages']} pages that watch it, over one without": report.spread(
             ratios, 3
+        ),
+        f"processor time of the server with {result['pages']} pages, share of a core": report.spread(
+            result["server_cores"], 3
         ),
         "what a browser loads, KB": round(result["bytes"] / 1000),
     }

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,26 @@ import pytest
 
 from mlplab.runs import layout
 from mlplab.runs.run import Run
-from mlplab.ui.live import Event, watch
+from mlplab.ui.live import Event, State, news
 
 
 @pytest.fixture
 def folder(finished: Run, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished.folder, tmp_path / "run"))
+
+
+def watch(
+    folder: Path, after: int = 0, expected: Callable[[], bool] = lambda: False
+) -> Iterator[list[Event]]:
+    """Yield what a page is told that looks at a folder whenever asked."""
+    state = State(folder)
+    events = news(state, after, expected)
+    while True:
+        state.refresh()
+        try:
+            yield next(events)
+        except StopIteration:
+            return
 
 
 def append(folder: Path, name: str, **row: Any) -> None:
@@ -94,3 +108,15 @@ def test_a_run_that_is_deleted_ends_its_events(folder: Path) -> None:
     shutil.rmtree(folder)
     assert next(events) == [Event("gone", {"run": True})]
     assert list(events) == []
+
+
+def test_pages_share_what_is_read_of_a_run(folder: Path) -> None:
+    state = State(folder)
+    state.refresh()
+    one, other = news(state), news(state, 2)
+    assert len(next(one)) == 4
+    append(folder, layout.METRICS, epoch=4, loss=0.5)
+    state.refresh()
+    assert kinds(next(one)) == [("row", 4)]
+    assert kinds(next(other)) == [("row", 3), ("row", 4), ("status", None)]
+    assert next(one) == next(other) == []

@@ -3,18 +3,19 @@
 import asyncio
 import sys
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from mlplab.errors import RunError
 from mlplab.runs import layout, store
-from mlplab.ui import uploads
+from mlplab.ui import live, uploads
 from mlplab.ui.jobs import Queue
 from mlplab.ui.predict import Warm
 from mlplab.ui.summaries import Summaries
 
-TENDED = 0.25  # seconds between two looks at the queue
+TENDED = 0.25  # seconds between two looks at the queue, and at what pages watch
 
 
 class Laboratory:
@@ -36,6 +37,8 @@ class Laboratory:
         self.warm = Warm(self.data_dir)
         self.summaries = Summaries(self.runs_dir)
         self.uploads = uploads.Bounds()
+        # Of runs that pages watch: one reads for all of them.
+        self.watched: WeakValueDictionary[Path, live.State] = WeakValueDictionary()
         self.ending = False
 
     @property
@@ -62,12 +65,17 @@ class Laboratory:
             raise RunError(f"no run is called '{name}'")
         return folder
 
+    def state(self, folder: Path) -> live.State:
+        """Return the state of a run that all pages that watch it share."""
+        return self.watched.setdefault(folder, live.State(folder))
+
     async def tend(self) -> None:
-        """Keep the queue going until cancelled."""
+        """Keep the queue going, and what pages watch up to date, until cancelled."""
         while True:
-            try:
-                await run_in_threadpool(self.queue.advance)
-            except Exception as error:  # the queue goes on whatever happens to one of its files
-                print(f"the queue: {type(error).__name__}: {error}", file=sys.stderr)
+            for act in (self.queue.advance, *(state.refresh for state in self.watched.values())):
+                try:
+                    await run_in_threadpool(act)
+                except Exception as error:  # such as of one damaged file; the others go on
+                    print(f"mlplab ui: {type(error).__name__}: {error}", file=sys.stderr)
             self.warm.end_if_idle()
             await asyncio.sleep(TENDED)

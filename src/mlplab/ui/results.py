@@ -160,8 +160,9 @@ async def _stream(lab: Laboratory, folder: Path, after: int) -> AsyncIterator[st
     """Yield a run's events in the form of server-sent events."""
     yield "retry: 1000\n\n"
     quiet = 0.0
-    events = live.watch(folder, after, lambda: lab.queue.expects(folder.name))
-    while (found := await run_in_threadpool(next, events, None)) is not None:
+    state = lab.state(folder)
+    await run_in_threadpool(state.refresh)
+    for found in live.news(state, after, lambda: lab.queue.expects(folder.name)):
         for event in found:
             number = f"id: {event.number}\n" if event.number is not None else ""
             yield f"{number}event: {event.kind}\ndata: {json.dumps(files.finite(event.data))}\n\n"
