@@ -179,7 +179,7 @@ def _table(result: dict[str, Any]) -> str:
         f"training with {result['pages']} pages that watch it, over one without": report.spread(
             ratios, 3
         ),
-        f"processor time of the server with {result['pages']} pages, share of a core": report.spread(
+        "the server's processor time meanwhile, share of a core": report.spread(
             result["server_cores"], 3
         ),
         "what a browser loads, KB": round(result["bytes"] / 1000),
