@@ -24,7 +24,7 @@ from mlplab.ui import forms
 def test_the_command_trains_the_recipe_that_is_shown(changes: dict[str, Any]) -> None:
     words = shlex.split(forms.command("quickstart", changes))
     assert words[:3] == ["mlplab", "train", "quickstart"]
-    assert recipes.load(words[2], words[3:]) == forms.draft("quickstart", changes, [])
+    assert recipes.load(words[2], words[3:-1]) == forms.draft("quickstart", changes, [])
     tables = recipes.to_tables(forms.draft("quickstart", changes, []))
     if "optimizer.name" in changes:
         assert tables["optimizer"]["learning_rate"] == changes["optimizer.learning_rate"]
@@ -32,7 +32,14 @@ def test_the_command_trains_the_recipe_that_is_shown(changes: dict[str, Any]) ->
 
 def test_what_changes_nothing_is_left_out() -> None:
     same = {"training.epochs": 60, "model.hidden": [256, 256]}
-    assert forms.command("quickstart", same) == "mlplab train quickstart"
+    assert forms.command("quickstart", same) == "mlplab train quickstart --layers"
+
+
+def test_the_command_has_names_and_seeds() -> None:
+    one = forms.command("quickstart", {}, "mine")
+    assert one == "mlplab train quickstart --name mine-s0 --group mine --layers"
+    three = forms.command("quickstart", {}, "mine", [0, 1, 2])
+    assert three == "mlplab train quickstart --seeds 0..2 --name mine --group mine --layers"
 
 
 def test_images_elsewhere_are_refused(tmp_path: Path) -> None:

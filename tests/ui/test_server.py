@@ -152,7 +152,8 @@ def test_pictures_that_are_none_or_too_large_are_refused(server: Server) -> None
     answer = server.json("/api/runs/short/predict", good.getvalue())
     assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-3)
     assert answer["saliency"]
-    assert "error" in server.json("/api/runs/short/predict", b"no picture")
+    said = server.json("/api/runs/short/predict", b"no picture")["error"]
+    assert said.startswith("the picture cannot be read")
     assert "pixels" in server.json("/api/runs/short/predict", png(50_000))["error"]
     assert server.json("/api/runs/short/predict", good.getvalue()) == answer
 
@@ -277,6 +278,7 @@ def test_images_are_taken_file_by_file_and_found(server: Server, tmp_path: Path)
     network = server.json("/api/network", {"recipe": "quickstart", "changes": changes})
     assert network["layers"][-1]["shape"] == [2]
     assert "export" in network["no_program"]
+    assert server.json("/api/sets/shades", method="DELETE") == {}
     shutil.rmtree(server.runs_dir / "images")
 
 

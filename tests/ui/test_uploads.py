@@ -80,11 +80,18 @@ def test_a_set_is_hidden_until_it_is_whole_and_never_joins_another(tmp_path: Pat
     assert [one["title"] for one in images_there(tmp_path, None) if "path" in one["data"]] == [
         "pets"
     ]
-    (uploads.begun(tmp_path, "pets-2") / "1.png").write_bytes(b"x")
+    for kind in ("cat", "dog"):
+        (uploads.begun(tmp_path, "pets-2") / kind).mkdir()
     assert uploads.end(tmp_path, "pets-2") == "pets-2"
-    assert (tmp_path / "images" / "pets-2" / "1.png").exists()
-    with pytest.raises(DataError, match="no images"):
+    assert (tmp_path / "images" / "pets-2" / "cat").exists()
+    (uploads.begun(tmp_path, "pets-3") / "1.png").write_bytes(b"x")
+    with pytest.raises(DataError, match="at least two subfolders"):
         uploads.end(tmp_path, "pets-3")
+    uploads.remove(tmp_path, "pets-2")
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["pets"]
+    for name in ("pets-2", "..", "a/b"):
+        with pytest.raises(DataError, match="no images are called"):
+            uploads.remove(tmp_path, name)
 
 
 def test_a_set_has_bounds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

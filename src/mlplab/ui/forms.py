@@ -104,9 +104,22 @@ def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def command(name: str, changes: Mapping[str, Any]) -> str:
-    """Return the command that trains a recipe with changes."""
-    return shlex.join(["mlplab", "train", name, *words(name, changes)])
+def command(
+    name: str, changes: Mapping[str, Any], run: str | None = None, seeds: Sequence[int] = (0,)
+) -> str:
+    """Return the command that trains what a page asks for.
+
+    Args:
+        name: of the recipe.
+        changes: values by key.
+        run: what the runs are called, without their seeds; by default as the recipe.
+        seeds: 0, 1, … .
+    """
+    asked = ["--seeds", f"0..{len(seeds) - 1}"] if len(seeds) > 1 else []
+    if run:
+        # Of several runs, the command adds the seeds itself.
+        asked += ["--name", run if len(seeds) > 1 else f"{run}-s0", "--group", run]
+    return shlex.join(["mlplab", "train", name, *words(name, changes), *asked, "--layers"])
 
 
 def free_name(wanted: str, taken: set[str], runs_dir: Path) -> str:

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from mlplab import files
-from mlplab.errors import UserError
+from mlplab.errors import MlplabError, UserError
 from mlplab.runs import layout, lock, store, tidy
 from mlplab.runs.run import Run
 from mlplab.ui import live, mistakes, uploads
@@ -100,7 +100,10 @@ def routes(lab: Laboratory) -> list[Route]:
         with tempfile.TemporaryDirectory() as aside:
             path = Path(aside) / "picture"
             await uploads.write(request.stream(), path, uploads.LARGEST_PICTURE)
-            return await lab.warm.ask(do="predict", run=folder, path=str(path))
+            try:
+                return await lab.warm.ask(do="predict", run=folder, path=str(path))
+            except MlplabError as error:  # which names a file that the user does not know
+                raise UserError(str(error).replace(str(path), "the picture")) from None
 
     one = "/api/runs/{run}"
     return [

@@ -37,7 +37,11 @@ def routes(lab: Laboratory) -> list[Route]:
         question = await asked(request)
         name, changes = str(question["recipe"]), dict(question["changes"])
         recipe = await run_in_threadpool(forms.draft, name, changes, lab.roots)
-        return {"command": forms.command(name, changes), "toml": recipes.to_toml(recipe)}
+        run, seeds = question.get("name"), question.get("seeds", [0])
+        if run is not None:
+            store.check_name(f"{run}-s0")
+        command = forms.command(name, changes, run, seeds)
+        return {"command": command, "toml": recipes.to_toml(recipe)}
 
     async def network(request: Request) -> Any:
         question = await asked(request)
@@ -77,6 +81,10 @@ def routes(lab: Laboratory) -> list[Route]:
         name = str((await asked(request))["set"])
         return {"set": await run_in_threadpool(uploads.end, lab.runs_dir, name)}
 
+    async def remove_set(request: Request) -> Any:
+        await run_in_threadpool(uploads.remove, lab.runs_dir, request.path_params["set"])
+        return {}
+
     async def upload_zip(request: Request) -> Any:
         folder = uploads.begun(lab.runs_dir, request.path_params["set"])
         with tempfile.TemporaryDirectory() as aside:
@@ -112,6 +120,7 @@ def routes(lab: Laboratory) -> list[Route]:
         Route("/api/jobs/{job}", answered(stop), methods=["DELETE"]),
         Route("/api/sets", answered(begin_set), methods=["POST"]),
         Route("/api/sets", answered(end_set), methods=["PUT"]),
+        Route("/api/sets/{set}", answered(remove_set), methods=["DELETE"]),
         Route("/api/images/{set}", answered(upload_zip), methods=["POST"]),
         Route("/api/images/{set}/{path:path}", answered(upload), methods=["POST"]),
         Route("/api/studies", answered(known_studies)),

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from mlplab.errors import DataError, MlplabError, first_line
 from mlplab.files import storage
+from mlplab.runs.record import DATA_FILES
 from mlplab.ui.guard import inside
 
 FOLDER = "images"  # in the runs folder
@@ -20,7 +21,7 @@ MOST_FILES = 200_000
 LARGEST_SET = 2**33  # bytes of a data set
 KINDS = {
     *(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"),
-    *(".heic", ".avif", ".npz", ".csv", ".tsv", ".parquet", ".txt"),
+    *(".heic", ".avif", *DATA_FILES),
 }
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
 
@@ -62,18 +63,37 @@ def begun(runs_dir: Path, name: str) -> Path:
 
 
 def end(runs_dir: Path, name: str) -> str:
-    """Show a set that is complete, and return its name; remove it if it has no images.
+    """Show a set that is complete, and return its name; remove it if nobody could train on it.
 
     Raises:
-        DataError: if it has none.
+        DataError: if it has neither folders of pictures nor a file of images.
     """
     folder = begun(runs_dir, name)
-    if not any(path.is_file() for path in folder.rglob("*")):
+    inner = list(root(folder).iterdir())
+    folders = sum(path.is_dir() for path in inner)
+    if folders < 2 and not any(path.suffix.lower() in DATA_FILES for path in inner):
         shutil.rmtree(folder, ignore_errors=True)
-        raise DataError("there are no images among these files")
+        raise DataError(
+            "these are no images to train on: choose a folder that has at least two subfolders of"
+            " pictures, one for each class"
+        )
     with storage(str(folder)):
         folder.rename(runs_dir / FOLDER / name)
     return name
+
+
+def remove(runs_dir: Path, name: str) -> None:
+    """Remove a set.
+
+    Raises:
+        DataError: if there is none of this name.
+        StorageError: if the system does not allow it.
+    """
+    folder = runs_dir / FOLDER / name
+    if not NAME.fullmatch(name) or not folder.is_dir() or folder.is_symlink():
+        raise DataError(f"no images are called {name!r}")
+    with storage(str(folder)):
+        shutil.rmtree(folder)
 
 
 class Bounds:

@@ -15,6 +15,7 @@ const PAGES = {
   start: ["Start", Start], watch: ["Watch", Watch], runs: ["Runs", Runs], compare: ["Compare", Compare],
   mistakes: ["Mistakes", Mistakes], try: ["Try", Try], study: ["Study", Study], report: ["Report", Report],
 };
+const PARENT = { compare: "runs", report: "runs" };
 const LINKS = ["start", "watch", "runs", "mistakes", "try", "study"];
 
 function place() {
@@ -49,8 +50,8 @@ function App() {
     <header class="top">
       <a class="brand" href="#/start"><img src="static/icon.svg" alt="" width="26" height="26" />mlplab</a>
       <nav aria-label="Pages"><ul>${LINKS.map((key) => html`
-        <li key=${key}><a href=${`#/${key}`} aria-current=${key === here.page ? "page" : null}>${PAGES[key][0]}</a></li>`)}</ul></nav>
-      <${Queued} jobs=${busy} look=${look} />
+        <li key=${key}><a href=${`#/${key}`} aria-current=${key === (PARENT[here.page] || here.page) ? "page" : null}>${PAGES[key][0]}</a></li>`)}</ul></nav>
+      <${Queued} key=${`${here.page}/${here.name}`} jobs=${busy} look=${look} />
     </header>
     ${lost && html`<p class="banner" role="alert">${lost}</p>`}
     ${failed.map((job) => html`<${Failed} key=${job.id} job=${job} />`)}

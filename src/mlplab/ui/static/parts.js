@@ -50,6 +50,16 @@ export function Tabs({ tabs, open, choose, label, controls }) {
     <button key=${id} role="tab" id=${`tab-${id}`} tabindex=${id === open ? 0 : -1} aria-selected=${String(id === open)} aria-controls=${controls} onClick=${() => choose(id)}>${title}</button>`)}</div>`;
 }
 
+// A question before something that cannot be taken back. `act` may fail; the dialog then says why.
+export function Ask({ title, yes, no = "Cancel", act, close, danger, children }) {
+  const dialog = useRef();
+  const [problem, fail] = useState(null);
+  useEffect(() => { dialog.current.showModal(); }, []);
+  const answer = () => act().then(() => dialog.current?.close(), (error) => fail(error.message));
+  return html`<dialog ref=${dialog} onClose=${close} aria-labelledby="asked"><h2 id="asked">${title}</h2>${children}
+    <${Problem}>${problem}<//><div class="row"><button onClick=${() => dialog.current.close()}>${no}</button><button class=${danger ? "danger" : "main"} onClick=${answer}>${yes}</button></div></dialog>`;
+}
+
 export const Problem = ({ children }) => (children ? html`<p class="banner" role="alert">${children}</p>` : null);
 export const Wait = ({ children }) => html`<p class="muted" role="status">${children || "One moment …"}</p>`;
 export const Status = ({ status }) => html`<span class=${`status ${status}`}>${status}</span>`;
@@ -80,7 +90,7 @@ export function RunChoice({ value, runs, page, label = "Run" }) {
 // --- curves ---
 
 const COLOURS = { train: "--train", validation: "--validation" };
-export const PALETTE = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6"];
+const PALETTE = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6"];
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const colour = (one, at) => ink(COLOURS[one.kind] || PALETTE[(one.place ?? at) % PALETTE.length]);
 

@@ -16,7 +16,7 @@ export function Compare() {
     ${!found && !problem && html`<${Wait} />`}
     ${found && html`
       <section class="card"><h2>Verdict</h2>${found.pairings.map((one) => html`<p key=${one.first} class="big verdict">${named(one.verdict, sides, title)}</p>
-        <p class="muted">${one.n} ${one.n === 1 ? "pair" : "pairs"} of runs with the same seed on ${found.split} images${one.low != null ? `; ${percent(one.mean)} apart, ${Math.round(100 * one.confidence)} % interval ${percent(one.low)} to ${percent(one.high)}` : ""}.</p>`)}
+        <p class="muted">${one.n} ${one.n === 1 ? "pair" : "pairs"} of runs with the same seed on ${found.split} images${one.low != null ? `; ${points(one.mean)} points on average, ${Math.round(100 * one.confidence)} % interval ${points(one.low)} to ${points(one.high)}` : ""}.</p>`)}
         ${found.notes.map((text) => html`<p key=${text} class="muted">${text}</p>`)}</section>
       <section class="card"><div class="scroll" tabindex="0" role="region" aria-label="Accuracies"><table><thead><tr><th class="text">configuration</th><th>runs</th><th>validation</th><th>test</th><th>training time</th></tr></thead>
         <tbody>${found.entries.map((one) => html`<tr key=${one.name}><th class="text" scope="row">${title(one.name) || one.name} <span class="muted">${one.config_id}</span></th><td>${one.n}</td>
@@ -25,6 +25,7 @@ export function Compare() {
     ${own.length > 0 && html`<section class="card"><${Overlaid} runs=${own} /></section>`}`;
 }
 
+const points = (share) => (100 * share).toFixed(1);
 const spread = (one) => (!one || one.mean == null ? "–" : one.sd == null ? percent(one.mean) : `${(100 * one.mean).toFixed(1)} ± ${(100 * one.sd).toFixed(1)} %`);
 
 // A verdict names configurations by their ids; people by their groups.

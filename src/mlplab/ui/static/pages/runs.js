@@ -1,7 +1,7 @@
 // All runs: sorted, filtered, grouped, laid over one another.
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/htm/standalone.module.js";
 import { get, send } from "../api.js";
-import { Curves, PALETTE, Problem, Status, Wait, duration, figure, percent, useAnswer, useEvery, whole } from "../parts.js";
+import { Ask, Curves, Problem, Status, Wait, duration, figure, percent, useAnswer, useEvery, whole } from "../parts.js";
 
 const COLUMNS = [
   ["name", "run", (run) => run.name, true], ["data", "images", (run) => run.data, true], ["status", "status", (run) => run.status, true],
@@ -41,7 +41,7 @@ export function Runs() {
       <span class="muted" role="status">${rows.length === runs.length ? `${whole(runs.length)} runs` : `${whole(rows.length)} of ${whole(runs.length)} runs`}${own.length ? `, ${own.length} selected` : ""}</span></div>
     ${own.length > 0 && html`<section class="card"><div class="row between"><div class="row">
         <a class="button" aria-disabled=${ids.length < 2 ? "true" : null} href=${ids.length < 2 ? null : `#/compare?${compared.map((side) => `side=${encodeURIComponent(side)}`).join("&")}`}>Compare</a>
-        <span class="muted">${ids.length < 2 ? "Choose runs of two configurations to compare them." : "With several runs of a configuration, all its seeds are compared."}</span></div>
+        <span class="muted">${ids.length < 2 ? "Choose runs of two configurations to compare them." : "If you choose several runs of a configuration, all its seeds are compared."}</span></div>
         <div class="row"><button class="small" onClick=${() => choose(new Set())}>Clear selection</button><button class="small danger" onClick=${() => ask(own)}>Delete …</button></div></div>
       <${Overlaid} runs=${own} /></section>`}
     <div class="scroll" tabindex="0" role="region" aria-label="All runs">${grouped ? html`<${Groups} rows=${rows} chosen=${chosen} toggle=${toggle} more=${more} />`
@@ -109,16 +109,12 @@ export function Overlaid({ runs }) {
 }
 
 function Deleting({ runs, done, close }) {
-  const dialog = useRef();
-  const [problem, fail] = useState(null);
-  useEffect(() => { dialog.current.showModal(); }, []);
   const remove = async () => {
-    for (const run of runs) {
-      try { await send("DELETE", `runs/${encodeURIComponent(run.name)}`); } catch (error) { fail(error.message); return; }
-    }
+    for (const run of runs) await send("DELETE", `runs/${encodeURIComponent(run.name)}`);
     done();
   };
-  return html`<dialog ref=${dialog} onClose=${close} aria-labelledby="deleting"><h2 id="deleting">Delete ${runs.length === 1 ? runs[0].name : `${runs.length} runs`}?</h2>
-    <p>Their folders, with networks, curves and reports, are deleted for good.</p>${runs.length > 1 && html`<p class="muted">${runs.slice(0, 8).map((run) => run.name).join(", ")}${runs.length > 8 ? " …" : ""}</p>`}
-    <${Problem}>${problem}<//><div class="row"><button onClick=${() => dialog.current.close()}>Keep</button><button class="danger" onClick=${remove}>Delete</button></div></dialog>`;
+  const one = runs.length === 1;
+  return html`<${Ask} title=${`Delete ${one ? runs[0].name : `${runs.length} runs`}?`} yes="Delete" no="Keep" danger act=${remove} close=${close}>
+    <p>${one ? "Its folder, with network, curves and report, is" : "Their folders, with networks, curves and reports, are"} deleted for good.</p>
+    ${!one && html`<p class="muted">${runs.slice(0, 8).map((run) => run.name).join(", ")}${runs.length > 8 ? " …" : ""}</p>`}<//>`;
 }

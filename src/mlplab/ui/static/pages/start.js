@@ -1,7 +1,7 @@
 // Choose images and a network, and train.
 import { html, useEffect, useRef, useState } from "../vendor/htm/standalone.module.js";
 import { get, png, post, send } from "../api.js";
-import { Copied, Network, Problem, Select, Tabs, Wait, duration, figure, useAnswer, whole } from "../parts.js";
+import { Ask, Copied, Network, Problem, Select, Tabs, Wait, duration, figure, useAnswer, whole } from "../parts.js";
 
 const FIRST = ["quickstart", "published-honest", "mlp-fast", "mlp-budget"];
 const OPTIMIZERS = ["adam", "sgd", "adamw", "nadam", "rmsprop", "adagrad", "lion", "muon"];
@@ -18,29 +18,27 @@ const HELP = {
   epochs: "Passes over the training images, at most.",
   stop: "End when the validation loss no longer falls, and keep the best weights.",
   plateau: "Take smaller steps once the validation loss no longer falls.",
-  flip: "Mirror images at random: no help for digits and letters, much for photographs.",
+  flip: "Mirror images at random. It helps with photographs, but not with digits and letters.",
   shift: "Move images at random by up to this many pixels.",
   share: "Train on a part of the images, to try something quickly.",
 };
 
+// What was chosen stays while other pages are open.
+const kept = { recipe: null, data: null, changes: {} };
+
 export function Start({ look }) {
   const [cards, problem] = useAnswer("recipes");
   const [sets, , again] = useAnswer("data");
-  const [recipe, chooseRecipe] = useState(null);
-  const [data, chooseData] = useState(null);
-  const [changes, change] = useState({});
+  const [recipe, chooseRecipe] = useState(kept.recipe);
+  const [data, chooseData] = useState(kept.data);
+  const [changes, change] = useState(kept.changes);
+  Object.assign(kept, { recipe, data, changes });
   const card = cards?.recipes.find((one) => one.name === (recipe || "quickstart"));
 
-  const choose = (name) => {
-    const next = cards.recipes.find((one) => one.name === name);
-    const set = sets?.sets.find((one) => one.data.name === next.data && one.there);
-    chooseRecipe(name);
-    change({});
-    if (set) chooseData(set);
-  };
+  const choose = (name) => { chooseRecipe(name); change({}); };
   if (problem) return html`<${Problem}>${problem}<//>`;
   if (!card || !sets) return html`<${Wait} />`;
-  const chosen = data || sets.sets.find((one) => one.data.name === card.data) || sets.sets[0];
+  const chosen = sets.sets.find((one) => one.title === data) || sets.sets.find((one) => one.data.name === card.data) || sets.sets[0];
   const all = { ...asChanges(chosen, card), ...changes };
   const first = cards.recipes.filter((one) => FIRST.includes(one.name)).sort((a, b) => FIRST.indexOf(a.name) - FIRST.indexOf(b.name));
   const others = cards.recipes.filter((one) => !FIRST.includes(one.name));
@@ -48,7 +46,7 @@ export function Start({ look }) {
     <div class="split">
       <div>
         <section class="card"><h2>1 · The images</h2>
-          <${Sets} sets=${sets.sets} chosen=${chosen} choose=${chooseData} again=${again} /></section>
+          <${Sets} sets=${sets.sets} chosen=${chosen} choose=${(one) => chooseData(one.title)} again=${again} /></section>
         <section class="card"><h2>2 · A recipe to start from</h2>
           <div class="recipes">${first.map((one) => html`<${Card} key=${one.name} card=${one} chosen=${one === card} choose=${choose} />`)}</div>
           <details><summary>All ${others.length + first.length} recipes</summary><div class="recipes">${others.map((one) => html`
@@ -72,6 +70,7 @@ function asChanges(set, card) {
 function Sets({ sets, chosen, choose, again }) {
   const [facts, set] = useState(null);
   const [problem, fail] = useState(null);
+  const [asked, ask] = useState(false);
   const key = JSON.stringify(chosen.data);
   useEffect(() => {
     let here = true;
@@ -87,6 +86,8 @@ function Sets({ sets, chosen, choose, again }) {
       ${facts.skipped.length > 0 && html`<p class="banner">${facts.skipped.length} files could not be read, such as ${facts.skipped[0]}</p>`}`}
     ${!facts && !problem && chosen.there && html`<${Wait}>Reading the images …<//>`}
     <${Problem}>${problem}<//>
+    ${chosen.data.path && html`<p><button class="small danger" onClick=${() => ask(true)}>Remove these images …</button></p>`}
+    ${asked && html`<${Ask} title=${`Remove ${chosen.title}?`} yes="Remove" no="Keep" danger act=${() => send("DELETE", `sets/${encodeURIComponent(chosen.title)}`).then(again)} close=${() => ask(false)}><p>Your own copies stay. Runs that were trained on these images keep their results, but can no longer show the images.</p><//>`}
     <${Drop} done=${(name) => again().then(() => get("data")).then((found) => { const own = found.sets.find((one) => one.title === name); if (own) choose(own); })} />
     ${missing.length > 0 && html`<details><summary>Published data sets that are not on this machine</summary><p>${missing.map((one) => html`<code key=${one.title}>mlplab data fetch ${one.title}</code> `)}</p></details>`}`;
 }
@@ -216,13 +217,13 @@ function Switch({ id, label, help, value, set }) {
 // What was chosen, as network, command, recipe and program, always in step; and Train.
 function Draft({ card, changes, look, there, set }) {
   const asked = { recipe: card.name, changes: JSON.parse(JSON.stringify(changes)) };
-  const key = JSON.stringify(asked);
   const [draft, write] = useState(null);
   const [network, drawn] = useState(null);
   const [problem, fail] = useState(null);
   const [tab, open] = useState("command");
   const [name, call] = useState("");
   const [seeds, repeat] = useState(1);
+  const key = JSON.stringify([asked, name, seeds]);
   const [busy, wait] = useState(false);
   const [refused, refuse] = useState(null);
   const last = useRef();
@@ -230,7 +231,7 @@ function Draft({ card, changes, look, there, set }) {
   useEffect(() => {
     const here = (act) => (found) => { if (last.current === key) act(found); };
     const timer = setTimeout(() => {
-      post("draft", asked).then(here((found) => { write(found); fail(null); }), here((error) => { write(null); fail(error.message); }));
+      post("draft", { ...asked, name: name || null, seeds: [...new Array(seeds).keys()] }).then(here((found) => { write(found); fail(null); }), here((error) => { write(null); fail(error.message); }));
       if (!there) drawn(null);
       else post("network", asked).then(here(drawn), here((error) => { drawn(null); fail(error.message); }));
     }, 250);
@@ -245,7 +246,8 @@ function Draft({ card, changes, look, there, set }) {
       location.hash = `#/watch/${made.runs[0]}`;
     } catch (error) { refuse(error.message); wait(false); }
   };
-  const stops = card.tables.callbacks?.early_stopping && changes["callbacks.early_stopping"] !== null;
+  const stopping = changes["callbacks.early_stopping"] === null ? null : card.tables.callbacks?.early_stopping;
+  const stops = stopping && stopping.patience < (changes["training.epochs"] ?? card.tables.training.epochs);
   const text = { command: draft?.command, recipe: draft?.toml, program: network?.program || network?.no_program };
   return html`<section class="card"><h2>${card.name}</h2>
     ${network ? html`<${Network} layers=${network.layers} input=${network.input} />

@@ -1,7 +1,7 @@
 // A run while it is trained, and afterwards.
 import { html, useEffect, useState } from "../vendor/htm/standalone.module.js";
 import { get, png, post } from "../api.js";
-import { Curves, Network, Problem, Status, Wait, duration, figure, percent, useAnswer, useLatest, whole } from "../parts.js";
+import { Ask, Curves, Network, Problem, Status, Wait, duration, figure, percent, useAnswer, useLatest, whole } from "../parts.js";
 
 export function Watch({ name, jobs }) {
   const [answer] = useAnswer(name ? null : "runs");
@@ -75,7 +75,7 @@ function One({ name, jobs }) {
   return html`<div class="row between"><h1>${name} <${Status} status=${status.status} /></h1>
       <div class="row">${running && html`<button disabled=${stopping} onClick=${() => { stop(true); ask("stop"); }}>${stopping ? "Stopping …" : "Stop"}</button>`}
         ${status.status === "interrupted" && !continuing && html`<button class="main" onClick=${() => ask("continue")}>Continue</button>`}
-        ${continuing && html`<span class="muted" role="status">${job.state} …</span>`}
+        ${continuing && html`<span class="muted" role="status">${job.state === "waiting" ? "waiting in the queue" : job.words[0] === "resume" ? "continuing" : "finishing"} …</span>`}
         ${record && !running && html`<a class="button" href=${`#/mistakes/${name}`}>Mistakes</a><a class="button" href=${`#/try/${name}`}>Try it</a><a class="button" href=${`#/report/${name}`}>Report</a>`}</div></div>
     <${Problem}>${problem}<//>
     ${status.reason && !running && html`<p class="banner">${status.reason}</p>`}
@@ -99,6 +99,7 @@ function Progress({ progress, rows }) {
 
 function Results({ record, name, ask, jobs }) {
   const testing = jobs.some((job) => job.state !== "ended" && job.title.startsWith(`evaluate ${name} `));
+  const [opening, open] = useState(false);
   const metrics = record.metrics, tested = metrics.test;
   const tile = (split, label) => metrics[split] && html`<div class="tile"><dt>${label}</dt><dd>${percent(metrics[split].accuracy)}
     <small>${metrics[split].accuracy_low != null ? `${percent(metrics[split].accuracy_low)} to ${percent(metrics[split].accuracy_high)}` : ""}</small></dd></div>`;
@@ -106,8 +107,8 @@ function Results({ record, name, ask, jobs }) {
       <div class="tile"><dt>network kept from epoch</dt><dd>${record.best_epoch || "–"} <small>of ${record.epochs}</small></dd></div>
       <div class="tile"><dt>parameters</dt><dd>${whole(record.parameters)}</dd></div>
       <div class="tile"><dt>took</dt><dd>${duration(record.seconds.total)}</dd></div></dl>
-    ${record.status === "finished" && !tested && record.selected_on !== "test" && html`<p><button disabled=${testing} onClick=${() => ask("test")}>${testing ? "Evaluating …" : "Open the test set"}</button>
-      <span class="muted"> Do this only when all choices are made: every evaluation is counted.</span></p>`}
+    ${record.status === "finished" && !tested && record.selected_on !== "test" && html`<p><button disabled=${testing} onClick=${() => open(true)}>${testing ? "Evaluating on the test set …" : "Open the test set …"}</button></p>`}
+    ${opening && html`<${Ask} title="Open the test set?" yes="Evaluate" act=${() => ask("test")} close=${() => open(false)}><p>Do this only when all choices are made: the evaluation is counted, and cannot be taken back.</p><//>`}
     ${record.findings.length > 0 && html`<section class="card"><h2>What the results say</h2>${record.findings.map((one) => html`<div key=${one.kind + one.heading}><h3>${one.heading || one.kind}</h3><p>${words(one.text)}</p></div>`)}</section>`}`;
 }
 
@@ -137,7 +138,7 @@ function Layers({ name, run, layers, rows, ended }) {
       <section class="card"><div class="chips" role="group" aria-label="Measured in each layer">${KINDS.map(([key, label]) => html`
           <button key=${key} class="small" aria-pressed=${String(key === kind)} onClick=${() => choose(key)}>${label}</button>`)}</div>
         <p class="muted">${text}</p>
-        ${series.length ? html`<${Curves} title=${title} series=${series} log=${kind !== "dead_share"} shown=${kind === "dead_share" ? percent : figure} />` : html`<p>No layer has any yet.</p>`}</section>
+        ${series.length ? html`<${Curves} title=${title} series=${series} log=${kind !== "dead_share"} shown=${kind === "dead_share" ? percent : figure} />` : html`<p>${kind === "dead_share" ? "No layer has ReLU units, the only ones that can die." : "Nothing was measured yet."}</p>`}</section>
       ${(pictures.length > 0 || layers.length > 0) && html`<${Weights} name=${name} run=${run} epochs=${rows.length} ended=${ended} />`}
     </div>
     ${ended && run.record.status !== "running" && html`<${Activations} name=${name} run=${run} />`}`;
