@@ -79,3 +79,21 @@ def test_a_run_of_the_same_size_tells_how_long_it_takes() -> None:
         {"flops_per_example": 9000, "epoch_seconds": 2.0, "images": 90},
     ]
     assert forms.estimate(facts, recipe, runs) == pytest.approx(forms.START + 10 * 2.0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"model.hidden": [64, 64], "training.epochs": 3},
+        {"optimizer.name": "sgd", "optimizer.learning_rate": 0.1, "optimizer.momentum": 0.9},
+        {"callbacks.early_stopping": None, "callbacks.plateau.name": "ReduceLROnPlateau"},
+    ],
+)
+def test_a_run_is_trained_again_with_its_own_changes(changes: dict[str, Any]) -> None:
+    made = forms.draft("quickstart", changes, [])
+    tables = recipes.to_tables(recipes.with_seed(made, 3))
+    found = forms.changes("quickstart", tables)
+    assert found is not None
+    assert forms.draft("quickstart", found, []) == made
+    assert forms.changes("my-own-recipe", tables) is None

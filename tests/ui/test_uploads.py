@@ -1,5 +1,6 @@
 """Images that are dropped on a page."""
 
+import os
 import stat
 import zipfile
 from pathlib import Path
@@ -103,3 +104,13 @@ def test_a_set_has_bounds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert bounds.left(tmp_path) == uploads.LARGEST_SET - 100
     with pytest.raises(DataError, match="more than 2 files"):
         bounds.count(tmp_path)
+
+
+def test_uploads_left_unfinished_for_a_day_are_removed(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        uploads.begin(tmp_path, name)
+    os.utime(uploads.begun(tmp_path, "old"), (0, 0))
+    uploads.tidy(tmp_path)
+    assert uploads.begun(tmp_path, "new").is_dir()
+    with pytest.raises(DataError):
+        uploads.begun(tmp_path, "old")

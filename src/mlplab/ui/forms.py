@@ -17,6 +17,8 @@ from mlplab.ui.guard import inside
 START = 6.0  # seconds to load Keras and to write the report
 RATE = 4e10  # operations a second, until a run of this machine tells
 MOST_SEEDS = 20
+IMAGES = ("data.name", "data.path", "data.classes")
+"""Keys that say which images a recipe is trained on."""
 TESTED = re.compile(r"test (\d\d\.\d(?: ± \d\.\d)? %)")
 TOOK = re.compile(r"(\d[\d.]*(?: to [\d.]+)? (?:seconds|minutes))")
 
@@ -102,6 +104,35 @@ def _written(value: Any) -> str:
     if value is None:
         return "none"
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def changes(name: str, tables: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what a recipe changes in a shipped one, by key, its seed and its images left out.
+
+    Args:
+        name: of the shipped recipe.
+        tables: of the changed one, as ``recipes.to_tables`` returns them.
+
+    Returns:
+        The changes; ``None`` if there is no such shipped recipe, or changes cannot make the other.
+    """
+    if name not in recipes.names():
+        return None
+    before = recipes.to_tables(recipes.load(name))
+    found: dict[str, Any] = {}
+    for key in recipes.differences(before, tables):
+        value = at(dict(tables), key.split("."))
+        if isinstance(value, dict):
+            found |= {".".join([key, *path]): inner for path, inner in recipes.leaves(value)}
+        else:
+            found[key] = value
+    try:
+        made = recipes.to_tables(recipes.load(name, words(name, found)))
+    except RecipeError:
+        return None
+    if made != tables:
+        return None
+    return {key: value for key, value in found.items() if key not in ("seed", *IMAGES)}
 
 
 def command(

@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from mlplab import files
+from mlplab import files, recipes
 from mlplab.errors import MlplabError, UserError
 from mlplab.runs import layout, lock, store, tidy
 from mlplab.runs.run import Run
-from mlplab.ui import live, mistakes, uploads
+from mlplab.ui import forms, live, mistakes, uploads
 from mlplab.ui.answers import answered, asked
 from mlplab.ui.guard import REPORTS, inside
 from mlplab.ui.laboratory import Laboratory
@@ -131,9 +131,20 @@ def _of(folder: Path) -> dict[str, Any]:
         "record": found.record.to_json(),
         "recipe": found.recipe_text,
         "history": found.history,
+        **_again(found),
         "pictures": sorted(path.name for path in (folder / layout.PICTURES).glob("*.png")),
         "outline": json.loads(outline.read_text("utf-8")) if outline.is_file() else None,
     }
+
+
+def _again(run: Run) -> dict[str, Any]:
+    """Return what the page on which trainings begin needs in order to begin with a run's recipe."""
+    try:
+        tables = recipes.to_tables(run.recipe)
+        changes = forms.changes(run.record.recipe, tables)
+    except MlplabError:  # such as of a later version
+        return {"changes": None}
+    return {"changes": changes, "images": {key: tables["data"].get(key) for key in forms.IMAGES}}
 
 
 def _stop(lab: Laboratory, folder: Path) -> None:

@@ -13,7 +13,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from mlplab import report
-from mlplab.ui import results, training
+from mlplab.ui import results, training, uploads
 from mlplab.ui.guard import Guard
 from mlplab.ui.laboratory import Laboratory
 
@@ -37,6 +37,7 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        uploads.tidy(laboratory.runs_dir)
         tending = asyncio.create_task(laboratory.tend())
         try:
             yield

@@ -1,5 +1,6 @@
 """Studies: those that ship, and how far those in the runs folder are."""
 
+import functools
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,28 @@ def words(name: str, quick: bool) -> list[str]:
     return ["study", name, *(["--quick"] if quick else [])]
 
 
+@functools.cache
 def _shipped(path: Path) -> dict[str, Any]:
     text = path.read_text("utf-8")
     return {
         "name": path.stem,
         "title": tomllib.loads(text).get("title", path.stem),
         "text": " ".join(recipes.header(text)[1:]),
+        "quick": _size(path.stem, quick=True),
+        "whole": _size(path.stem, quick=False),
+    }
+
+
+def _size(name: str, quick: bool) -> dict[str, int]:
+    """Return how many trainings a shipped study takes, and of how many epochs at most."""
+    from mlplab.study import design, sampling  # which load SciPy
+
+    study = design.load(name, quick)
+    tried = sum(len(sampling.points(study, variant)) for variant in study.names)
+    epochs = (study.recipe_of(variant, study.corners(variant)[0], 0) for variant in study.names)
+    return {
+        "trainings": tried * study.design.replicates + len(study.names) * study.design.finals,
+        "epochs": max(recipe.training.epochs for recipe in epochs),
     }
 
 

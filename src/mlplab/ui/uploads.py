@@ -1,8 +1,10 @@
 """Images that are dropped on a page: written into a folder of their own, within bounds."""
 
+import contextlib
 import re
 import shutil
 import stat
+import time
 import zipfile
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,6 +20,7 @@ HIDDEN = ".coming-"  # before the names of sets that are being uploaded
 LARGEST_FILE = 2**28  # bytes of a file or an archive
 LARGEST_PICTURE = 2**26  # bytes of one picture
 MOST_FILES = 200_000
+ABANDONED = 24 * 3600  # seconds
 LARGEST_SET = 2**33  # bytes of a data set
 KINDS = {
     *(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"),
@@ -195,6 +198,14 @@ def unpack(archive: Path, folder: Path) -> int:
         shutil.rmtree(folder, ignore_errors=True)
         raise DataError(f"the archive cannot be unpacked: {first_line(error)}") from None
     return count
+
+
+def tidy(runs_dir: Path) -> None:
+    """Remove uploads that were left unfinished for a day."""
+    for folder in (runs_dir / FOLDER).glob(f"{HIDDEN}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > ABANDONED:
+                shutil.rmtree(folder)
 
 
 def root(folder: Path) -> Path:

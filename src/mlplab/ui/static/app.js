@@ -14,13 +14,14 @@ import { Report } from "./pages/report.js";
 const PAGES = {
   start: ["Start", Start], watch: ["Watch", Watch], runs: ["Runs", Runs], compare: ["Compare", Compare],
   mistakes: ["Mistakes", Mistakes], try: ["Try", Try], study: ["Study", Study], report: ["Report", Report],
+  missing: ["Not found", Missing],
 };
 const PARENT = { compare: "runs", report: "runs" };
 const LINKS = ["start", "watch", "runs", "mistakes", "try", "study"];
 
 function place() {
   const [page, name] = location.hash.replace(/^#\/?/, "").split("?")[0].split("/");
-  return { page: PAGES[page] ? page : "start", name: name ? decodeURIComponent(name) : null };
+  return { page: !page ? "start" : PAGES[page] ? page : "missing", name: name ? decodeURIComponent(name) : null };
 }
 
 function App() {
@@ -56,6 +57,10 @@ function App() {
     ${lost && html`<p class="banner" role="alert">${lost}</p>`}
     ${failed.map((job) => html`<${Failed} key=${job.id} job=${job} />`)}
     <main id="main" ref=${heading} tabindex="-1"><${Page} key=${`${here.page}/${here.name}`} name=${here.name} jobs=${jobs} look=${look} /></main>`;
+}
+
+function Missing() {
+  return html`<h1>There is no such page</h1><p><a href="#/start">Train a network</a> or look at <a href="#/runs">all runs</a>.</p>`;
 }
 
 function Queued({ jobs, look }) {

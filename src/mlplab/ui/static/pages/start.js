@@ -26,6 +26,14 @@ const HELP = {
 // What was chosen stays while other pages are open.
 const kept = { recipe: null, data: null, changes: {} };
 
+// Begin with what a run was trained on, and how.
+export function beginFrom(run) {
+  Object.assign(kept, { recipe: run.record.recipe, data: run.images, changes: run.changes });
+  location.hash = "#/start";
+}
+
+const same = (one, other) => one.name === other.name && (one.path || null) === (other.path || null);
+
 export function Start({ look }) {
   const [cards, problem] = useAnswer("recipes");
   const [sets, , again] = useAnswer("data");
@@ -38,7 +46,7 @@ export function Start({ look }) {
   const choose = (name) => { chooseRecipe(name); change({}); };
   if (problem) return html`<${Problem}>${problem}<//>`;
   if (!card || !sets) return html`<${Wait} />`;
-  const chosen = sets.sets.find((one) => one.title === data) || sets.sets.find((one) => one.data.name === card.data) || sets.sets[0];
+  const chosen = (data && sets.sets.find((one) => same(one.data, data))) || sets.sets.find((one) => one.data.name === card.data) || sets.sets[0];
   const all = { ...asChanges(chosen, card), ...changes };
   const first = cards.recipes.filter((one) => FIRST.includes(one.name)).sort((a, b) => FIRST.indexOf(a.name) - FIRST.indexOf(b.name));
   const others = cards.recipes.filter((one) => !FIRST.includes(one.name));
@@ -46,7 +54,7 @@ export function Start({ look }) {
     <div class="split">
       <div>
         <section class="card"><h2>1 · The images</h2>
-          <${Sets} sets=${sets.sets} chosen=${chosen} choose=${(one) => chooseData(one.title)} again=${again} /></section>
+          <${Sets} sets=${sets.sets} chosen=${chosen} choose=${(one) => chooseData(one.data)} again=${again} /></section>
         <section class="card"><h2>2 · A recipe to start from</h2>
           <div class="recipes">${first.map((one) => html`<${Card} key=${one.name} card=${one} chosen=${one === card} choose=${choose} />`)}</div>
           <details><summary>All ${others.length + first.length} recipes</summary><div class="recipes">${others.map((one) => html`

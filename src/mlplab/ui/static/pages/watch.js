@@ -1,6 +1,7 @@
 // A run while it is trained, and afterwards.
 import { html, useEffect, useState } from "../vendor/htm/standalone.module.js";
 import { get, png, post } from "../api.js";
+import { beginFrom } from "./start.js";
 import { Ask, Curves, Network, Problem, Status, Wait, duration, figure, percent, useAnswer, useLatest, whole } from "../parts.js";
 
 export function Watch({ name, jobs }) {
@@ -76,7 +77,8 @@ function One({ name, jobs }) {
       <div class="row">${running && html`<button disabled=${stopping} onClick=${() => { stop(true); ask("stop"); }}>${stopping ? "Stopping …" : "Stop"}</button>`}
         ${status.status === "interrupted" && !continuing && html`<button class="main" onClick=${() => ask("continue")}>Continue</button>`}
         ${continuing && html`<span class="muted" role="status">${job.state === "waiting" ? "waiting in the queue" : job.words[0] === "resume" ? "continuing" : "finishing"} …</span>`}
-        ${record && !running && html`<a class="button" href=${`#/mistakes/${name}`}>Mistakes</a><a class="button" href=${`#/try/${name}`}>Try it</a><a class="button" href=${`#/report/${name}`}>Report</a>`}</div></div>
+        ${record && !running && html`<a class="button" href=${`#/mistakes/${name}`}>Mistakes</a><a class="button" href=${`#/try/${name}`}>Try it</a><a class="button" href=${`#/report/${name}`}>Report</a>`}
+        ${run?.changes && !running && html`<button onClick=${() => beginFrom(run)}>Train it with changes</button>`}</div></div>
     <${Problem}>${problem}<//>
     ${status.reason && !running && html`<p class="banner">${status.reason}</p>`}
     ${running && html`<${Progress} progress=${progress} rows=${rows} />`}
@@ -107,6 +109,7 @@ function Results({ record, name, ask, jobs }) {
       <div class="tile"><dt>network kept from epoch</dt><dd>${record.best_epoch || "–"} <small>of ${record.epochs}</small></dd></div>
       <div class="tile"><dt>parameters</dt><dd>${whole(record.parameters)}</dd></div>
       <div class="tile"><dt>took</dt><dd>${duration(record.seconds.total)}</dd></div></dl>
+    ${record.best_epoch > 0 && record.best_epoch < record.epochs && html`<p class="muted">These are figures of the network kept from epoch ${record.best_epoch}; the curves end with those of epoch ${record.epochs}.</p>`}
     ${record.status === "finished" && !tested && record.selected_on !== "test" && html`<p><button disabled=${testing} onClick=${() => open(true)}>${testing ? "Evaluating on the test set …" : "Open the test set …"}</button></p>`}
     ${opening && html`<${Ask} title="Open the test set?" yes="Evaluate" act=${() => ask("test")} close=${() => open(false)}><p>Do this only when all choices are made: the evaluation is counted, and cannot be taken back.</p><//>`}
     ${record.findings.length > 0 && html`<section class="card"><h2>What the results say</h2>${record.findings.map((one) => html`<div key=${one.kind + one.heading}><h3>${one.heading || one.kind}</h3><p>${words(one.text)}</p></div>`)}</section>`}`;
