@@ -129,6 +129,8 @@ def test_a_network_is_trained_stopped_continued_and_asked(browser: Any, serve: S
     assert len(run.history) == 200
     assert run.record.resumed == 1
     assert run.recipe.optimizer.params["learning_rate"] == 1e-4
+    page.view.get_by_role("button", name="Train it with changes").click()
+    page.view.get_by_text("training.epochs=200").wait_for()
     look_at_mistakes(page, "first-s0")
     assert draw_a_line(page, "first-s0") in run.record.class_names
     assert page.complaints == page.elsewhere == []

@@ -91,9 +91,8 @@ def test_a_run_of_the_same_size_tells_how_long_it_takes() -> None:
     ],
 )
 def test_a_run_is_trained_again_with_its_own_changes(changes: dict[str, Any]) -> None:
-    made = forms.draft("quickstart", changes, [])
-    tables = recipes.to_tables(recipes.with_seed(made, 3))
-    found = forms.changes("quickstart", tables)
-    assert found is not None
-    assert forms.draft("quickstart", found, []) == made
-    assert forms.changes("my-own-recipe", tables) is None
+    own = changes | {"data.name": "digits", "seed": 3}
+    found = forms.of_command(forms.command("quickstart", own, "mine"))
+    assert found == ("quickstart", changes)
+    assert forms.of_command("mlplab train my-own.toml --seed 3") is None
+    assert forms.of_command("") is None

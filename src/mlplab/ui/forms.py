@@ -106,33 +106,25 @@ def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def changes(name: str, tables: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what a recipe changes in a shipped one, by key, its seed and its images left out.
+def of_command(command: str) -> tuple[str, dict[str, Any]] | None:
+    """Return the shipped recipe that a command trains, and its changes by key.
 
-    Args:
-        name: of the shipped recipe.
-        tables: of the changed one, as ``recipes.to_tables`` returns them.
+    The seed and the images are left out: a page names them elsewhere.
 
     Returns:
-        The changes; ``None`` if there is no such shipped recipe, or changes cannot make the other.
+        ``None`` if the command trains no shipped recipe.
     """
-    if name not in recipes.names():
+    words = shlex.split(command)
+    if words[:2] != ["mlplab", "train"] or words[2:3] == [] or words[2] not in recipes.names():
         return None
-    before = recipes.to_tables(recipes.load(name))
+    options = (place for place, word in enumerate(words) if word.startswith("--"))
     found: dict[str, Any] = {}
-    for key in recipes.differences(before, tables):
-        value = at(dict(tables), key.split("."))
-        if isinstance(value, dict):
-            found |= {".".join([key, *path]): inner for path, inner in recipes.leaves(value)}
-        else:
-            found[key] = value
-    try:
-        made = recipes.to_tables(recipes.load(name, words(name, found)))
-    except RecipeError:
-        return None
-    if made != tables:
-        return None
-    return {key: value for key, value in found.items() if key not in ("seed", *IMAGES)}
+    for word in words[3 : next(options, None)]:
+        path, value = recipes.parse_override(word)
+        key = ".".join(path)
+        if key not in ("seed", *IMAGES):
+            found[key] = None if path[0] == "callbacks" and value == "none" else value
+    return words[2], found
 
 
 def command(

@@ -131,20 +131,23 @@ def _of(folder: Path) -> dict[str, Any]:
         "record": found.record.to_json(),
         "recipe": found.recipe_text,
         "history": found.history,
-        **_again(found),
+        "again": _again(found),
         "pictures": sorted(path.name for path in (folder / layout.PICTURES).glob("*.png")),
         "outline": json.loads(outline.read_text("utf-8")) if outline.is_file() else None,
     }
 
 
-def _again(run: Run) -> dict[str, Any]:
+def _again(run: Run) -> dict[str, Any] | None:
     """Return what the page on which trainings begin needs in order to begin with a run's recipe."""
+    asked = forms.of_command(run.record.command)
+    if asked is None:
+        return None
     try:
-        tables = recipes.to_tables(run.recipe)
-        changes = forms.changes(run.record.recipe, tables)
+        settings = recipes.to_tables(run.recipe)["data"]
     except MlplabError:  # such as of a later version
-        return {"changes": None}
-    return {"changes": changes, "images": {key: tables["data"].get(key) for key in forms.IMAGES}}
+        return None
+    images = {key: settings.get(key) for key in forms.IMAGES}
+    return {"recipe": asked[0], "changes": asked[1], "data": images}
 
 
 def _stop(lab: Laboratory, folder: Path) -> None:

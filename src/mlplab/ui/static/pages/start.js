@@ -27,8 +27,8 @@ const HELP = {
 const kept = { recipe: null, data: null, changes: {} };
 
 // Begin with what a run was trained on, and how.
-export function beginFrom(run) {
-  Object.assign(kept, { recipe: run.record.recipe, data: run.images, changes: run.changes });
+export function beginFrom(again) {
+  Object.assign(kept, again);
   location.hash = "#/start";
 }
 

@@ -12,7 +12,7 @@ export function Study({ name, jobs, look }) {
   const start = (study, quick) => post("studies", { study, quick }).then(() => { fail(null); look(); }, (error) => fail(error.message));
   const busy = (study, quick) => jobs.some((job) => job.state !== "ended" && job.words[0] === "study" && job.words[1] === study && job.words.includes("--quick") === quick);
   if (name) return html`<p><a href="#/study">All studies</a></p><h1>${name}</h1><iframe title=${`Page of the study ${name}`} src=${`api/studies/${encodeURIComponent(name)}/report.html`}></iframe>`;
-  return html`<h1>Studies</h1><p class="muted">Many trainings that follow a plan: each variant gets the same number of trials, the best of each is trained again with new seeds, and a verdict says what is more than luck. They go on where they were stopped.</p>
+  return html`<h1>Studies</h1><p class="muted">Many trainings that follow a plan: each variant gets the same number of trials, the best of each is trained again with new seeds, and a verdict says what is more than luck. A study that was stopped continues where it was.</p>
     <${Problem}>${problem || refused}<//>${!found && !problem && html`<${Wait} />`}
     ${(found?.studies || []).map((study) => html`<section key=${study.name} class="card"><div class="row between"><h2>${study.name}</h2>${study.page && html`<a class="button small" href=${`#/study/${encodeURIComponent(study.name)}`}>Open its page</a>`}</div><p>${study.title}</p>
       ${study.rows.length > 0 ? html`<div class="scroll" tabindex="0" role="region" aria-label=${`Variants of ${study.name}`}><table><thead><tr><th class="text">variant</th><th>trials ended</th><th>best validation</th><th>final runs ended</th><th>test, mean</th></tr></thead>

@@ -78,7 +78,7 @@ function One({ name, jobs }) {
         ${status.status === "interrupted" && !continuing && html`<button class="main" onClick=${() => ask("continue")}>Continue</button>`}
         ${continuing && html`<span class="muted" role="status">${job.state === "waiting" ? "waiting in the queue" : job.words[0] === "resume" ? "continuing" : "finishing"} …</span>`}
         ${record && !running && html`<a class="button" href=${`#/mistakes/${name}`}>Mistakes</a><a class="button" href=${`#/try/${name}`}>Try it</a><a class="button" href=${`#/report/${name}`}>Report</a>`}
-        ${run?.changes && !running && html`<button onClick=${() => beginFrom(run)}>Train it with changes</button>`}</div></div>
+        ${run?.again && !running && html`<button onClick=${() => beginFrom(run.again)}>Train it with changes</button>`}</div></div>
     <${Problem}>${problem}<//>
     ${status.reason && !running && html`<p class="banner">${status.reason}</p>`}
     ${running && html`<${Progress} progress=${progress} rows=${rows} />`}
