@@ -1,6 +1,7 @@
 """Pictures: the images of a network, its mistakes, and its weights."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,6 +14,12 @@ from mlplab.figures.tiles import tiled, weight_image
 from mlplab.statistics.metrics import predicted_classes
 
 GAP = 0.05  # inches around each picture of a grid
+LINE = 1 / 6  # inches of a line of text beneath a picture
+HEADING: dict[str, Any] = {"fontsize": 11, "color": INK, "parse_math": False}
+CAPTION: dict[str, Any] = {"fontsize": 8.5, "parse_math": False}
+
+Lines = list[tuple[str, str]]
+"""Lines of text beneath a picture, each with its colour."""
 
 
 @own_settings()
@@ -27,20 +34,16 @@ def sample_grid(
 
     Args:
         images: uint8 [n, height, width, channels], 1 or 3 channels; the first rows * columns are
-            drawn, and places beyond the last image stay empty.
+            drawn.
         labels: int [n].
         class_names: one name per class.
-        rows: number of rows.
+        rows: maximum number of rows.
         columns: number of columns.
     """
-    figure = new_figure(1.35 * columns, 1.55 * rows, pad=GAP)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
-        axes.set_axis_off()
     names = distinct(class_names)
-    for axes, image, label in zip(grid, images, np.asarray(labels), strict=False):
-        _picture(axes, image, names[int(label)])
-    return figure
+    shown = images[: rows * columns]
+    captions = [[(names[int(label)], INK)] for label in np.asarray(labels)[: len(shown)]]
+    return _grid(shown, captions, columns, 1.35)
 
 
 @own_settings()
@@ -58,17 +61,14 @@ def augmented_grid(
         labels: int [n].
         class_names: one name per class.
     """
-    rows, columns = len(images), 1 + len(augmented)
-    figure = new_figure(1.15 * columns, 1.35 * rows, pad=GAP)
-    grid = figure.subplots(rows, columns, squeeze=False)
     names = distinct(class_names)
-    for row, label in enumerate(np.asarray(labels)):
-        for axes in grid[row]:
-            axes.set_axis_off()
-        _picture(grid[row, 0], images[row], names[int(label)])
-        for epoch, axes in enumerate(grid[row, 1:]):
-            _picture(axes, augmented[epoch, row], f"epoch {epoch + 1}")
-    return figure
+    shown: list[NDArray[np.uint8]] = []
+    captions: list[Lines] = []
+    for image, own, label in zip(images, augmented.swapaxes(0, 1), np.asarray(labels), strict=True):
+        shown += [image, *own]
+        captions.append([(names[label], INK)])
+        captions += [[(f"epoch {epoch + 1}", INK)] for epoch in range(len(own))]
+    return _grid(shown, captions, 1 + len(augmented), 1.15)
 
 
 @own_settings()
@@ -117,16 +117,11 @@ def wrong_answers(
         columns: maximum number of columns.
     """
     columns = min(len(images), columns)
-    rows = -(-len(images) // columns)
-    figure = new_figure(max(3.4, 1.75 * columns), 2.05 * rows + 0.4, pad=GAP)
-    title(figure, heading)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, image, name, answer in zip(grid, images, true, said, strict=False):
-        _picture(axes, image, f"is {name}")
-        _caption(axes, f"predicted {answer}", line=1, colour=VERMILION)
-    return figure
+    captions = [
+        [(f"is {name}", INK), (f"predicted {answer}", VERMILION)]
+        for name, answer in zip(true, said, strict=True)
+    ]
+    return _grid(images, captions, columns, 1.75, heading)
 
 
 def mistakes(probabilities: NDArray[np.floating], labels: ArrayLike) -> NDArray[np.int64]:
@@ -165,27 +160,53 @@ def weights(kernel: NDArray[np.floating], image_shape: Sequence[int], count: int
     return figure
 
 
-def _picture(axes: Axes, image: NDArray[np.uint8], text: str = "") -> None:
+def _grid(
+    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+    captions: Sequence[Lines],
+    columns: int,
+    width: float,
+    heading: str = "",
+) -> Figure:
+    """Draw images row by row, each with lines of text beneath it.
+
+    All are in one pair of axes: a pair for each image would take most of the time of a figure.
+
+    Args:
+        images: uint8 [height, width, channels] each.
+        captions: the lines beneath each.
+        columns: number of columns.
+        width: of a column in inches.
+        heading: of the figure.
+    """
+    side = width - 2 * GAP
+    height = side + LINE * max(map(len, captions), default=0) + 3 * GAP
+    head = 0.4 if heading else 0.0
+    rows = -(-len(images) // columns)
+    size = max(width * columns, 3.4 if heading else 0), head + height * rows
+    figure = new_figure(*size)
+    figure.set_layout_engine("none")
+    if heading:
+        figure.text(0.1 / size[0], 1 - 0.1 / size[1], heading, va="top", **HEADING)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    for place, (image, lines) in enumerate(zip(images, captions, strict=True)):
+        middle = width * (place % columns + 0.5)
+        top = head + height * (place // columns) + GAP
+        high, wide = (side * length / max(image.shape[:2]) for length in image.shape[:2])
+        _picture(axes, image, (middle - wide / 2, middle + wide / 2, top + high, top))
+        for line, (text, colour) in enumerate(lines):
+            under = top + high + GAP + LINE * line
+            axes.text(middle, under, text, ha="center", va="top", color=colour, **CAPTION)
+    axes.set(xlim=(0, size[0]), ylim=(size[1], 0), aspect="auto")  # inches from the top left
+    return figure
+
+
+def _picture(
+    axes: Axes, image: NDArray[np.uint8], extent: tuple[float, float, float, float] | None = None
+) -> None:
     # Pixels are not interpolated: a smoothed picture is not what the network receives.
     shown = image[..., 0] if image.shape[-1] == 1 else image
-    axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    if text:
-        _caption(axes, text, line=0, colour=INK)
-
-
-def _caption(axes: Axes, text: str, line: int, colour: str) -> None:
-    axes.annotate(
-        text,
-        (0.5, 0),
-        xytext=(0, -4 - 12 * line),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        ha="center",
-        va="top",
-        fontsize=8.5,
-        color=colour,
-        parse_math=False,
-    )
+    axes.imshow(shown, "gray", vmin=0, vmax=255, interpolation="nearest", extent=extent)
 
 
 @own_settings()
