@@ -71,3 +71,40 @@ def test_a_job_that_waits_is_taken_out(tmp_path: Path) -> None:
     assert queue.jobs() == []
     with pytest.raises(RunError, match="no such job"):
         queue.stop(job.id)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 1.0])
+def test_a_job_that_is_stopped_while_it_starts_has_not_failed(
+    tmp_path: Path, seconds: float
+) -> None:
+    queue = Queue(tmp_path)
+    job = queue.add(["train", "quickstart", "--runs-dir", str(tmp_path), "--name", "a"], ["a"], "a")
+    queue.advance()
+    time.sleep(seconds)
+    Queue(tmp_path).stop(job.id)  # another server's, which may not know of its process yet
+    assert wait(queue, ended) == ["ended"]
+    assert not queue.facts(queue.jobs()[0])["failed"]
+    assert not (tmp_path / "a" / "metrics.jsonl").exists()
+
+
+def test_damaged_files_of_jobs_are_left_out(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    queue.add(["--version"], [], "")
+    for number, text in enumerate(["{torn", "[]", '{"id": "1"}', "0"]):
+        (queue.folder / f"{number}.json").write_text(text)
+    own = next(path for path in queue.folder.glob("*-*.json"))
+    (queue.folder / "9.json").write_text(
+        own.read_text().replace('"started": null', '"started": []')
+    )
+    assert len(queue.jobs()) == 1
+    wait(queue, ended)
+
+
+def test_what_a_job_reads_is_needed_until_it_has_ended(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    job = queue.add(["train", "quickstart", f"data.path={tmp_path}/pets/inner"], ["a"], "train a")
+    with pytest.raises(RunError, match="train a needs pets"):
+        queue.check_unneeded(tmp_path / "pets")
+    queue.check_unneeded(tmp_path / "pet")
+    queue.stop(job.id)
+    queue.check_unneeded(tmp_path / "pets")

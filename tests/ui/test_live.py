@@ -70,6 +70,26 @@ def test_a_half_written_row_waits_for_its_end(folder: Path) -> None:
     assert next(events) == [Event("row", {"epoch": 4, "loss": 1.5}, 4)]
 
 
+def test_damaged_lines_are_left_out(folder: Path) -> None:
+    events = watch(folder)
+    next(events)
+    for epoch in ("x", None, {}):
+        append(folder, layout.METRICS, epoch=epoch)
+        append(folder, layout.LAYERS, epoch=epoch, layers=[])
+    append(folder, layout.LAYERS, epoch=4)
+    append(folder, layout.LAYERS, epoch=4, layers=[1])
+    append(folder, layout.METRICS, epoch=4)
+    assert next(events) == [Event("row", {"epoch": 4}, 4)]
+
+
+def test_a_page_is_told_that_a_record_is_damaged(folder: Path) -> None:
+    (folder / layout.RECORD).write_text("{torn")
+    told = next(watch(folder))[-1]
+    assert told.kind == "status"
+    assert told.data["status"] == "damaged"
+    assert layout.RECORD in told.data["reason"]
+
+
 def test_rows_that_a_resumed_run_took_back_are_gone(folder: Path) -> None:
     events = watch(folder)
     next(events)

@@ -134,6 +134,9 @@ def test_what_a_run_is_called_like_html_is_json(server: Server) -> None:
         ("/api/draft", {"recipe": "mlp-taught", "changes": {"teacher.runs": ["/etc"]}}),
         ("/api/images/%3Cb%3E/x.png", b"x"),
         ("/api/images/pets", b"no zip"),
+        ("/api/train", {"recipe": "quickstart", "changes": {}, "seeds": [-1]}),
+        ("/api/draft", {"recipe": "\ud800", "changes": {}}),
+        ("/api/runs/short/continue", {}),
     ],
 )
 def test_wrong_questions_are_answered_in_a_line(server: Server, path: str, body: Any) -> None:
@@ -195,6 +198,18 @@ def test_a_run_is_deleted_with_its_folder(server: Server, finished: Run) -> None
     assert server.json("/api/runs/other", method="DELETE") == {}
     assert not (server.runs_dir / "other").exists()
     assert [run["name"] for run in server.json("/api/runs")["runs"]] == ["short"]
+    assert server.json("/api/runs/other", method="DELETE") == {}  # another page was quicker
+
+
+@pytest.mark.parametrize("text", ["{torn", "", '{"recipe": "quickstart", "started": 5}'])
+def test_a_damaged_record_is_listed_and_can_be_deleted(server: Server, text: str) -> None:
+    (server.runs_dir / "torn").mkdir()
+    (server.runs_dir / "torn" / "record.json").write_text(text)
+    found = {run["name"]: run["status"] for run in server.json("/api/runs")["runs"]}
+    assert found == {"short": "finished", "torn": "damaged"}
+    assert "damaged" in server.json("/api/runs/torn")["error"]
+    assert server.json("/api/runs/torn", method="DELETE") == {}
+    assert not (server.runs_dir / "torn").exists()
 
 
 def test_mistakes_are_those_of_the_predictions(server: Server, finished: Run) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from mlplab import files
 from mlplab.errors import MlplabError, UserError
@@ -21,15 +21,15 @@ def answered(answer: Callable[[Request], Awaitable[Any]]) -> Answer:
         try:
             found = await answer(request)
         except MlplabError as error:
-            return JSONResponse({"error": str(error)}, 400)
+            return refusal(str(error), 400)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            return JSONResponse({"error": f"the question is wrong: {error}"}, 400)
+            return refusal(f"the question is wrong: {error}", 400)
         except ClientDisconnect:  # or more than :class:`mlplab.ui.guard.Guard` lets through
-            return JSONResponse({"error": "the request is too large, or was broken off"}, 413)
+            return refusal("the request is too large, or was broken off", 413)
         except TimeoutError:
-            return JSONResponse({"error": "it took too long"}, 504)
+            return refusal("it took too long", 504)
         except OSError as error:
-            return JSONResponse({"error": str(error)}, 500)
+            return refusal(str(error), 500)
         if isinstance(found, Response):
             return found
         # A list of thousands of runs would otherwise hold up all others.
@@ -37,6 +37,12 @@ def answered(answer: Callable[[Request], Awaitable[Any]]) -> Answer:
         return Response(text, media_type="application/json")
 
     return route
+
+
+def refusal(text: str, code: int) -> Response:
+    """Return why there is no answer."""
+    # As ASCII: what was asked may hold half a character.
+    return Response(json.dumps({"error": text}), code, media_type="application/json")
 
 
 async def asked(request: Request) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter
 
 from mlplab import files
 from mlplab.errors import RunError
@@ -41,6 +42,7 @@ class Job:
         asked: seconds since 1970.
         started: likewise, or ``None`` while it waits.
         pid: of its process, or ``None`` before that has begun.
+        stopped: whether it was asked to stop.
         code: the command's exit code, or ``None`` before it has ended.
         ended: when that was, likewise.
     """
@@ -52,8 +54,12 @@ class Job:
     asked: float
     started: float | None = None
     pid: int | None = None
+    stopped: bool = False
     code: int | None = None
     ended: float | None = None
+
+
+JOB = TypeAdapter(Job)
 
 
 class Queue:
@@ -75,10 +81,14 @@ class Queue:
         Raises:
             StorageError: if the folder cannot be written.
         """
+        lock = FileLock(self.folder / ".changing", is_singleton=False)
         with files.storage(str(self.folder)):
             self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / ".changing", is_singleton=False):
+            lock.acquire()
+        try:
             yield
+        finally:
+            lock.release()
 
     def add(self, words: Sequence[str], runs: Sequence[str], title: str) -> Job:
         """Append a command; one that waits or runs already is not appended again.
@@ -120,10 +130,24 @@ class Queue:
         """Return whether a job that has not ended makes or continues a run."""
         return any(run in job.runs and self.state(job) != "ended" for job in self.jobs())
 
+    def check_unneeded(self, path: Path) -> None:
+        """Check that no job that has not ended reads a folder.
+
+        Raises:
+            RunError: if one does.
+        """
+        part = f"{path}{os.sep}"
+        for job in self.jobs():
+            needed = any(part in f"{word}{os.sep}" for word in job.words)
+            if needed and self.state(job) != "ended":
+                raise RunError(
+                    f"{job.title} needs {path.name}: wait for it, or remove it from the queue"
+                )
+
     def facts(self, job: Job) -> dict[str, Any]:
         """Return what a page shows of a job."""
         state = self.state(job)
-        failed = state == "ended" and job.code not in (0, 130)
+        failed = state == "ended" and job.code not in (0, 130) and not job.stopped
         command = shlex.join(["mlplab", *job.words])
         facts = asdict(job) | {"state": state, "command": command, "failed": failed}
         return facts | ({"said": self.said(job)} if failed else {})
@@ -166,8 +190,10 @@ class Queue:
             state = self.state(job)
             if state == "waiting":
                 self._forget(job)
-            elif state == "running" and (pid := self._pid(job)) is not None:
-                self.interrupt(pid)
+            elif state == "running":
+                self._write(Job(**asdict(job) | {"stopped": True}))
+                if job.pid is not None:  # otherwise it sees that when it begins
+                    self.interrupt(job.pid)
 
     def interrupt(self, pid: int) -> None:
         """Interrupt a process as Ctrl-C does, once: a second one would end it at once.
@@ -183,10 +209,6 @@ class Queue:
         except OSError as error:
             raise RunError(f"process {pid} cannot be stopped: {error.strerror}") from None
         self._interrupted.add(pid)
-
-    def _pid(self, job: Job) -> int | None:
-        process = self._processes.get(job.id)
-        return process.pid if process is not None else job.pid
 
     def _start(self, job: Job) -> None:
         self._write(Job(**asdict(job) | {"started": time.time()}))
@@ -230,6 +252,6 @@ class Queue:
 
     def _read(self, path: Path) -> Job | None:
         try:
-            return Job(**json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
+            return JOB.validate_json(path.read_bytes())
+        except (OSError, ValueError):
             return None  # damaged, or taken out by now

@@ -49,7 +49,8 @@ class State:
         self.there = False
         self.progress: dict[str, Any] | None = None
         self.status: dict[str, Any] | None = None
-        self._rows, self._layers = _Lines(folder / layout.METRICS), _Lines(folder / layout.LAYERS)
+        self._rows = _Lines(folder / layout.METRICS, _is_row)
+        self._layers = _Lines(folder / layout.LAYERS, _is_of_layers)
         self._progress: Any = None
         self._record: Any = None
         self._reads = 0
@@ -82,7 +83,7 @@ class State:
         running = self.status is not None and self.status["status"] == "running"
         if record != self._record or (running and self._reads % LOCK_CHECKED == 0):
             self._record = record
-            self.status = _status(self.folder, record[0]) or self.status
+            self.status = _status(self.folder, record[0])
         self._reads += 1
 
 
@@ -112,7 +113,7 @@ def news(
             measured = min(measured, sent)
         place = place if place <= len(layers) else 0
         for row in layers[place:]:
-            if row.get("epoch", 0) > measured:
+            if row["epoch"] > measured:
                 found.append(Event("layers", row))
                 measured = row["epoch"]
         place = len(layers)
@@ -132,8 +133,9 @@ def news(
 class _Lines:
     """The JSON lines of a file that grows, and is sometimes written anew."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fits: Callable[[dict[str, Any]], bool]) -> None:
         self.path = path
+        self.fits = fits  # others were damaged, and are left out
         self.found: list[dict[str, Any]] = []
         self._at, self._file = 0, 0
 
@@ -154,7 +156,7 @@ class _Lines:
             return
         whole = text[: text.rfind(b"\n") + 1]
         # A list of its own: another thread may be telling of the one before.
-        self.found = [*found, *_objects(whole)]
+        self.found = [*found, *filter(self.fits, _objects(whole))]
         self._at = at + len(whole)
 
 
@@ -166,6 +168,15 @@ def _objects(lines: bytes) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(row, dict):
             yield row
+
+
+def _is_row(row: dict[str, Any]) -> bool:
+    return isinstance(row.get("epoch"), int)
+
+
+def _is_of_layers(row: dict[str, Any]) -> bool:
+    layers = row.get("layers")
+    return _is_row(row) and isinstance(layers, list) and all(isinstance(x, dict) for x in layers)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
@@ -184,12 +195,12 @@ def _json(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _status(folder: Path, version: int) -> dict[str, Any] | None:
+def _status(folder: Path, version: int) -> dict[str, Any]:
     """Return what pages are told of a record; the version tells them to ask for all of it."""
     try:
         record = store.read_record(folder)
-    except RunError:
-        return None
+    except RunError as error:
+        return {"status": "damaged", "reason": str(error)}
     facts = {
         "status": record.status,
         "reason": record.reason,

@@ -9,16 +9,17 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from mlplab import files, recipes
-from mlplab.errors import MlplabError, UserError
+from mlplab.errors import MlplabError, RunError, UserError
 from mlplab.runs import layout, lock, store, tidy
 from mlplab.runs.run import Run
 from mlplab.ui import forms, live, mistakes, uploads
-from mlplab.ui.answers import answered, asked
+from mlplab.ui.answers import answered, asked, refusal
 from mlplab.ui.guard import REPORTS, inside
+from mlplab.ui.jobs import Job
 from mlplab.ui.laboratory import Laboratory
 
 POLLED = 0.25  # seconds between two looks at a run that is watched
@@ -38,11 +39,7 @@ def routes(lab: Laboratory) -> list[Route]:
         return await run_in_threadpool(_of, lab.folder(request))
 
     async def delete(request: Request) -> Any:
-        def remove() -> None:
-            for folder in tidy.removable(lab.runs_dir, [lab.folder(request).name]):
-                tidy.remove(folder)
-
-        await run_in_threadpool(remove)
+        await run_in_threadpool(_remove, lab, store.check_name(request.path_params["run"]))
         return {}
 
     async def stop(request: Request) -> Any:
@@ -50,9 +47,7 @@ def routes(lab: Laboratory) -> list[Route]:
         return {}
 
     async def go_on(request: Request) -> Any:
-        name = lab.folder(request).name
-        words = ["resume", str(lab.runs_dir / name), *lab.where]
-        job = await run_in_threadpool(lab.queue.add, words, [name], f"continue {name}")
+        job = await run_in_threadpool(_go_on, lab, lab.folder(request))
         return {"job": job.id}
 
     async def open_test(request: Request) -> Any:
@@ -64,7 +59,7 @@ def routes(lab: Laboratory) -> list[Route]:
     async def file(request: Request) -> Response:
         path = inside(lab.folder(request), request.path_params["path"])
         if path is None or not path.is_file() or path.suffix not in SHOWN:
-            return JSONResponse({"error": "there is no such file"}, 404)
+            return refusal("there is no such file", 404)
         policy = {"Content-Security-Policy": REPORTS} if path.suffix in (".html", ".svg") else {}
         return FileResponse(path, headers=policy)
 
@@ -148,6 +143,26 @@ def _again(run: Run) -> dict[str, Any] | None:
         return None
     images = {key: settings.get(key) for key in forms.IMAGES}
     return {"recipe": asked[0], "changes": asked[1], "data": images}
+
+
+def _remove(lab: Laboratory, name: str) -> None:
+    """Remove a run, if it is still there."""
+    folder = lab.runs_dir / name
+    if folder.exists():
+        if lab.queue.expects(name):
+            raise RunError(f"{name} is being trained, or is in the queue: stop it first")
+        for found in tidy.removable(lab.runs_dir, [name]):
+            tidy.remove(found)
+
+
+def _go_on(lab: Laboratory, folder: Path) -> Job:
+    """Append what continues an interrupted run to the queue."""
+    status = store.read_record(folder).status
+    if status != "interrupted":
+        what = "is being trained" if status == "running" else f"is {status}"
+        raise RunError(f"{folder.name} {what}: only an interrupted run can be continued")
+    words = ["resume", str(folder), *lab.where]
+    return lab.queue.add(words, [folder.name], f"continue {folder.name}")
 
 
 def _stop(lab: Laboratory, folder: Path) -> None:

@@ -5,17 +5,41 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from mlplab import files
 from mlplab.recipes import RENAMED
 from mlplab.runs import layout, lock, store
 from mlplab.runs.record import data_title
 
-FACTS = (
-    *("group", "status", "reason", "command", "config_id", "seed", "parameters", "epochs"),
-    *("best_epoch", "selected_on", "started", "ended", "image_shape", "flops_per_example"),
-)
 SPLITS = ("train", "validation", "test")
 METRICS = ("accuracy", "accuracy_low", "accuracy_high", "loss", "n")
+
+
+class Summary(BaseModel):
+    """What a list shows of a run; ``None`` is what its record does not have."""
+
+    name: str
+    status: str
+    reason: str | None = None
+    recipe: str | None = None
+    data: str | None = None
+    group: str | None = None
+    command: str | None = None
+    config_id: str | None = None
+    seed: int | None = None
+    parameters: int | None = None
+    flops_per_example: float | None = None
+    image_shape: list[int] | None = None
+    images: int | None = None
+    epochs: int | None = None
+    best_epoch: int | None = None
+    selected_on: str | None = None
+    started: str | None = None
+    ended: str | None = None
+    seconds: float | None = None
+    epoch_seconds: float | None = None
+    metrics: dict[str, dict[str, float | None]] = {}
 
 
 class Summaries:
@@ -40,17 +64,18 @@ class Summaries:
         return sorted(found, key=lambda summary: summary["started"] or "", reverse=True)
 
     def of(self, folder: Path) -> dict[str, Any] | None:
-        """Return the summary of a run; ``None`` if its record cannot be read."""
+        """Return the summary of a run; ``None`` if it is no longer there.
+
+        One whose record is damaged has the status ``damaged``, so that it can be found.
+        """
         try:
             facts = (folder / layout.RECORD).stat()
             stamp = facts.st_mtime_ns, facts.st_size
             before = self._known.get(folder.name)
             if before is None or before[0] != stamp:
-                # Validating each of thousands of records would take most of a minute.
-                tables = json.loads(files.text(folder / layout.RECORD, store.LARGEST_RECORD))
-                before = stamp, _summary(folder.name, tables)
+                before = stamp, _read(folder)
                 self._known[folder.name] = before
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except OSError:
             return None
         summary = before[1]
         if summary["status"] == "running" and not lock.is_written(folder):
@@ -58,21 +83,31 @@ class Summaries:
         return summary
 
 
-def _summary(name: str, tables: dict[str, Any]) -> dict[str, Any]:
-    metrics = tables.get("metrics", {})
-    title = data_title(str(tables.get("data", "")), str(tables.get("data_path", "")))
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        # Validating all facts of each of thousands of records would take most of a minute.
+        tables = json.loads(files.text(folder / layout.RECORD, store.LARGEST_RECORD))
+        return _summary(folder.name, tables).model_dump()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        reason = f"{layout.RECORD} is damaged"
+        return Summary(name=folder.name, status="damaged", reason=reason).model_dump()
+
+
+def _summary(name: str, tables: dict[str, Any]) -> Summary:
+    metrics, seconds = tables.get("metrics", {}), tables.get("seconds", {})
     recipe = str(tables["recipe"])
-    return {
+    facts = {key: value for key, value in tables.items() if key in Summary.model_fields}
+    own = {
         "name": name,
         "recipe": RENAMED.get(recipe, recipe),
-        "data": title,
-        "seconds": tables.get("seconds", {}).get("total"),
-        "epoch_seconds": tables.get("seconds", {}).get("epoch_median"),
+        "data": data_title(str(tables.get("data", "")), str(tables.get("data_path", ""))),
+        "seconds": seconds.get("total"),
+        "epoch_seconds": seconds.get("epoch_median"),
         "images": (tables.get("images") or {}).get("count"),
         "metrics": {
             split: {key: metrics[split].get(key) for key in METRICS}
             for split in SPLITS
             if split in metrics
         },
-        **{key: tables.get(key) for key in FACTS},
     }
+    return Summary(**facts | own)

@@ -6,14 +6,14 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from mlplab import recipes
 from mlplab.errors import UserError
 from mlplab.runs import layout, store
 from mlplab.ui import forms, studies, uploads
-from mlplab.ui.answers import answered, asked
+from mlplab.ui.answers import answered, asked, refusal
 from mlplab.ui.guard import REPORTS
 from mlplab.ui.laboratory import Laboratory
 from mlplab.ui.sets import images_there
@@ -82,7 +82,7 @@ def routes(lab: Laboratory) -> list[Route]:
         return {"set": await run_in_threadpool(uploads.end, lab.runs_dir, name)}
 
     async def remove_set(request: Request) -> Any:
-        await run_in_threadpool(uploads.remove, lab.runs_dir, request.path_params["set"])
+        await run_in_threadpool(_remove_set, lab, request.path_params["set"])
         return {}
 
     async def upload_zip(request: Request) -> Any:
@@ -106,7 +106,7 @@ def routes(lab: Laboratory) -> list[Route]:
         name = request.path_params["study"]
         page = lab.runs_dir / name / layout.REPORT
         if not store.NAME.fullmatch(name) or not page.is_file():
-            return JSONResponse({"error": "there is no such page"}, 404)
+            return refusal("there is no such page", 404)
         return FileResponse(page, headers={"Content-Security-Policy": REPORTS})
 
     return [
@@ -129,13 +129,20 @@ def routes(lab: Laboratory) -> list[Route]:
     ]
 
 
+def _remove_set(lab: Laboratory, name: str) -> None:
+    lab.queue.check_unneeded(lab.runs_dir / uploads.FOLDER / name)
+    uploads.remove(lab.runs_dir, name)
+
+
 def _train(lab: Laboratory, question: dict[str, Any]) -> dict[str, Any]:
     """Append the runs of a recipe to the queue, one for each seed."""
     name, changes = str(question["recipe"]), dict(question["changes"])
-    forms.draft(name, changes, lab.roots)
+    recipe = forms.draft(name, changes, lab.roots)
     seeds = [int(seed) for seed in question.get("seeds", [0])]
     if not 0 < len(seeds) <= forms.MOST_SEEDS:
         raise UserError(f"1 to {forms.MOST_SEEDS} seeds can be trained at once")
+    for seed in seeds:
+        recipes.with_seed(recipe, seed)  # which refuses one that is out of range
     group = ["--group", str(question["group"])] if question.get("group") else []
     made = []
     with lab.queue.changing():

@@ -1,7 +1,7 @@
 // The frame of all pages: what is open, and what the queue does.
 import { html, render, useEffect, useRef, useState } from "./vendor/htm/standalone.module.js";
 import { get, send } from "./api.js";
-import { useEvery } from "./parts.js";
+import { Problem, useEvery } from "./parts.js";
 import { Start } from "./pages/start.js";
 import { Watch } from "./pages/watch.js";
 import { Runs } from "./pages/runs.js";
@@ -21,7 +21,11 @@ const LINKS = ["start", "watch", "runs", "mistakes", "try", "study"];
 
 function place() {
   const [page, name] = location.hash.replace(/^#\/?/, "").split("?")[0].split("/");
-  return { page: !page ? "start" : PAGES[page] ? page : "missing", name: name ? decodeURIComponent(name) : null };
+  try {
+    return { page: !page ? "start" : PAGES[page] ? page : "missing", name: name ? decodeURIComponent(name) : null };
+  } catch { // a damaged address
+    return { page: "missing", name: null };
+  }
 }
 
 function App() {
@@ -64,14 +68,16 @@ function Missing() {
 }
 
 function Queued({ jobs, look }) {
+  const [problem, fail] = useState(null);
+  const stop = (job) => send("DELETE", `jobs/${job.id}`).then(() => fail(null), (error) => fail(error.message)).then(look);
   if (!jobs.length) return null;
   const running = jobs.find((job) => job.state === "running");
   return html`<details class="queue"><summary>${running ? running.title : "starting"}${jobs.length > 1 ? ` and ${jobs.length - 1} more` : ""}</summary>
     <ul>${jobs.map((job) => html`<li key=${job.id}>
-      ${job.runs.length && job.state === "running" ? html`<a href=${`#/watch/${job.runs[0]}`}>${job.title}</a>` : job.title}
-      <span class="muted">${job.state}</span>
-      <button class="small" onClick=${() => send("DELETE", `jobs/${job.id}`).then(look)}>${job.state === "waiting" ? "Remove" : "Stop"}<span class="hidden"> ${job.title}</span></button>
-    </li>`)}</ul></details>`;
+      ${job.runs.length && job.state === "running" ? html`<a href=${`#/watch/${job.runs[0]}`}>${job.title}</a>` : html`<span>${job.title}</span>`}
+      <span class="muted">${job.stopped ? "stopping" : job.state}</span>
+      <button class="small" disabled=${job.stopped} onClick=${() => stop(job)}>${job.state === "waiting" ? "Remove" : "Stop"}<span class="hidden"> ${job.title}</span></button>
+    </li>`)}</ul><${Problem}>${problem}<//></details>`;
 }
 
 function Failed({ job }) {

@@ -110,7 +110,9 @@ export function Overlaid({ runs }) {
 
 function Deleting({ runs, done, close }) {
   const remove = async () => {
-    for (const run of runs) await send("DELETE", `runs/${encodeURIComponent(run.name)}`);
+    const kept = [];
+    for (const run of runs) await send("DELETE", `runs/${encodeURIComponent(run.name)}`).catch((error) => kept.push(error.message));
+    if (kept.length) throw new Error(`${runs.length - kept.length} deleted. ${kept.join("; ")}`);
     done();
   };
   const one = runs.length === 1;

@@ -11,6 +11,7 @@ export function Study({ name, jobs, look }) {
   useEvery(again, 3000);
   const start = (study, quick) => post("studies", { study, quick }).then(() => { fail(null); look(); }, (error) => fail(error.message));
   const busy = (study, quick) => jobs.some((job) => job.state !== "ended" && job.words[0] === "study" && job.words[1] === study && job.words.includes("--quick") === quick);
+  if (name && found && !found.studies.some((study) => study.name === name && study.page)) return html`<p><a href="#/study">All studies</a></p><p>There is no page of a study of this name.</p>`;
   if (name) return html`<p><a href="#/study">All studies</a></p><h1>${name}</h1><iframe title=${`Page of the study ${name}`} src=${`api/studies/${encodeURIComponent(name)}/report.html`}></iframe>`;
   return html`<h1>Studies</h1><p class="muted">Many trainings that follow a plan: each variant gets the same number of trials, the best of each is trained again with new seeds, and a verdict says what is more than luck. A study that was stopped continues where it was.</p>
     <${Problem}>${problem || refused}<//>${!found && !problem && html`<${Wait} />`}

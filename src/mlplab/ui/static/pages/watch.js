@@ -63,8 +63,9 @@ function One({ name, jobs }) {
   if (!there || !status) {
     const dead = jobs.findLast((one) => one.runs.includes(name) && one.state === "ended");
     return html`<h1>${name}</h1>${job ? html`<${Wait}>${job.state === "waiting" ? "Waiting in the queue …" : "Starting: loading Keras and reading the images …"}<//>`
-      : dead ? html`<p>${dead.failed ? "It did not start." : dead.code === 0 ? "It is no longer there." : "It was stopped before it began."} <a href="#/start">Start again</a></p>${dead.said && html`<pre tabindex="0">${dead.said}</pre>`}` : html`<${Wait}>Looking for it …<//>`}`;
+      : dead ? html`<p>${dead.failed ? "It did not start." : dead.code === 0 ? "It is no longer there." : "It was stopped before it began."} <a href="#/start">Start again</a></p>${dead.said && html`<pre tabindex="0">${dead.said}</pre>`}` : there ? html`<${Wait}>Looking for it …<//>` : html`<p>There is no run of this name, or it was deleted. <a href="#/runs">All runs</a></p>`}`;
   }
+  if (status.status === "damaged") return html`<h1>${name} <${Status} status="damaged" /></h1><p class="banner">${status.reason}</p><p>Its other files are still there. <a href="#/runs">All runs</a></p>`;
   const running = status.status === "running", record = run?.record;
   const x = rows.map((row) => row.epoch);
   const of = (key) => rows.map((row) => row[key]);
