@@ -73,7 +73,8 @@ def test_a_half_written_row_waits_for_its_end(folder: Path) -> None:
 def test_damaged_lines_are_left_out(folder: Path) -> None:
     events = watch(folder)
     next(events)
-    for epoch in ("x", None, {}):
+    wrong: list[Any] = ["x", None, {}]
+    for epoch in wrong:
         append(folder, layout.METRICS, epoch=epoch)
         append(folder, layout.LAYERS, epoch=epoch, layers=[])
     append(folder, layout.LAYERS, epoch=4)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+from jax.extend.core import jaxpr_as_fun
 from numpy.typing import NDArray
 
 from mlplab.augment.pipeline import Augmentation
@@ -107,12 +108,16 @@ def repeated(
         stop: the number after the last.
     """
 
+    # Traced once, and repeated from its trace: the loop has to know the logs' shapes before.
+    trace, shapes = jax.make_jaxpr(step, return_shape=True)(jnp.int32(0), state)
+    traced = jaxpr_as_fun(trace)
+
     def body(index: jax.Array, carry: tuple[State, Any]) -> tuple[State, Any]:
-        logs, state = step(index, carry[0])
+        results = traced(*jax.tree.leaves((index, carry[0])))
+        logs, state = jax.tree.unflatten(jax.tree.structure(shapes), results)
         return state, logs
 
-    logs = jax.eval_shape(lambda held: step(jnp.int32(0), held)[0], state)
-    zeros = jax.tree.map(lambda value: jnp.zeros(value.shape, value.dtype), logs)
+    zeros = jax.tree.map(lambda value: jnp.zeros(value.shape, value.dtype), shapes[0])
     result: tuple[State, Any] = jax.lax.fori_loop(start, stop, body, (state, zeros))
     return result
 
