@@ -32,6 +32,12 @@ def network(loss: str = "sparse_categorical_crossentropy") -> keras.Model:
         (X, pd.Series(["cat"] * 103), "y holds .*np.unique"),
         ([[1, 2], [3]], [0, 1], "the rows of x differ in length"),
         ([[1, None], [2, 3]], [0, 1], "x has None among its numbers"),
+        (list(zip(X, Y, strict=True)), None, "x is a list of tuples"),
+        ("photos", Y, "x is a path"),
+        (lambda: X, Y, "x is a function; call it"),
+        ({"data": X, "target": Y}, None, "x is a data set"),
+        (X, pd.DataFrame({"label": ["cat"] * 103}), "y has 1 column.*np.unique"),
+        (pd.DataFrame(X.astype(str)), Y, "x has 6 columns.*to_numeric"),
         (list(X), Y, r"103 arrays.* has 1 input.*np\.stack"),
         (X, None, "y is missing"),
         (X, ONE_HOT, r"y is one-hot, 103×3.*argmax"),
@@ -64,6 +70,9 @@ def test_what_cannot_be_predicted_is_told_in_a_line(x: Any) -> None:
     [
         ({"validation_split": 1.5}, "share"),
         ({"class_weight": "balanced"}, "dictionary"),
+        ({"epochs": "3"}, "epochs is '3', but it is a whole number, 0 or more"),
+        ({"epochs": None}, "epochs is None"),
+        ({"batch_size": 0}, "batch_size is 0, but it is a whole number, 1 or more"),
     ],
 )
 def test_settings_that_keras_does_not_check_are_refused(settings: Any, said: str) -> None:
@@ -98,7 +107,7 @@ def test_doubtful_data_are_trained_on_and_told(capsys: pytest.CaptureFixture[str
     holes = X.copy()
     holes[3, 2] = np.nan
     for _ in range(2):
-        mlplab.fit(network(), holes, Y + 1, verbose=0)
+        mlplab.fit(network(), pd.DataFrame(holes), Y + 1, verbose=0)
         said = capsys.readouterr().err
         assert "x has 1 value that is" in said
         assert "labels go from 1 to 3, but the network has 3 outputs" in said

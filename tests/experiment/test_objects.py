@@ -164,7 +164,10 @@ def test_arrays_of_another_process_have_to_be_passed_again(tmp_path: Path) -> No
     with pytest.raises(DataError, match="pass the same arrays again"):
         run.evaluate()
     digits()
-    assert run.evaluate()["n"] == 100
+    assert run.evaluate("test")["n"] == 100
+    opened = run.record.ledger
+    run.evaluate()  # on validation, which is not counted
+    assert run.record.ledger == opened
 
 
 @pytest.mark.parametrize(("most", "white"), [(1, 255), (16, 240), (200, 200)])

@@ -119,7 +119,7 @@ class Run(runs.Run):
 
     def evaluate(
         self,
-        split: str = "test",
+        split: str = "validation",
         *,
         data_dir: str | Path | None = None,
         data_path: str | Path | None = None,

@@ -18,6 +18,7 @@ from mlplab.data.dataset import Dataset, Download, Split, Splits, of_classes
 from mlplab.data.published import CIFAR10, CIFAR100
 from mlplab.data.second_tests import load_second
 from mlplab.data.splits import class_weights, split
+from mlplab.errors import DataError
 from mlplab.recipes.recipe import Data, DataName
 
 __all__ = [
@@ -98,8 +99,10 @@ def load(settings: Data, data_dir: Path | None = None, warn: Warn = _warn) -> Da
 class _Callable(ModuleType):
     """A module that is also a function: ``mlplab.data(x, y)``, as a program reads best."""
 
-    def __call__(self, x: Any, y: Any, **more: Any) -> given.Arrays:
+    def __call__(self, x: Any, y: Any = None, **more: Any) -> given.Arrays:
         """Return arrays as data for ``mlplab.train``: see :func:`mlplab.data.given.arrays`."""
+        if y is None:
+            raise DataError("y is missing: mlplab.data(x, y) takes images and their labels")
         return given.arrays(x, y, **more)
 
 

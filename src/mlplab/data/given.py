@@ -163,8 +163,9 @@ def load(settings: Data, data_dir: Any, warn: Warn) -> Dataset:
     found = _given.get(settings.path or "")
     if found is None:
         raise DataError(
-            "the images were arrays of a program, which are not kept: pass the same arrays again,"
-            " with mlplab.data(…), or as data= of mlplab.train or mlplab.resume"
+            "the images were arrays of a program, which are not kept. In Python, pass the same"
+            " arrays again: call mlplab.data(x, y, …) before run.evaluate(…), or give them as"
+            " data= of mlplab.train or mlplab.resume"
         )
     dataset = divided("arrays", found.class_names, found.parts, settings.test, settings.channels)
     return replace(dataset, values=found.values)

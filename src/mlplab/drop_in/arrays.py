@@ -59,7 +59,7 @@ def as_arrays(given: Any, name: str) -> Any:
         return given
     items = list(_items(given))
     scalars = [item for item in items if isinstance(item, SCALAR)]
-    if scalars and len(scalars) + items.count(None) == len(items):
+    if scalars and len(scalars) + sum(item is None for item in items) == len(items):
         if len(scalars) < len(items):
             raise DataError(f"{name} has None among its numbers: leave these examples out")
         try:
@@ -90,8 +90,13 @@ def _of_numbers(table: Any, name: str) -> Any:
     if others := [str(key) for key, kind in types.items() if not is_numeric_dtype(kind)]:
         raise DataError(
             f"{name} has {counted(len(others), 'column')} without numbers: {', '.join(others[:5])}"
-            f"{' …' if len(others) > 5 else ''}. Turn text and categories into numbers, such"
-            " as with pandas.get_dummies"
+            f"{' …' if len(others) > 5 else ''}. "
+            + (
+                "Number the classes: names, y = np.unique(y, return_inverse=True)"
+                if name.endswith("y")
+                else "Turn text that holds numbers into them with pandas.to_numeric, and categories"
+                " with pandas.get_dummies"
+            )
         )
     nullable = {key: float for key, kind in types.items() if is_extension_array_dtype(kind)}
     return table.astype(nullable) if nullable else table

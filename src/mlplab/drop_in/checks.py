@@ -1,13 +1,18 @@
 """Faults in what a program passes, told in one line before a step is traced."""
 
 from collections.abc import Iterator
+from inspect import isfunction
+from numbers import Integral
+from os import PathLike
 from typing import Any
 
 import keras
 import numpy as np
 
+from mlplab.drop_in.arrays import is_table
 from mlplab.errors import DataError, UserError
 from mlplab.recipes.recipe import Recipe
+from mlplab.runs.run import Run
 from mlplab.text import counted
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy
@@ -27,7 +32,45 @@ def check_model(model: Any) -> None:
         raise UserError(
             f"the model is a {type(model).__name__}; pass a keras.Model that is compiled"
             + (", or train the recipe with mlplab.train" if isinstance(model, Recipe) else "")
+            + (", such as run.model()" if isinstance(model, Run) else "")
         )
+
+
+def check_data(given: Any, name: str) -> None:
+    """Refuse what is often passed in place of arrays or batches.
+
+    Raises:
+        DataError: saying what to pass.
+    """
+    if isinstance(given, str | PathLike):
+        raise DataError(
+            f"{name} is a path; load the images first, such as with"
+            " keras.utils.image_dataset_from_directory, or train a recipe on the folder:"
+            " mlplab.train"
+        )
+    if isfunction(given):
+        raise DataError(f"{name} is a function; call it, and pass what it returns")
+    if isinstance(given, list) and given and isinstance(given[0], tuple):
+        raise DataError(f"{name} is a list of tuples; pass the inputs and the labels as two arrays")
+    if isinstance(given, dict) and {"data", "target"} <= set(given):  # scikit-learn's data sets
+        raise DataError(f"{name} is a data set; pass its arrays: fit(model, d.data, d.target)")
+
+
+def check_numbers(**given: Any) -> None:
+    """Refuse settings of ``fit`` that are no whole numbers, or too small.
+
+    Args:
+        given: ``epochs``, from 0, and ``batch_size``, from 1, or ``None`` for its default.
+
+    Raises:
+        UserError: saying what they can be.
+    """
+    for name, value in given.items():
+        least = 0 if name == "epochs" else 1
+        if value is None and name != "epochs":
+            continue
+        if not isinstance(value, Integral) or value < least:
+            raise UserError(f"{name} is {value!r}, but it is a whole number, {least} or more")
 
 
 def check_settings(validation_split: Any, class_weight: Any) -> None:
@@ -181,9 +224,12 @@ def _inputs(model: keras.Model) -> int | None:
 
 def _arrays(given: Any) -> Iterator[Any]:
     for leaf in keras.tree.flatten(given):
-        if leaf is not None and hasattr(leaf, "dtype") and hasattr(leaf, "shape"):
+        if is_table(leaf) and leaf.ndim > 1:  # of numbers, as :func:`as_arrays` has seen
+            yield leaf.to_numpy(float)
+        elif leaf is not None and hasattr(leaf, "dtype") and hasattr(leaf, "shape"):
             yield np.asarray(leaf)
 
 
 def _kind(array: Any) -> str:
-    return "text" if array.dtype.kind in "US" else "Python objects"
+    text = array.dtype.kind in "US" or any(isinstance(value, str) for value in array.flat)
+    return "text" if text else "Python objects"

@@ -95,10 +95,15 @@ def fit(
     checks.check_model(model)
     model._assert_compile_called("fit")
     checks.check_settings(validation_split, class_weight)
+    checks.check_numbers(epochs=epochs, batch_size=batch_size)
+    checks.check_data(x, "x")
     x, y = as_arrays(x, "x"), as_arrays(y, "y")
     sample_weight = as_arrays(sample_weight, "sample_weight")
     if isinstance(validation_data, list | tuple):
-        validation_data = tuple(as_arrays(part, "validation_data") for part in validation_data)
+        names = ("validation x", "validation y", "validation sample_weight")
+        validation_data = tuple(
+            as_arrays(part, names[min(at, 2)]) for at, part in enumerate(validation_data)
+        )
     settings: dict[str, Any] = {
         "batch_size": batch_size,
         "epochs": epochs,

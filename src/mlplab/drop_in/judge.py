@@ -53,6 +53,7 @@ def evaluate(
     check_backend()
     checks.check_model(model)
     model._assert_compile_called("evaluate")
+    checks.check_data(x, "x")
     x, y = as_arrays(x, "x"), as_arrays(y, "y")
     sample_weight = as_arrays(sample_weight, "sample_weight")
     settings: dict[str, Any] = {
@@ -106,6 +107,7 @@ def predict(
         "steps": steps,
         "callbacks": callbacks,
     }
+    checks.check_data(x, "x")
     x = as_arrays(x, "x")
     if not not_arrays([x]):
         checks.check(model, x, learns=False)

@@ -47,6 +47,8 @@ def run(recipe: Recipe, options: Options, progress: Progress | None = None) -> R
     start(recipe, progress)
     experiment = prepared(recipe, options, progress)
     folder = store.create(options.runs_dir, options.name or default_name(options, recipe))
+    if options.name is not None and folder.name != options.name:
+        progress.on_note(f"there is a run {options.name} already: this one is {folder.name}")
     with lock.writing(folder):
         session = Session(experiment, options, progress, folder, started)
         begin([session])
