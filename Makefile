@@ -2,7 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# uv installs in seconds what takes pip minutes; where it cannot be had, pip does.
+install = $(PIP) uv && \
+  $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt $(1) || $(PIP) $(1)
 
 .PHONY: quickstart check test torture bench docs serve-docs format clean
 
@@ -51,13 +54,13 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) --editable .
+	$(call install,--editable .)
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(INSTALL) --editable ".[dev]"
+	$(call install,--editable ".[dev]")
 	@touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed
-	$(INSTALL) --editable ".[docs]"
+	$(call install,--editable ".[docs]")
 	@touch $@
