@@ -22,9 +22,10 @@ def test_a_notebook_runs_and_is_kept_without_outputs(
     cells = [cell for cell in book.cells if cell.cell_type == "code"]
     assert cells
     assert not any(cell.outputs or cell.execution_count for cell in cells)
-    for cell in cells:  # short trainings show whether it works as well
+    for cell in cells:  # few and short trainings show whether it works as well
         cell.source = re.sub(r"(epochs=|\"epochs\": )\d+", r"\g<1>3", cell.source)
-        short = r"\1 | {'training': {'epochs': 2}}"
+        cell.source = re.sub(r"\(0, 1, 2\)|\(1, 2\)|\(0, 1\)", "(1,)", cell.source)
+        short = r"\1 | {'training': {'epochs': 2}, 'model': {'hidden': [32]}}"
         cell.source = re.sub(r"^(TABLES = .*)", short, cell.source, flags=re.MULTILINE)
     nbclient.NotebookClient(
         book, timeout=600, resources={"metadata": {"path": str(tmp_path)}}

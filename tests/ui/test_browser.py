@@ -108,8 +108,8 @@ def server(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Server:
         for seed in range(3):
             tables: dict[str, Any] = {"training": {"epochs": 3}, "seed": seed}
             options = Options(
-                runs_dir=folder, name=f"{group}-s{seed}", group=group, layers=True,
-                keep="all" if seed == 0 else "model",
+                runs_dir=folder, name=f"{group}-s{seed}", group=group, layers=seed == 0,
+                keep="all" if seed == 0 else "results",
             )  # fmt: skip
             execute.run(mlplab.recipe("quickstart", model={"hidden": hidden}, **tables), options)
     return serve(folder)
