@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # uv installs in seconds what takes pip minutes; where it cannot be had, pip does.
 install = $(PIP) uv && \
-  $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt $(1) || $(PIP) $(1)
+  $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+  --constraint constraints.txt $(1) || $(PIP) $(1)
 
 .PHONY: quickstart check test torture bench docs serve-docs format clean
 
