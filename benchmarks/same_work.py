@@ -1,10 +1,12 @@
-"""Seconds per epoch of the published network, batch 64, float32: all programs do the same work.
+"""Seconds per epoch, the same work in all programs: the published network, batch 64, float32.
 
     python -m benchmarks.same_work --rounds 5
+    python -m benchmarks.same_work --rounds 5 --network cnn-small   # or airnet-small, vit
 
 3072-1024×4-10, dropout 0.2, Adam at 1e-4, 50,000 images in memory; no validation and no callbacks.
 Every peer runs as its documentation recommends for data that fits in memory. Where two ways are
-plausible, both race.
+plausible, both race. Other networks, at their recipe's batch size and with Adam, in float32 and in
+bfloat16: they have no augmentation here.
 """
 
 from benchmarks import race, report
@@ -36,12 +38,43 @@ CONTESTANTS = (
 )
 
 
+BATCHES = {"cnn-small": 250, "airnet-small": 500, "vit": 250}
+
+
+def others(network: str, precision: str) -> list[Contestant]:
+    """Return the contestants with another network."""
+    asked = {"network": network, "batch_size": BATCHES[network], "precision": precision}
+    policy = "float32" if precision == "float32" else "mixed_bfloat16"
+    return [
+        Contestant("mlplab", "mlplab_engine.py", settings=asked),
+        *(
+            Contestant(
+                f"PyTorch, {'compiled' if compiled else 'eager'}",
+                "torch_loop.py",
+                "pytorch",
+                asked | {"compile": compiled},
+            )
+            for compiled in (False, True)
+        ),
+        Contestant("Keras/JAX fit", "keras_fit.py", "keras-jax", asked | {"policy": policy}, JAX),
+    ]
+
+
 def main() -> None:
-    """Run the race and write ``results/same-work.*``."""
-    asked = race.parse(race.options(__doc__))
+    """Run the race and write ``results/same-work.*``, or ``same-work-NETWORK-PRECISION.*``."""
+    parser = race.options(__doc__)
+    parser.add_argument("--network", choices=("published", *BATCHES), default="published")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    asked = race.parse(parser)
+    name, contestants = "same-work", list(CONTESTANTS)
     question = "seconds an epoch: the published network, batch 64, float32"
-    result = race.run(question, CONTESTANTS, "mlplab", asked)
-    report.write(asked.out, "same-work", result, race.table(result), race.picture(result))
+    if asked.network != "published":
+        name = f"same-work-{asked.network}-{asked.precision}"
+        contestants = others(asked.network, asked.precision)
+        batch = BATCHES[asked.network]
+        question = f"seconds an epoch: {asked.network}, batch {batch}, {asked.precision}"
+    result = race.run(question, contestants, "mlplab", asked)
+    report.write(asked.out, name, result, race.table(result), race.picture(result))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""mlplab's engine on the published network, without validation or callbacks.
+"""mlplab's engine on the network of a recipe with Adam, without validation or callbacks.
 
-Settings: ``data``, a folder of .npy files; ``batch_size``; ``precision``.
+Settings: ``data``, a folder of .npy files; ``batch_size``; ``precision``; ``network``, the recipe,
+by default ``published``.
 """
 
 import time
@@ -20,7 +21,8 @@ from mlplab.training.arrays import Arrays
 from mlplab.training.engine import fit
 from mlplab.training.plan import Control, Plan, TrainingData, TrainingSchedule
 
-ASKED = {"precision": "float32"} | settings()
+ASKED = {"precision": "float32", "network": "published"} | settings()
+ADAM = ["optimizer.name=adam", "optimizer.learning_rate=1e-4"]
 
 
 class Turn(keras.callbacks.Callback):
@@ -36,8 +38,8 @@ class Turn(keras.callbacks.Callback):
 
 def main() -> None:
     """Train one epoch per turn, indefinitely."""
-    recipe = recipes.load("published", [f"training.precision={ASKED['precision']}"])
-    scaling = scaling_layer(recipe.data.scaling)
+    recipe = recipes.load(ASKED["network"], [f"training.precision={ASKED['precision']}", *ADAM])
+    scaling = scaling_layer("symmetric")
     precision = recipe.training.precision
     model = models.build(recipe.model, models.Task((32, 32, 3), 10, scaling, 0, precision))
     model.compile(

@@ -9,10 +9,13 @@ from mlplab.data import Dataset
 from mlplab.experiment import environment, isolation
 from mlplab.experiment.options import Options
 from mlplab.experiment.prepare import Experiment, prepare
+from mlplab.models.layers import onednn
+from mlplab.models.layers.convolution import Conv2D
 from mlplab.recipes.recipe import Recipe
 from mlplab.training.compilation import keep_compiled
 from mlplab.training.plan import Progress
 
+_told: set[str] = set()
 _trained: weakref.WeakSet[keras.Model] = weakref.WeakSet()
 
 
@@ -40,8 +43,16 @@ def prepared(
         recipe, options.data_dir, options.trust, progress.on_note, dataset, options.runs_dir
     )
     isolation.check_code()
+    if any(isinstance(layer, Conv2D) for layer in experiment.model.layers):
+        _tell_once(onednn.note(), progress)
     _trained.add(experiment.model)
     return experiment
+
+
+def _tell_once(note: str | None, progress: Progress) -> None:
+    if note is not None and note not in _told:
+        _told.add(note)
+        progress.on_note(note)
 
 
 def _release() -> None:

@@ -15,12 +15,11 @@ import jax.numpy as jnp
 import keras
 from jax import lax
 
+from mlplab.models.layers import onednn
 from mlplab.models.layers.dense import Precision, dot, product, transposed
+from mlplab.models.layers.onednn import Margin
 
 Padding = Literal["same", "valid"]
-Margin = tuple[tuple[int, ...], tuple[int, ...]]
-"""Zeros above and below, left and right."""
-
 FEW = 16
 """With fewer channels, products by rows would be too thin, so the whole kernel is laid out."""
 
@@ -104,6 +103,11 @@ def _forward(
     x: jax.Array, kernel: jax.Array, stride: int, precision: Precision, padding: Padding
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     around = margin(x, len(kernel), stride, padding)
+    if onednn.found():
+        dtype = onednn.dtype(precision)
+        factors = x.astype(dtype), kernel.astype(dtype)
+        shape = (len(x), *reach(x, len(kernel), stride, around), kernel.shape[-1])
+        return onednn.convolve(onednn.FORWARD, *factors, shape, stride, around), factors
     rounded = kernel.astype(precision)
     pieces = _pieces(x, _size(x, kernel, stride))
     found = lax.map(lambda x: _product(x, rounded, stride, around), pieces)
@@ -120,6 +124,12 @@ def _backward(
     x, kernel = kept
     side, out = len(kernel), kernel.shape[-1]
     around = margin(x, side, stride, padding)
+    if onednn.found():
+        g = gradient.astype(x.dtype)
+        return (
+            onednn.convolve(onednn.TO_IMAGES, g, kernel, x.shape, stride, around),
+            onednn.convolve(onednn.TO_KERNEL, x, g, kernel.shape, stride, around),
+        )
     rounded = kernel.astype(precision)
     size = _size(x, kernel, stride)
     gradients = _pieces(gradient, size)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import keras
 from jax import lax
 
-from mlplab.models.layers.convolution import Margin, Padding, margin, reach
+from mlplab.models.layers.convolution import Padding, margin, reach
+from mlplab.models.layers.onednn import Margin
 
 
 @keras.saving.register_keras_serializable(package="mlplab")
