@@ -66,8 +66,19 @@ def test_a_depthwise_convolution_is_kerass(stride: int, side: int, padding: Any)
         np.testing.assert_allclose(mine, other, atol=1e-4)
 
 
+@pytest.mark.parametrize("side", [2, 3])
 @pytest.mark.parametrize("pool", [pooling.MaxPooling2D, pooling.AveragePooling2D])
-def test_pooling_is_kerass(pool: Any) -> None:
+def test_pooling_and_its_gradient_are_kerass(pool: Any, side: int) -> None:
     x = drawn(2, 7, 6, 5)
-    expected = getattr(keras.layers, pool.__name__)(2)(x)
-    np.testing.assert_allclose(pool(2)(x), expected, atol=1e-6)
+    found, expected = (
+        jax.jit(jax.value_and_grad(lambda x, layer=layer: jnp.sin(layer(x)).sum()))(x)
+        for layer in (pool(side), getattr(keras.layers, pool.__name__)(side))
+    )
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-6)
+
+
+def test_positions_that_share_a_maximum_share_its_gradient() -> None:
+    x = jnp.asarray([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [9.0, 9.0, 9.0]]).reshape(1, 3, 3, 1)
+    gradient = jax.grad(lambda x: 6 * pooling.maximum(x, 2).sum())(x)
+    assert gradient[0, ..., 0].tolist() == [[2, 2, 0], [0, 2, 0], [0, 0, 0]]
