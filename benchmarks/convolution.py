@@ -2,7 +2,9 @@
 
     python -m benchmarks.convolution         # writes benchmarks/results/convolution.md and .json
 
-Shapes are those of the shipped recipes. XLA is measured twice: called step by step from Python,
+Shapes are those of the shipped recipes. With the extra ``native``, ours are oneDNN's.
+
+XLA is measured twice: called step by step from Python,
 where it is fastest, and inside a loop (``lax.scan``), as in training here, where its CPU backend
 takes a slow path. Each is measured in float32 and in bfloat16, and the faster one counts; which one
 that is depends on the processor. Measurements are interleaved, in five rounds, and medians are

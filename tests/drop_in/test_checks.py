@@ -97,6 +97,14 @@ def test_tables_of_any_numbers_are_taken() -> None:
     assert np.isfinite(mlplab.fit(network(), table, table[2], verbose=0).history["loss"][0])
 
 
+def test_rows_may_be_tuples_of_numbers() -> None:
+    rows = [tuple(row) for row in X[:8].tolist()]
+    found, expected = (
+        mlplab.predict(model, x, verbose=0) for model in [network()] for x in (rows, X[:8])
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_columns_of_text_are_named() -> None:
     table = pd.DataFrame({"age": [1, 2], "town": ["Oslo", "Bergen"]})
     with pytest.raises(DataError, match="x has 1 column without numbers: town"):

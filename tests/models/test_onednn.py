@@ -24,13 +24,11 @@ def native() -> Iterator[None]:
     """Switch it on: the other tests run without it, as most users do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLPLAB_NATIVE", raising=False)
-        onednn.why_not.cache_clear()
-        onednn.found.cache_clear()
+        onednn.loaded.cache_clear()
         if why_not := onednn.why_not():
             pytest.skip(why_not)
         yield
-    onednn.why_not.cache_clear()
-    onednn.found.cache_clear()
+    onednn.loaded.cache_clear()
 
 
 def drawn(*shape: int) -> jax.Array:

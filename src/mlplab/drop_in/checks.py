@@ -50,7 +50,8 @@ def check_data(given: Any, name: str) -> None:
         )
     if isfunction(given):
         raise DataError(f"{name} is a function; call it, and pass what it returns")
-    if isinstance(given, list) and given and isinstance(given[0], tuple):
+    first = given[0] if isinstance(given, list) and given else None
+    if isinstance(first, tuple) and first and np.ndim(first[0]):  # tuples of numbers are rows
         raise DataError(f"{name} is a list of tuples; pass the inputs and the labels as two arrays")
     if isinstance(given, dict) and {"data", "target"} <= set(given):  # scikit-learn's data sets
         raise DataError(f"{name} is a data set; pass its arrays: fit(model, d.data, d.target)")

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -49,13 +50,24 @@ def _lock(folder: Path) -> FileLock:
     return FileLock(folder / layout.LOCK, is_singleton=False)
 
 
-def owner_of(folder: Path) -> str:
-    """Return a description of the process that writes into a run folder, as far as known."""
+def _owner(folder: Path) -> dict[str, Any] | None:
+    """Return process and host of who writes into a run folder, as far as known."""
     try:
         owner = json.loads(files.text(folder / layout.OWNER, 10_000))
-        return f"process {int(owner['process'])} on {owner['host']}"
+        return {"process": int(owner["process"]), "host": str(owner["host"])}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return "another process"
+        return None
+
+
+def is_own(folder: Path) -> bool:
+    """Return whether this process is writing into a run folder."""
+    return _owner(folder) == {"process": os.getpid(), "host": platform.node()}
+
+
+def owner_of(folder: Path) -> str:
+    """Return a description of the process that writes into a run folder, as far as known."""
+    owner = _owner(folder)
+    return f"process {owner['process']} on {owner['host']}" if owner else "another process"
 
 
 def owner_process(folder: Path) -> int:
@@ -66,12 +78,9 @@ def owner_process(folder: Path) -> int:
     """
     if not is_written(folder):
         raise RunError(f"{folder.name} is not being trained")
-    try:
-        owner = json.loads(files.text(folder / layout.OWNER, 10_000))
-        if owner["host"] == platform.node():
-            return int(owner["process"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        pass
+    owner = _owner(folder)
+    if owner is not None and owner["host"] == platform.node():
+        return int(owner["process"])
     raise RunError(f"{folder.name} is being written by {owner_of(folder)}; stop it there")
 
 

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from mlplab import files
 from mlplab.errors import MlplabError
-from mlplab.runs import layout
+from mlplab.runs import lock
 
 
 def main(path: Path) -> None:
@@ -54,7 +54,7 @@ def _take_interrupts(folders: list[Path]) -> None:
     """
 
     def interrupted(number: int, frame: Any) -> None:
-        if folders and not any(map(_is_mine, folders)):
+        if folders and not any(map(lock.is_own, folders)):
             os._exit(130)
         raise KeyboardInterrupt
 
@@ -62,14 +62,6 @@ def _take_interrupts(folders: list[Path]) -> None:
     signal.signal(signal.SIGINT, interrupted)
     if hasattr(signal, "SIGBREAK"):
         signal.signal(signal.SIGBREAK, interrupted)
-
-
-def _is_mine(folder: Path) -> bool:
-    try:
-        owner = json.loads((folder / layout.OWNER).read_text("utf-8"))
-        return bool(owner["process"] == os.getpid())
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def _changing(path: Path) -> FileLock:

@@ -134,12 +134,12 @@ def _of(folder: Path) -> dict[str, Any]:
 
 def _again(run: Run) -> dict[str, Any] | None:
     """Return what the page on which trainings begin needs in order to begin with a run's recipe."""
-    asked = forms.of_command(run.record.command)
-    if asked is None:
-        return None
     try:
-        settings = recipes.to_tables(run.recipe)["data"]
-    except MlplabError:  # such as of a later version
+        asked = forms.of_command(run.record.command)
+        settings = recipes.to_tables(run.recipe)["data"] if asked else {}
+    except (MlplabError, ValueError):  # such as of a later version
+        return None
+    if asked is None:
         return None
     images = {key: settings.get(key) for key in forms.IMAGES}
     return {"recipe": asked[0], "changes": asked[1], "data": images}

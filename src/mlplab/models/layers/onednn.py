@@ -35,15 +35,20 @@ Margin = tuple[tuple[int, ...], tuple[int, ...]]
 """Zeros above and below, left and right."""
 
 
-@cache
 def found() -> bool:
     """Return whether convolutions can be left to oneDNN; compile what is missing for that."""
     return why_not() is None
 
 
-@cache
 def why_not() -> str | None:
     """Return why convolutions cannot be left to oneDNN, or ``None``."""
+    there = loaded()
+    return there if isinstance(there, str) else None
+
+
+@cache
+def loaded() -> ctypes.CDLL | str:
+    """Return the compiled source, known to XLA, or why there is none."""
     if os.environ.get("MLPLAB_NATIVE") == "0":
         return "MLPLAB_NATIVE is 0"
     if not _is_for(jax.default_backend()) or len(jax.devices()) > 1:
@@ -54,13 +59,12 @@ def why_not() -> str | None:
     compiler = shutil.which("g++") or shutil.which("clang++")
     try:
         path = _compiled(library, header.parents[2], compiler)
-        loaded = ctypes.CDLL(str(path))
-    except (OSError, RuntimeError) as error:
+        there = ctypes.CDLL(str(path))
+    except (OSError, RuntimeError, subprocess.TimeoutExpired) as error:
         return first_line(error)
-    handler = jax.ffi.pycapsule(loaded.mlplab_convolve)  # type: ignore[no-untyped-call]
+    handler = jax.ffi.pycapsule(there.mlplab_convolve)  # type: ignore[no-untyped-call]
     jax.ffi.register_ffi_target(TARGET, handler, platform="cpu")
-    _widest.append(bool(loaded.mlplab_has_bfloat16()))
-    return None
+    return there
 
 
 def note() -> str | None:
@@ -74,12 +78,11 @@ def _is_for(backend: str) -> bool:
     return backend == "cpu" and sys.platform == "linux" and platform.machine() == "x86_64"
 
 
-_widest: list[bool] = []
-
-
 def dtype(precision: str) -> str:
     """Return the factors' data type: without instructions for bfloat16, float32 is faster."""
-    return precision if _widest[0] else "float32"
+    there = loaded()
+    assert not isinstance(there, str)
+    return precision if there.mlplab_has_bfloat16() else "float32"
 
 
 def convolve(
@@ -129,7 +132,8 @@ def _compiled(library: Path, headers: Path, compiler: str | None) -> Path:
         RuntimeError: if there is no compiler, or it fails.
         OSError: if the cache cannot be written.
     """
-    key = [SOURCE.read_bytes(), jax.__version__.encode(), str(library).encode()]
+    versions = f"{jax.__version__} {metadata.version(LIBRARY)} {library}"
+    key = [SOURCE.read_bytes(), versions.encode()]
     name = f"onednn-{hashlib.sha256(b' '.join(key)).hexdigest()[:16]}.so"
     folder = cache_dir() / "native"
     make_private(folder)
