@@ -25,7 +25,7 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_seta
 # A shell has what it starts in the background ignore Ctrl-C, which some tests are about.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-os.environ.setdefault("MLPLAB_NATIVE", "0")  # as most users have it; test_onednn.py switches it on
+os.environ.setdefault("MLPLAB_NATIVE", "0")  # as most users have it; test_native.py switches it on
 
 import mlplab  # noqa: E402  chooses the backend before any test imports Keras
 from mlplab.runs.run import Run  # noqa: E402

@@ -9,7 +9,7 @@ from mlplab.data import Dataset
 from mlplab.experiment import environment, isolation
 from mlplab.experiment.options import Options
 from mlplab.experiment.prepare import Experiment, prepare
-from mlplab.models.layers import onednn
+from mlplab.models.native import library
 from mlplab.models.layers.convolution import Conv2D
 from mlplab.recipes.recipe import Recipe
 from mlplab.training.compilation import keep_compiled
@@ -44,7 +44,7 @@ def prepared(
     )
     isolation.check_code()
     if any(isinstance(layer, Conv2D) for layer in experiment.model.layers):
-        _tell_once(onednn.note(), progress)
+        _tell_once(library.note(), progress)
     _trained.add(experiment.model)
     return experiment
 

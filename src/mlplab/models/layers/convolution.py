@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import keras
 from jax import lax
 
-from mlplab.models.layers import onednn
 from mlplab.models.layers.dense import Precision, dot, product, transposed
-from mlplab.models.layers.onednn import Margin
+from mlplab.models.native import calls, library
+from mlplab.models.native.calls import Margin
 
 Padding = Literal["same", "valid"]
 FEW = 16
@@ -103,11 +103,10 @@ def _forward(
     x: jax.Array, kernel: jax.Array, stride: int, precision: Precision, padding: Padding
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     around = margin(x, len(kernel), stride, padding)
-    if onednn.found():
-        dtype = onednn.dtype(precision)
-        factors = x.astype(dtype), kernel.astype(dtype)
+    if library.found():
         shape = (len(x), *reach(x, len(kernel), stride, around), kernel.shape[-1])
-        return onednn.convolve(onednn.FORWARD, *factors, shape, stride, around), factors
+        how = (stride, around, calls.fastest(precision))
+        return calls.convolve(calls.FORWARD, x, kernel, shape, *how), (x, kernel)
     rounded = kernel.astype(precision)
     pieces = _pieces(x, _size(x, kernel, stride))
     found = lax.map(lambda x: _product(x, rounded, stride, around), pieces)
@@ -124,11 +123,11 @@ def _backward(
     x, kernel = kept
     side, out = len(kernel), kernel.shape[-1]
     around = margin(x, side, stride, padding)
-    if onednn.found():
-        g = gradient.astype(x.dtype)
+    if library.found():
+        how = (stride, around, calls.fastest(precision))
         return (
-            onednn.convolve(onednn.TO_IMAGES, g, kernel, x.shape, stride, around),
-            onednn.convolve(onednn.TO_KERNEL, x, g, kernel.shape, stride, around),
+            calls.convolve(calls.TO_IMAGES, gradient, kernel, x.shape, *how),
+            calls.convolve(calls.TO_KERNEL, x, gradient, kernel.shape, *how),
         )
     rounded = kernel.astype(precision)
     size = _size(x, kernel, stride)

@@ -12,8 +12,8 @@ from jax import lax
 from tests.helpers import train
 
 import mlplab
-from mlplab.models.layers import onednn
-from mlplab.models.layers.convolution import convolved
+from mlplab.models.layers.convolution import convolved, margin, reach
+from mlplab.models.native import calls, library
 
 FORMS = list(itertools.product([1, 2], [3, 20], [2, 3], ["same", "valid"]))
 FORMS += [(2, 20, 1, "same")]
@@ -24,11 +24,11 @@ def native() -> Iterator[None]:
     """Switch it on: the other tests run without it, as most users do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLPLAB_NATIVE", raising=False)
-        onednn.loaded.cache_clear()
-        if why_not := onednn.why_not():
+        library.loaded.cache_clear()
+        if why_not := library.why_not():
             pytest.skip(why_not)
         yield
-    onednn.loaded.cache_clear()
+    library.loaded.cache_clear()
 
 
 def drawn(*shape: int) -> jax.Array:
@@ -63,18 +63,43 @@ def test_values_and_gradients_are_those_of_xla(
         np.testing.assert_allclose(mine, other, atol=far * float(jnp.abs(other).max()))
 
 
-@pytest.mark.parametrize("pieces", [2, 3, 9])
-def test_pieces_sum_to_the_whole(pieces: int) -> None:
+@pytest.mark.parametrize("many", [2, 3, 9])
+def test_pieces_sum_to_the_whole(many: int) -> None:
     x, gradient = drawn(7, 6, 6, 5), jnp.flip(drawn(7, 6, 6, 4))
     kernel, around = drawn(3, 3, 5, 4), ((1, 1), (1, 1))
     asked: list[tuple[Any, ...]] = [
-        (onednn.FORWARD, x, kernel, gradient.shape),
-        (onednn.TO_IMAGES, gradient, kernel, x.shape),
-        (onednn.TO_KERNEL, x, gradient, kernel.shape),
+        (calls.FORWARD, x, kernel, gradient.shape),
+        (calls.TO_IMAGES, gradient, kernel, x.shape),
+        (calls.TO_KERNEL, x, gradient, kernel.shape),
     ]
     for kind, a, b, shape in asked:
-        whole, parts = (onednn.convolve(kind, a, b, shape, 1, around, n) for n in (1, pieces))
+        whole, parts = (
+            calls.convolve(kind, a, b, shape, 1, around, pieces=pieces) for pieces in (1, many)
+        )
         np.testing.assert_allclose(parts, whole, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("stride", "channels", "side", "wide"), [(1, 4, 3, 6), (2, 3, 3, 7), (1, 5, 2, 5)]
+)
+def test_factors_in_bfloat16_are_rounded_and_their_products_are_not(
+    stride: int, channels: int, side: int, wide: int
+) -> None:
+    x, kernel = drawn(3, 6, wide, channels), drawn(side, side, channels, 9)
+    around = margin(x, side, stride, "same")
+    y = jnp.sin(jnp.arange(3.0 * 9).reshape(3, 1, 1, 9)) * jnp.ones(
+        (3, *reach(x, side, stride, around), 9)
+    )
+    asked: list[tuple[Any, ...]] = [
+        (calls.FORWARD, x, kernel, y.shape),
+        (calls.TO_IMAGES, y, kernel, x.shape),
+        (calls.TO_KERNEL, x, y, kernel.shape),
+    ]
+    for kind, a, b, shape in asked:
+        rounded = (part.astype(jnp.bfloat16).astype(jnp.float32) for part in (a, b))
+        expected = calls.convolve(kind, *rounded, shape, stride, around)
+        found = calls.convolve(kind, a, b, shape, stride, around, "bfloat16")
+        np.testing.assert_allclose(found, expected, atol=1e-5 * float(jnp.abs(expected).max()))
 
 
 def test_many_at_once_wait_for_nobody() -> None:

@@ -1,0 +1,1 @@
+"""Parts of a step in C++, compiled for this processor when they are first needed."""

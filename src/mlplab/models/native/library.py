@@ -1,0 +1,128 @@
+"""Compiles the C++ files beside this one, once for each kind of processor, and loads the result.
+
+XLA's CPU backend is slow at some parts of a step of a convolutional network. In C++, as calls of
+XLA, these run on its own threads within the compiled loop. The machine's C++ compiler makes them;
+the extra ``native`` brings one. Without it, everything works as before, only slower.
+"""
+
+import ctypes
+import hashlib
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import jax
+from filelock import FileLock
+
+from mlplab.cache import cache_dir, make_private
+from mlplab.errors import first_line
+from mlplab.text import line
+
+HERE = Path(__file__).parent
+CALLS = ("mlplab_convolve",)
+"""What XLA is told of: each is a function of the library and the target of a call."""
+
+SECONDS = 300  # to compile, at most
+HOW = "install g++ or clang++, or: pip install 'mlplab[native]'"
+
+
+def found() -> bool:
+    """Return whether XLA can call the library; compile and load it for that."""
+    return why_not() is None
+
+
+def why_not() -> str | None:
+    """Return why XLA cannot call the library, or ``None``."""
+    there = loaded()
+    return there if isinstance(there, str) else None
+
+
+@cache
+def loaded() -> ctypes.CDLL | str:
+    """Return the library, known to XLA, or why there is none."""
+    if os.environ.get("MLPLAB_NATIVE") == "0":
+        return "MLPLAB_NATIVE is 0"
+    if not _is_for_this() or len(jax.devices()) > 1:
+        return "it is for one CPU, of Linux or macOS"
+    try:
+        library = ctypes.CDLL(str(_compiled()))
+    except (OSError, RuntimeError, subprocess.TimeoutExpired) as error:
+        return first_line(error)
+    for name in CALLS:
+        handler = jax.ffi.pycapsule(getattr(library, name))  # type: ignore[no-untyped-call]
+        jax.ffi.register_ffi_target(name, handler, platform="cpu")
+    return library
+
+
+def note() -> str | None:
+    """Return what a user of convolutions can do to make them faster, if there is something."""
+    if found() or os.environ.get("MLPLAB_NATIVE") == "0" or not _is_for_this():
+        return None
+    return f"convolutions would be faster in C++; {why_not()}"
+
+
+def rounds_to_bfloat16() -> bool:
+    """Return whether this processor multiplies bfloat16 faster than float32."""
+    there = loaded()
+    return not isinstance(there, str) and bool(there.mlplab_has_bfloat16())
+
+
+def _is_for_this() -> bool:
+    return jax.default_backend() == "cpu" and sys.platform in ("linux", "darwin")
+
+
+def _compiled() -> Path:
+    """Return the library's file; compile it unless that was done before.
+
+    Raises:
+        RuntimeError: if there is no compiler, or it fails.
+        OSError: if the cache cannot be written.
+    """
+    sources = sorted(HERE.glob("*.cc"))
+    parts = [path.read_bytes() for path in sorted(HERE.glob("*.h")) + sources]
+    parts.append(f"{jax.__version__} {platform.machine()} {_processor()}".encode())
+    name = f"native-{hashlib.sha256(b' '.join(parts)).hexdigest()[:16]}.so"
+    folder = cache_dir() / "native"
+    make_private(folder)
+    with FileLock(folder / ".lock", is_singleton=False):
+        if not (folder / name).exists():
+            aside = folder / f".{name}"
+            _compile(sources, aside)
+            aside.replace(folder / name)
+    return folder / name
+
+
+def _compile(sources: list[Path], result: Path) -> None:
+    compiler = _compiler()
+    # Code for this processor alone, with its widest vectors.
+    here = "-march=native" if platform.machine() == "x86_64" else "-mcpu=native"
+    words = [*compiler, "-O3", here, "-w", "-std=c++17", "-fPIC", "-shared", "-pthread"]
+    words += [f"-I{jax.ffi.include_dir()}", *map(str, sources), "-o", str(result)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{compiler[0]} failed: {line(done.stderr)[:300]}")
+
+
+def _compiler() -> list[str]:
+    """Return the command of a C++ compiler: the machine's own, or Zig's from the extra."""
+    for name in ("g++", "clang++"):
+        if found := shutil.which(name):
+            return [found]
+    if importlib.util.find_spec("ziglang"):
+        return [sys.executable, "-m", "ziglang", "c++"]
+    raise RuntimeError(HOW)
+
+
+def _processor() -> str:
+    """Return what tells kinds of processors apart: a cache may be shared by machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    wanted = ("model name", "flags", "Features", "CPU part")
+    return " ".join(sorted({text for text in lines if text.startswith(wanted)}))
