@@ -48,7 +48,9 @@ def main() -> None:
         metrics=["accuracy"],
     )
     folder = Path(ASKED["data"])
-    x, y = (jnp.asarray(np.load(folder / f"{name}_train.npy")) for name in "xy")
+    images = np.load(folder / "x_train.npy")
+    models.fit(model, recipe.model, images[:1000])
+    x, y = jnp.asarray(images), jnp.asarray(np.load(folder / "y_train.npy"))
     say(ready=True, versions={"mlplab": mlplab.__version__, "keras": keras.__version__})
     fit(
         model,

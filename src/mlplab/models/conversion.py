@@ -8,11 +8,12 @@ from typing import Any
 import jax.numpy as jnp
 import keras
 
-from mlplab.models.layers import pooling
+from mlplab.models.layers import normalisation, pooling
 from mlplab.models.layers.convolution import Conv2D
 from mlplab.models.layers.dense import Dense, Precision
 from mlplab.models.layers.depthwise import DepthwiseConv2D
 from mlplab.models.layers.dropout import Dropout, SameDropout
+from mlplab.models.layers.normalisation import Activation, BatchNormalization, Passed
 from mlplab.models.layers.pooling import AveragePooling2D, MaxPooling2D
 
 # Our layers compute the same as these of Keras, but faster.
@@ -34,9 +35,15 @@ TO_FAST: dict[type, tuple[Any, Callable[..., bool]]] = {
     keras.layers.DepthwiseConv2D: (DepthwiseConv2D, DepthwiseConv2D.can_replace),
     keras.layers.MaxPooling2D: (MaxPooling2D, pooling.can_replace),
 }
-# Replacements for layers of the user's own networks while they are trained.
+# Replacements for layers of all networks while they are trained.
 IN_THE_LOOP = (
-    TO_FAST_ROUNDED | TO_FAST | {keras.layers.Dropout: (SameDropout, SameDropout.can_replace)}
+    TO_FAST_ROUNDED
+    | TO_FAST
+    | {
+        keras.layers.Activation: (Activation, Activation.can_replace),
+        keras.layers.BatchNormalization: (BatchNormalization, BatchNormalization.can_replace),
+        keras.layers.Dropout: (SameDropout, SameDropout.can_replace),
+    }
 )
 
 
@@ -89,15 +96,22 @@ def fast_layers(model: keras.Model) -> Iterator[None]:
     swapped: list[tuple[keras.layers.Layer, type]] = []
     try:
         if type(model).train_step is keras.Model.train_step:
+            joined = normalisation.pairs(model)
             for layer in model._flatten_layers(include_self=False):
                 ours = _faster(layer)
                 if ours is not None:
                     swapped.append((layer, type(layer)))
                     object.__setattr__(layer, "__class__", ours)
+            for layer, _ in list(swapped):
+                if type(layer) is BatchNormalization and id(layer) in joined:
+                    after, layer.then = joined[id(layer)]
+                    swapped.append((after, type(after)))
+                    object.__setattr__(after, "__class__", Passed)
         yield
     finally:
-        for layer, before in swapped:
+        for layer, before in reversed(swapped):
             object.__setattr__(layer, "__class__", before)
+            vars(layer).pop("then", None)
 
 
 def _faster(layer: keras.layers.Layer) -> Any:

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import keras
 
+from mlplab.models.native import calls, library
+
 
 @keras.saving.register_keras_serializable(package="mlplab")
 class AveragePooling2D(keras.layers.AveragePooling2D):  # type: ignore[misc]
@@ -60,7 +62,13 @@ def maximum(images: jax.Array, side: int) -> jax.Array:
 
     Positions that share a maximum share its gradient.
     """
+    if _in_cpp(images):
+        return calls.maximum(images, side)
     return _over_squares(jnp.maximum, images, side)
+
+
+def _in_cpp(images: jax.Array) -> bool:
+    return images.ndim == 4 and images.dtype == jnp.float32 and library.found()
 
 
 def _maximum_forward(images: jax.Array, side: int) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
@@ -72,6 +80,8 @@ def _maximum_backward(
     side: int, kept: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array]:
     images, found = kept
+    if _in_cpp(images):
+        return (calls.maximum_back(images, found, gradient, side),)
     height, width = (side * length for length in found.shape[1:3])
     inner = images[:, :height, :width]
     ties = [

@@ -13,6 +13,8 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +26,15 @@ from mlplab.errors import first_line
 from mlplab.text import line
 
 HERE = Path(__file__).parent
-CALLS = ("mlplab_convolve",)
+CALLS = (
+    "mlplab_convolve",
+    "mlplab_normalise",
+    "mlplab_normalise_back",
+    "mlplab_activate",
+    "mlplab_activate_back",
+    "mlplab_maximum",
+    "mlplab_maximum_back",
+)
 """What XLA is told of: each is a function of the library and the target of a call."""
 
 SECONDS = 300  # to compile, at most
@@ -98,14 +108,23 @@ def _compiled() -> Path:
 
 
 def _compile(sources: list[Path], result: Path) -> None:
+    """Compile the sources, all at the same time, and link them."""
     compiler = _compiler()
     # Code for this processor alone, with its widest vectors.
     here = "-march=native" if platform.machine() == "x86_64" else "-mcpu=native"
-    words = [*compiler, "-O3", here, "-w", "-std=c++17", "-fPIC", "-shared", "-pthread"]
-    words += [f"-I{jax.ffi.include_dir()}", *map(str, sources), "-o", str(result)]
+    words = [*compiler, "-O3", here, "-w", "-std=c++17", "-fPIC", f"-I{jax.ffi.include_dir()}"]
+    with tempfile.TemporaryDirectory() as folder:
+        objects = [str(Path(folder) / f"{source.stem}.o") for source in sources]
+        parts = zip(sources, objects, strict=True)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(_run, [[*words, "-c", str(source), "-o", to] for source, to in parts]))
+        _run([*compiler, "-shared", "-pthread", *objects, "-o", str(result)])
+
+
+def _run(words: list[str]) -> None:
     done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False)
     if done.returncode:
-        raise RuntimeError(f"{compiler[0]} failed: {line(done.stderr)[:300]}")
+        raise RuntimeError(f"{words[0]} failed: {line(done.stderr)[:300]}")
 
 
 def _compiler() -> list[str]:

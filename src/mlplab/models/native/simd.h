@@ -38,6 +38,19 @@ inline Vector Load(const float* from) { return *reinterpret_cast<const Loose*>(f
 inline void Store(float* to, Vector value) { *reinterpret_cast<Loose*>(to) = value; }
 inline Vector All(float value) { return value - Vector{}; }
 
+// The first `count` floats of a vector.
+inline Vector LoadSome(const float* from, int64_t count) {
+  if (count == kLanes) return Load(from);
+  Vector value{};
+  std::memcpy(&value, from, 4 * count);
+  return value;
+}
+
+inline void StoreSome(float* to, Vector value, int64_t count) {
+  if (count == kLanes) return Store(to, value);
+  std::memcpy(to, &value, 4 * count);
+}
+
 // Memory of a thread that is kept between calls.
 template <int kPurpose>
 inline float* Scratch(int64_t size) {
