@@ -1,21 +1,27 @@
-"""Convolutions that are left to oneDNN, where the extra and a compiler are."""
+"""The parts of a step in C++, where there is a compiler."""
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import keras
 import numpy as np
 import pytest
 from jax import lax
 from tests.helpers import train
 
 import mlplab
+from mlplab.models.conversion import fast_layers
+from mlplab.models.layers import pooling
 from mlplab.models.layers.convolution import convolved, margin, reach
-from mlplab.models.native import calls, library
+from mlplab.models.native import calls, convolution, library
+from mlplab.models.native.convolution import Form
 
 FORMS = list(itertools.product([1, 2], [3, 20], [2, 3], ["same", "valid"]))
+DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 FORMS += [(2, 20, 1, "same")]
 
 
@@ -35,8 +41,8 @@ def drawn(*shape: int) -> jax.Array:
     return jnp.asarray(np.random.default_rng(len(shape)).normal(size=shape).astype(np.float32))
 
 
-def with_gradients(convolve: Any, x: jax.Array, kernel: jax.Array) -> list[jax.Array]:
-    result, back = jax.vjp(convolve, x, kernel)
+def with_gradients(function: Any, *arrays: jax.Array) -> list[jax.Array]:
+    result, back = jax.vjp(function, *arrays)
     return [result, *back(jnp.sin(jnp.arange(result.size)).reshape(result.shape))]
 
 
@@ -51,9 +57,8 @@ def test_values_and_gradients_are_those_of_xla(
         return convolved(x, kernel, stride, precision, padding)
 
     def theirs(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        form = ("NHWC", "HWIO", "NHWC")
         return lax.conv_general_dilated(
-            x, kernel, (stride, stride), padding.upper(), dimension_numbers=form
+            x, kernel, (stride, stride), padding.upper(), dimension_numbers=DIMENSIONS
         )
 
     both = jax.jit(with_gradients, static_argnums=0)
@@ -63,43 +68,168 @@ def test_values_and_gradients_are_those_of_xla(
         np.testing.assert_allclose(mine, other, atol=far * float(jnp.abs(other).max()))
 
 
+def gradients(x: jax.Array, kernel: jax.Array, y: jax.Array, form: Form) -> list[jax.Array]:
+    places = jnp.zeros((0, 0, 0, 0), jnp.uint8)
+    return [
+        convolution.back(what, y, other, places, shape, form)
+        for what, other, shape in (
+            (convolution.TO_IMAGES, kernel, x.shape),
+            (convolution.TO_KERNEL, x, kernel.shape),
+        )
+    ]
+
+
 @pytest.mark.parametrize("many", [2, 3, 9])
 def test_pieces_sum_to_the_whole(many: int) -> None:
-    x, gradient = drawn(7, 6, 6, 5), jnp.flip(drawn(7, 6, 6, 4))
-    kernel, around = drawn(3, 3, 5, 4), ((1, 1), (1, 1))
-    asked: list[tuple[Any, ...]] = [
-        (calls.FORWARD, x, kernel, gradient.shape),
-        (calls.TO_IMAGES, gradient, kernel, x.shape),
-        (calls.TO_KERNEL, x, gradient, kernel.shape),
-    ]
-    for kind, a, b, shape in asked:
-        whole, parts = (
-            calls.convolve(kind, a, b, shape, 1, around, pieces=pieces) for pieces in (1, many)
-        )
-        np.testing.assert_allclose(parts, whole, atol=1e-4)
+    x, y, kernel = drawn(7, 6, 6, 5), jnp.flip(drawn(7, 6, 6, 4)), drawn(3, 3, 5, 4)
+    whole = gradients(x, kernel, y, Form(6, 6, 1, ((1, 1), (1, 1)), pieces=1))
+    parts = gradients(x, kernel, y, Form(6, 6, 1, ((1, 1), (1, 1)), pieces=many))
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("stride", "channels", "side", "wide"), [(1, 4, 3, 6), (2, 3, 3, 7), (1, 5, 2, 5)]
 )
 def test_factors_in_bfloat16_are_rounded_and_their_products_are_not(
-    stride: int, channels: int, side: int, wide: int
+    monkeypatch: pytest.MonkeyPatch, stride: int, channels: int, side: int, wide: int
 ) -> None:
+    monkeypatch.setattr(library, "rounds_to_bfloat16", lambda: True)
     x, kernel = drawn(3, 6, wide, channels), drawn(side, side, channels, 9)
     around = margin(x, side, stride, "same")
-    y = jnp.sin(jnp.arange(3.0 * 9).reshape(3, 1, 1, 9)) * jnp.ones(
-        (3, *reach(x, side, stride, around), 9)
+    high, wide = reach(x, side, stride, around)
+    y = jnp.sin(jnp.arange(3.0 * high * wide * 9)).reshape(3, high, wide, 9)
+    plain, narrow = Form(high, wide, stride, around), Form(high, wide, stride, around, "bfloat16")
+
+    def rounded(array: jax.Array) -> jax.Array:
+        return array.astype(jnp.bfloat16).astype(jnp.float32)
+
+    expected = [convolution.convolved(rounded(x), rounded(kernel), None, plain)]
+    expected += gradients(rounded(x), rounded(kernel), rounded(y), plain)
+    found = [convolution.convolved(x, kernel, None, narrow), *gradients(x, kernel, y, narrow)]
+    for mine, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-5 * float(jnp.abs(other).max()))
+
+
+@pytest.mark.parametrize("then", ["linear", "relu", "gelu", "maxima"])
+def test_what_follows_a_convolution_is_what_keras_computes(then: str) -> None:
+    x, kernel, bias = drawn(3, 7, 6, 5), drawn(3, 3, 5, 11), drawn(11)
+
+    def ours(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+        return convolved(x, kernel, 1, "float32", "same", bias, then)
+
+    def theirs(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+        y = lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=DIMENSIONS) + bias
+        if then == "maxima":
+            return keras.ops.max_pool(y, (2, 2), (2, 2))
+        return keras.activations.get(then)(y)
+
+    alone = jax.jit(ours)(x, kernel, bias)
+    for both in zip(*(with_gradients(f, x, kernel, bias) for f in (ours, theirs)), strict=True):
+        np.testing.assert_allclose(both[0], both[1], atol=1e-5 * float(jnp.abs(both[1]).max()))
+    np.testing.assert_allclose(alone, ours(x, kernel, bias), atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu", "gelu"])
+@pytest.mark.parametrize("channels", [3, 16, 20])
+def test_normalisation_is_that_of_keras(channels: int, activation: str) -> None:
+    x = 3 + 2 * drawn(9, 8, 7, channels)
+    scale, shift = 1 + jnp.arange(channels) / 9, jnp.arange(channels) / 7 - 1
+
+    def theirs(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
+        mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+        plain = (x - mean) / jnp.sqrt(variance + 1e-3)
+        return keras.activations.get(activation)(plain * scale + shift)
+
+    def ours(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
+        return calls.normalise(x, scale, shift, 1e-3, activation)[0]
+
+    for both in zip(*(with_gradients(f, x, scale, shift) for f in (ours, theirs)), strict=True):
+        np.testing.assert_allclose(both[0], both[1], atol=2e-5 * float(jnp.abs(both[1]).max()))
+    _, mean, variance = calls.normalise(x, scale, shift, 1e-3, activation)
+    np.testing.assert_allclose(mean, x.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(variance, x.var((0, 1, 2)), rtol=1e-5)
+
+
+def test_the_variance_of_what_is_far_from_zero_keeps_its_digits() -> None:
+    x = 1000 + drawn(9, 8, 8, 8)
+    (_, _, variance) = calls.normalise(x, jnp.ones(8), jnp.zeros(8), 1e-3, "linear")
+    np.testing.assert_allclose(variance, np.asarray(x, np.float64).var((0, 1, 2)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_activations_are_those_of_keras(activation: str) -> None:
+    x = jnp.linspace(-12, 12, 3 * 5 * 7 * 3).reshape(3, 5, 7, 3)
+    theirs = keras.activations.get(activation)
+    ours = partial(calls.activate, activation=activation)
+    for mine, other in zip(with_gradients(ours, x), with_gradients(theirs, x), strict=True):
+        np.testing.assert_allclose(mine, other, atol=2e-6)
+
+
+@pytest.mark.parametrize("side", [2, 3])
+def test_maxima_are_those_of_keras_and_ties_share_their_gradient(side: int) -> None:
+    x = jnp.round(drawn(3, 7, 6, 9))
+    in_xla = jnp.stack(
+        [
+            x[:, i : 7 // side * side : side, j : 6 // side * side : side]
+            for i in range(side)
+            for j in range(side)
+        ]
     )
-    asked: list[tuple[Any, ...]] = [
-        (calls.FORWARD, x, kernel, y.shape),
-        (calls.TO_IMAGES, y, kernel, x.shape),
-        (calls.TO_KERNEL, x, y, kernel.shape),
-    ]
-    for kind, a, b, shape in asked:
-        rounded = (part.astype(jnp.bfloat16).astype(jnp.float32) for part in (a, b))
-        expected = calls.convolve(kind, *rounded, shape, stride, around)
-        found = calls.convolve(kind, a, b, shape, stride, around, "bfloat16")
-        np.testing.assert_allclose(found, expected, atol=1e-5 * float(jnp.abs(expected).max()))
+    found, back = jax.vjp(lambda x: pooling.maximum(x, side), x)
+    np.testing.assert_array_equal(found, in_xla.max(0))
+    (share,) = back(jnp.ones_like(found))
+    np.testing.assert_allclose(share.sum(), found.size, rtol=1e-5)
+    assert not share[:, 7 // side * side :].any()
+
+
+def small_network() -> keras.Model:
+    inputs = keras.Input((9, 9, 3))
+    x = keras.layers.Conv2D(8, 3, padding="same", name="one")(inputs)
+    x = keras.layers.MaxPooling2D(2)(x)
+    x = keras.layers.BatchNormalization(name="two")(x)
+    x = keras.layers.Activation("gelu")(x)
+    x = keras.layers.Conv2D(8, 2, name="three")(x)
+    x = keras.layers.Activation("relu")(x)
+    seen = keras.layers.BatchNormalization(name="four")(x)
+    y = keras.layers.Activation("relu")(seen)
+    y = keras.layers.Add()([seen, y])
+    y = keras.layers.GlobalAveragePooling2D()(y)
+    return keras.Model(inputs, keras.layers.Dense(3, name="out")(y))
+
+
+def test_joined_layers_of_a_network_compute_what_keras_does() -> None:
+    network = small_network()
+    state = (
+        [v.value for v in network.trainable_variables],
+        [v.value for v in network.non_trainable_variables],
+    )
+    x = drawn(6, 9, 9, 3)
+
+    def loss(weights: Any, others: Any) -> Any:
+        outputs, others = network.stateless_call(weights, others, x, training=True)
+        return jnp.square(outputs - 1).sum(), others
+
+    theirs = jax.value_and_grad(loss, has_aux=True)(*state)
+    with fast_layers(network):
+        then = {layer.name: layer.then for layer in network.layers if hasattr(layer, "then")}
+        ours = jax.value_and_grad(loss, has_aux=True)(*state)
+    assert {name: then[name] for name in ("one", "two", "three", "four")} == {
+        "one": "maxima",
+        "two": "gelu",
+        "three": "relu",
+        "four": "linear",
+    }
+    for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-4 * max(1, float(jnp.abs(other).max())))
+    assert not any(hasattr(layer, "then") for layer in network.layers)
+
+
+def test_a_layer_whose_result_is_returned_is_not_joined() -> None:
+    network = small_network()
+    both = keras.Model(network.inputs, [network.get_layer("two").output, network.output])
+    with fast_layers(both):
+        assert both.get_layer("two").then == "linear"
 
 
 def test_many_at_once_wait_for_nobody() -> None:

@@ -9,8 +9,8 @@ from mlplab.data import Dataset
 from mlplab.experiment import environment, isolation
 from mlplab.experiment.options import Options
 from mlplab.experiment.prepare import Experiment, prepare
-from mlplab.models.native import library
 from mlplab.models.layers.convolution import Conv2D
+from mlplab.models.native import library
 from mlplab.recipes.recipe import Recipe
 from mlplab.training.compilation import keep_compiled
 from mlplab.training.plan import Progress

@@ -8,12 +8,13 @@ from typing import Any
 import jax.numpy as jnp
 import keras
 
-from mlplab.models.layers import normalisation, pooling
+from mlplab.models.joined import Passed, followers, joined
+from mlplab.models.layers import pooling
 from mlplab.models.layers.convolution import Conv2D
 from mlplab.models.layers.dense import Dense, Precision
 from mlplab.models.layers.depthwise import DepthwiseConv2D
 from mlplab.models.layers.dropout import Dropout, SameDropout
-from mlplab.models.layers.normalisation import Activation, BatchNormalization, Passed
+from mlplab.models.layers.normalisation import Activation, BatchNormalization
 from mlplab.models.layers.pooling import AveragePooling2D, MaxPooling2D
 
 # Our layers compute the same as these of Keras, but faster.
@@ -94,24 +95,29 @@ def fast_layers(model: keras.Model) -> Iterator[None]:
     in ways that ours do not support.
     """
     swapped: list[tuple[keras.layers.Layer, type]] = []
+
+    def swap(layer: keras.layers.Layer, ours: type) -> None:
+        swapped.append((layer, type(layer)))
+        object.__setattr__(layer, "__class__", ours)
+
     try:
         if type(model).train_step is keras.Model.train_step:
-            joined = normalisation.pairs(model)
-            for layer in model._flatten_layers(include_self=False):
-                ours = _faster(layer)
-                if ours is not None:
-                    swapped.append((layer, type(layer)))
-                    object.__setattr__(layer, "__class__", ours)
-            for layer, _ in list(swapped):
-                if type(layer) is BatchNormalization and id(layer) in joined:
-                    after, layer.then = joined[id(layer)]
-                    swapped.append((after, type(after)))
-                    object.__setattr__(after, "__class__", Passed)
+            layers = model._flatten_layers(include_self=False)
+            for layer in layers:
+                if ours := _faster(layer):
+                    swap(layer, ours)
+            after = followers(model)
+            for layer in layers:
+                follower = after.get(id(layer))
+                if follower is not None and (then := joined(layer, follower)):
+                    layer.then = then
+                    swap(follower, Passed)
         yield
     finally:
+        for layer in model._flatten_layers(include_self=False):
+            vars(layer).pop("then", None)
         for layer, before in reversed(swapped):
             object.__setattr__(layer, "__class__", before)
-            vars(layer).pop("then", None)
 
 
 def _faster(layer: keras.layers.Layer) -> Any:

@@ -15,11 +15,17 @@ import jax.numpy as jnp
 import keras
 from jax import lax
 
+from mlplab.models.layers import pooling
 from mlplab.models.layers.dense import Precision, dot, product, transposed
-from mlplab.models.native import calls, library
-from mlplab.models.native.calls import Margin
+from mlplab.models.native import library
+from mlplab.models.native.calls import name_of
+from mlplab.models.native.convolution import SIDE, Form, Margin
+from mlplab.models.native.convolution import convolved as in_cpp
 
 Padding = Literal["same", "valid"]
+MAXIMA = "maxima"
+"""What can follow a convolution, besides an activation: the maximum of each square of four."""
+
 FEW = 16
 """With fewer channels, products by rows would be too thin, so the whole kernel is laid out."""
 
@@ -36,9 +42,15 @@ class Conv2D(keras.layers.Conv2D):  # type: ignore[misc]
         kernel_size: as in Keras.
         precision: of the products' factors.
         **options: as in Keras; but the default padding is "same".
+
+    Attributes:
+        then: what follows a layer without an activation of its own: an activation by name, or
+            ``MAXIMA`` of squares.
     """
 
-    precision: Precision = "float32"  # for layers that fast_layers gives this class
+    # For layers that fast_layers gives this class:
+    precision: Precision = "float32"
+    then: str | None = None
 
     def __init__(
         self, filters: int, kernel_size: Any, precision: Precision = "float32", **options: Any
@@ -60,16 +72,24 @@ class Conv2D(keras.layers.Conv2D):  # type: ignore[misc]
     def call(self, inputs: jax.Array) -> jax.Array:
         """Return activation(convolution + bias), float32 [n, height, width, filters]."""
         x = inputs.astype(jnp.float32)  # a network of the user's own may pass it raw pixels
-        outputs = convolved(x, self.kernel.value, self.strides[0], self.precision, self.padding)
-        if self.bias is not None:
-            outputs = outputs + self.bias.value
-        return outputs if self.activation is None else self.activation(outputs)
+        bias = None if self.bias is None else self.bias.value
+        known = name_of(self.activation)
+        then = self.then or known or "linear"
+        how = (self.strides[0], self.precision, self.padding)
+        outputs = convolved(x, self.kernel.value, *how, bias, then)
+        return outputs if known else self.activation(outputs)
 
 
 def convolved(
-    x: jax.Array, kernel: jax.Array, stride: int, precision: Precision, padding: Padding = "same"
+    x: jax.Array,
+    kernel: jax.Array,
+    stride: int,
+    precision: Precision,
+    padding: Padding = "same",
+    bias: jax.Array | None = None,
+    then: str = "linear",
 ) -> jax.Array:
-    """Return the convolution, float32 [n, high, wide, out].
+    """Return the convolution with what follows it, float32 [n, high, wide, out].
 
     Args:
         x: float32 [n, height, width, channels].
@@ -77,7 +97,28 @@ def convolved(
         stride: in both directions.
         precision: of the products' factors.
         padding: as in Keras.
+        bias: float32 [out].
+        then: an activation of ``ACTIVATIONS``, or ``MAXIMA``, which halve height and width.
     """
+    one_pixel = kernel.shape[:2] == (1, 1) and stride == 1
+    if library.found() and not one_pixel:
+        around = margin(x, len(kernel), stride, padding)
+        high, wide = reach(x, len(kernel), stride, around)
+        pooled = then == MAXIMA
+        after = "linear" if pooled else then
+        form = Form(high, wide, stride, around, precision, after, pooled)
+        return in_cpp(x, kernel, bias, form)
+    outputs = _alone(x, kernel, stride, precision, padding)
+    outputs = outputs if bias is None else outputs + bias
+    if then == MAXIMA:
+        return pooling.maximum(outputs, SIDE)
+    result: jax.Array = keras.activations.get(then)(outputs)
+    return result
+
+
+def _alone(
+    x: jax.Array, kernel: jax.Array, stride: int, precision: Precision, padding: Padding
+) -> jax.Array:
     if jax.default_backend() == "cpu":
         if kernel.shape[:2] == (1, 1) and stride == 1:
             # A dense layer across channels, for which XLA takes far longer in pieces.
@@ -103,10 +144,6 @@ def _forward(
     x: jax.Array, kernel: jax.Array, stride: int, precision: Precision, padding: Padding
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     around = margin(x, len(kernel), stride, padding)
-    if library.found():
-        shape = (len(x), *reach(x, len(kernel), stride, around), kernel.shape[-1])
-        how = (stride, around, calls.fastest(precision))
-        return calls.convolve(calls.FORWARD, x, kernel, shape, *how), (x, kernel)
     rounded = kernel.astype(precision)
     pieces = _pieces(x, _size(x, kernel, stride))
     found = lax.map(lambda x: _product(x, rounded, stride, around), pieces)
@@ -123,12 +160,6 @@ def _backward(
     x, kernel = kept
     side, out = len(kernel), kernel.shape[-1]
     around = margin(x, side, stride, padding)
-    if library.found():
-        how = (stride, around, calls.fastest(precision))
-        return (
-            calls.convolve(calls.TO_IMAGES, gradient, kernel, x.shape, *how),
-            calls.convolve(calls.TO_KERNEL, x, gradient, kernel.shape, *how),
-        )
     rounded = kernel.astype(precision)
     size = _size(x, kernel, stride)
     gradients = _pieces(gradient, size)

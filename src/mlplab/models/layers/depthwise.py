@@ -9,7 +9,7 @@ import keras
 from jax import lax
 
 from mlplab.models.layers.convolution import Padding, margin, reach
-from mlplab.models.native.calls import Margin
+from mlplab.models.native.convolution import Margin
 
 
 @keras.saving.register_keras_serializable(package="mlplab")

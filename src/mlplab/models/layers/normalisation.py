@@ -4,8 +4,6 @@ XLA's CPU backend passes through the images several times for the moments, and a
 gradients. Here it is twice forward and twice backward, with the activation on the way.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import keras
@@ -50,7 +48,7 @@ class Activation(keras.layers.Activation):  # type: ignore[misc]
     @staticmethod
     def can_replace(layer: keras.layers.Activation) -> bool:
         """Return whether this class computes the same as a Keras layer, and faster."""
-        return library.found() and name_of(layer) == "gelu"
+        return library.found() and calls.name_of(layer.activation) == "gelu"
 
     def call(self, inputs: jax.Array) -> jax.Array:
         """Return the activation, float32 in the shape of the inputs."""
@@ -58,59 +56,3 @@ class Activation(keras.layers.Activation):  # type: ignore[misc]
             return calls.activate(inputs, "gelu")
         result: jax.Array = super().call(inputs)
         return result
-
-
-class Passed(keras.layers.Activation):  # type: ignore[misc]
-    """An activation that the layer before it has computed."""
-
-    def call(self, inputs: jax.Array) -> jax.Array:
-        """Return the inputs."""
-        return inputs
-
-
-def name_of(layer: keras.layers.Layer) -> str | None:
-    """Return which activation of ``ACTIVATIONS`` a layer is, if it is one and nothing else."""
-    if type(layer) not in (keras.layers.Activation, Activation):
-        return None
-    known = {keras.activations.get(name): name for name in calls.ACTIVATIONS}
-    function: Any = layer.activation
-    return known.get(function)
-
-
-def pairs(model: keras.Model) -> dict[int, tuple[keras.layers.Layer, str]]:
-    """Return the activations that follow a batch normalisation, and only that, and their names.
-
-    Only in graphs of Keras, whose order of layers is certain; not in a user's own ``call``.
-
-    Returns:
-        By the ``id`` of the normalisation.
-    """
-    found = (_graph(part) for part in (model, *model._flatten_layers(include_self=False)))
-    graphs = list({id(graph): graph for graph in found if graph is not None}.values())
-    uses: dict[int, list[Any]] = {}  # of each layer: what takes its outputs, in all graphs
-    nodes = [node for graph in graphs for same in graph._nodes_by_depth.values() for node in same]
-    for node in nodes:
-        uses.setdefault(id(node.operation), [])
-        for tensor in node.input_tensors:
-            uses.setdefault(id(tensor._keras_history.operation), []).append(node.operation)
-    ends = {id(tensor._keras_history.operation) for graph in graphs for tensor in graph.outputs}
-    runs = [node.operation for node in nodes]
-    joined = {}
-    for layer in runs:
-        after = uses[id(layer)]
-        if type(layer) is not keras.layers.BatchNormalization or len(after) != 1:
-            continue
-        once = all(sum(one is other for other in runs) == 1 for one in (layer, after[0]))
-        name = name_of(after[0])
-        if name is not None and once and id(layer) not in ends:
-            joined[id(layer)] = (after[0], name)
-    return joined
-
-
-def _graph(model: Any) -> Any:
-    """Return the graph of layers that a model runs, or ``None``."""
-    if isinstance(model, keras.Sequential):
-        own = type(model).call is keras.Sequential.call
-        return getattr(model, "_functional", None) if own else None
-    plain = type(model).__module__.startswith("keras.") and type(model).__name__ == "Functional"
-    return model if plain else None

@@ -4,18 +4,23 @@
 // window of each position is, for each row of the kernel, one stretch of memory; so a convolution
 // is a matrix product whose rows need not be laid out. Its tiles are kept in registers.
 //
+// What follows the convolution of these images is done while they are there: bias and activation,
+// and the maximum of squares of four positions. Of such a maximum the gradient stays small as well:
+// a byte for each square says which of the four have it, and what is spread is never written out.
+//
 // In bfloat16 a word of 32 bits holds two factors whose products are added, as the instructions
 // for it want; everything else is the same as in float32.
 #include <algorithm>
 #include <array>
 
+#include "activations.h"
 #include "simd.h"
 
 namespace ffi = xla::ffi;
 
 namespace {
 
-enum Kind : int64_t { kForward = 0, kToImages = 1, kToKernel = 2 };
+enum What : int64_t { kForward = 0, kToImages = 1, kToKernel = 2 };
 
 constexpr int64_t kFrame = 48 * 1024;  // words of frames at a time, of a second cache of 128k or more
 constexpr int64_t kBlock = 96;  // positions at a time, whose gradients stay in the first cache
@@ -99,7 +104,7 @@ struct Frame {
 // the images of a convolution with a stride, to which position p of the gradient contributes only
 // where the distance is a multiple of it.
 struct Phase {
-  std::vector<int32_t> from, to;  // of each position of an image: its window, its result
+  std::vector<int32_t> from, to;  // of each position of a group: its window, its result
   int64_t rows, length;           // of the window: words in a row that follow one another
   std::vector<float> weights;     // [blocks of kWidth channels][rows][length][kWidth]
 };
@@ -136,11 +141,10 @@ void Tile(const float* const* x, int64_t rows, int64_t row, int64_t length, cons
   }
 }
 
-// Results of a group of images.
+// Results of a group's first positions.
 template <bool kPairs>
-void Convolve(const Phase& phase, const Frame& frame, const float* images, int64_t count,
-              int64_t channels, int64_t size, float* result) {
-  int64_t in_image = phase.from.size(), positions = count * in_image;
+void Convolve(const Phase& phase, int64_t row, const float* images, int64_t positions,
+              int64_t channels, float* result) {
   int64_t block = phase.rows * phase.length * kWidth;
   for (int64_t c = 0; c < channels; c += kWidth) {
     const float* weights = phase.weights.data() + c / kWidth * block;
@@ -150,12 +154,11 @@ void Convolve(const Phase& phase, const Frame& frame, const float* images, int64
       float* to[kTile];
       for (int64_t i = 0; i < kTile; ++i) {
         int64_t position = std::min(p + i, positions - 1);  // the last one, again
-        int64_t image = position / in_image, at = position % in_image;
-        x[i] = images + image * frame.Size() + phase.from[at];
-        to[i] = result + image * size + phase.to[at] + c;
+        x[i] = images + phase.from[position];
+        to[i] = result + phase.to[position] + c;
       }
       auto tile = many > kLanes ? Tile<kPairs, kVectors> : Tile<kPairs, 1>;
-      tile(x, phase.rows, frame.Row(), phase.length, weights, to, many);
+      tile(x, phase.rows, row, phase.length, weights, to, many);
     }
   }
 }
@@ -201,12 +204,80 @@ void Gradients(const float* from, int64_t rows, int64_t wide, int64_t out, float
   }
 }
 
-// Sets the gradient of the kernel to what some images contribute.
+// Four positions that have one maximum: the bits of a byte, from the left to the right and down.
+constexpr int64_t kSide = 2, kFour = kSide * kSide;
+
+// The maximum of each square of an image, and which positions have it.
+void Pool(const float* image, int64_t high, int64_t wide, int64_t channels, float* to,
+          uint8_t* places) {
+  for (int64_t y = 0; y < high / kSide; ++y) {
+    for (int64_t x = 0; x < wide / kSide; ++x, to += channels, places += channels) {
+      const float* one = image + (y * kSide * wide + x * kSide) * channels;
+      const float* four[] = {one, one + channels, one + wide * channels, one + (wide + 1) * channels};
+      for (int64_t c = 0; c < channels; ++c) {
+        float a = four[0][c], b = four[1][c], d = four[2][c], e = four[3][c];
+        float most = b <= a ? a : b;  // NaN is passed on
+        most = d <= most ? most : d, most = e <= most ? most : e;
+        to[c] = most;
+        places[c] = (a == most) | (b == most) << 1 | (d == most) << 2 | (e == most) << 3;
+      }
+    }
+  }
+}
+
+// Of squares with these bits: what each position gets of the gradient.
+struct Shares {
+  float of[1 << kFour][kFour];
+
+  Shares() {
+    for (int bits = 0; bits < 1 << kFour; ++bits) {
+      for (int64_t at = 0; at < kFour; ++at) {
+        of[bits][at] = bits >> at & 1 ? 1.0f / __builtin_popcount(bits) : 0;
+      }
+    }
+  }
+};
+
+// Gradients of the results: of all positions, or of squares, which are spread over theirs.
+struct Results {
+  const float* gradients;
+  const uint8_t* places;  // null if the gradients are of all positions
+  int64_t high, wide, channels;
+
+  // Those of some images; in memory of this thread if they are spread.
+  const float* Of(int64_t first, int64_t count) const {
+    if (!places) return gradients + first * high * wide * channels;
+    static const Shares shares;
+    int64_t size = high * wide * channels, squares = high / kSide * (wide / kSide) * channels;
+    float* all = Scratch<3>(count * size);
+    bool whole = high % kSide == 0 && wide % kSide == 0;
+    if (!whole) std::fill(all, all + count * size, 0);
+    for (int64_t i = 0; i < count; ++i) {
+      const float* g = gradients + (first + i) * squares;
+      const uint8_t* bits = places + (first + i) * squares;
+      for (int64_t y = 0; y < high / kSide; ++y) {
+        for (int64_t x = 0; x < wide / kSide; ++x, g += channels, bits += channels) {
+          float* one = all + i * size + (y * kSide * wide + x * kSide) * channels;
+          float *two = one + channels, *three = one + wide * channels, *four = three + channels;
+          for (int64_t c = 0; c < channels; ++c) {
+            const float* share = shares.of[bits[c]];
+            one[c] = g[c] * share[0], two[c] = g[c] * share[1];
+            three[c] = g[c] * share[2], four[c] = g[c] * share[3];
+          }
+        }
+      }
+    }
+    return all;
+  }
+};
+
+// Sets the gradient of the kernel to what some images contribute, from the first on.
 template <bool kPairs>
-void ToKernel(const Sizes& s, const float* images, const float* gradient, float* kernel) {
+void ToKernel(const Sizes& s, int64_t begin, int64_t end, const float* images,
+              const Results& results, float* kernel) {
   Frame frame{s.h, s.w, s.c, s.c, s.top, s.left, s.bottom, s.right};
   int64_t length = s.side * s.c, tiles = Up(length, kTile), padded = Up(s.out, kWidth);
-  int64_t group = std::clamp<int64_t>(kFrame / frame.Size(), 1, s.n);
+  int64_t group = std::clamp<int64_t>(kFrame / frame.Size(), 1, end - begin);
   int64_t step = kPairs ? 2 : 1, size = group * frame.Size(), beyond = s.stride * s.c + kTile;
   std::vector<int32_t> from;  // of each position, or of each two neighbours
   for (int64_t i = 0; i < group; ++i) {
@@ -224,13 +295,13 @@ void ToKernel(const Sizes& s, const float* images, const float* gradient, float*
   int64_t stride = copied ? padded : s.out;
   std::fill(framed, framed + size + 2 * beyond, 0);
   std::vector<float> sums(padded * s.side * tiles);
-  for (int64_t first = 0; first < s.n; first += group) {
-    int64_t count = std::min(group, s.n - first);
+  for (int64_t first = begin; first < end; first += group) {
+    int64_t count = std::min(group, end - first);
     frame.Fill<false>(images + first * s.h * s.w * s.c, count, framed);
     if (kPairs) {
       for (int64_t i = 0; i < size + beyond; ++i) words[i] = Pair(framed[i], framed[i + s.stride * s.c]);
     }
-    const float* g = gradient + first * s.high * s.wide * s.out;
+    const float* g = results.Of(first, count);
     if (copied) Gradients<kPairs>(g, count * s.high, s.wide, s.out, copy);
     const float* gradients = copied ? copy : g;
     for (int64_t p = 0; p < count * in_image; p += kBlock) {
@@ -279,10 +350,31 @@ void Pack(Phase& phase, int64_t columns, int64_t inputs, int64_t outputs, const 
   }
 }
 
-// The convolution, or its gradient to the images.
+// What follows a convolution.
+struct Then {
+  const float* bias;
+  int64_t activation;
+  uint8_t* places;  // of the maximum of squares, or null
+};
+
+void Finish(const Then& then, int64_t positions, int64_t channels, float* results) {
+  With(then.activation, [&](auto kind) {
+    for (int64_t p = 0; p < positions; ++p, results += channels) {
+      for (int64_t c = 0; c < channels; c += kLanes) {
+        int64_t count = std::min(kLanes, channels - c);
+        Vector value = LoadSome(results + c, count) + LoadSome(then.bias + c, count);
+        StoreSome(results + c, decltype(kind)::Of(value), count);
+      }
+    }
+    return ffi::Error::Success();
+  });
+}
+
+// The convolution and what follows it, or its gradient to the images.
 template <bool kPairs>
-ffi::Error Gather(ffi::ThreadPool& pool, const Sizes& s, bool forward, const float* source,
+ffi::Error Gather(ffi::ThreadPool& pool, const Sizes& s, const Then* then, const Results& source,
                   const float* kernel, float* result) {
+  bool forward = then;
   auto weight = [&](int64_t y, int64_t x, int64_t c, int64_t o) {
     return kernel[((y * s.side + x) * s.c + c) * s.out + o];
   };
@@ -334,16 +426,33 @@ ffi::Error Gather(ffi::ThreadPool& pool, const Sizes& s, bool forward, const flo
   }
   int64_t group = std::clamp<int64_t>(kFrame / frame.Size(), 1, s.n);
   int64_t pieces = std::min((s.n + group - 1) / group, 4 * pool.num_threads());
+  bool pooled = forward && then->places;
+  int64_t squares = s.high / kSide * (s.wide / kSide) * channels;
+  std::vector<int64_t> in_image;  // positions of each phase
+  for (Phase& phase : phases) {
+    int64_t positions = in_image.emplace_back(phase.from.size());
+    for (int64_t i = positions; i < group * positions; ++i) {
+      phase.from.push_back(phase.from[i - positions] + frame.Size());
+      phase.to.push_back(phase.to[i - positions] + size);
+    }
+  }
   return Divide(pool, pieces, [&](int64_t piece) {
     int64_t end = s.n * (piece + 1) / pieces;
     float* framed = Scratch<0>(group * frame.Size());
     std::fill(framed, framed + group * frame.Size(), 0);
     for (int64_t first = s.n * piece / pieces; first < end; first += group) {
       int64_t count = std::min(group, end - first);
-      frame.Fill<kPairs>(source + first * frame.h * frame.w * frame.channels, count, framed);
-      for (const Phase& phase : phases) {
-        if (phase.from.empty()) continue;
-        Convolve<kPairs>(phase, frame, framed, count, channels, size, result + first * size);
+      frame.Fill<kPairs>(source.Of(first, count), count, framed);
+      float* to = pooled ? Scratch<1>(group * size) : result + first * size;
+      for (size_t i = 0; i < phases.size(); ++i) {
+        int64_t positions = count * in_image[i];
+        Convolve<kPairs>(phases[i], frame.Row(), framed, positions, channels, to);
+      }
+      if (!forward) continue;
+      if (then->bias) Finish(*then, count * s.high * s.wide, channels, to);
+      for (int64_t i = 0; pooled && i < count; ++i) {
+        int64_t at = (first + i) * squares;
+        Pool(to + i * size, s.high, s.wide, channels, result + at, then->places + at);
       }
     }
   });
@@ -352,39 +461,54 @@ ffi::Error Gather(ffi::ThreadPool& pool, const Sizes& s, bool forward, const flo
 // Each piece has its own sum, and these are added in order: as many pieces give the same bits.
 template <bool kPairs>
 ffi::Error Sum(ffi::ThreadPool& pool, const Sizes& s, int64_t pieces, const float* images,
-               const float* gradient, float* kernel) {
+               const Results& results, float* kernel) {
   int64_t size = s.side * s.side * s.c * s.out;
   if (pieces < 1) pieces = pool.num_threads();
   pieces = std::max<int64_t>(1, std::min(s.n, pieces));
   std::vector<float> others(size * (pieces - 1));
   auto error = Divide(pool, pieces, [&](int64_t piece) {
-    int64_t first = s.n * piece / pieces;
-    Sizes own = s;
-    own.n = s.n * (piece + 1) / pieces - first;
-    ToKernel<kPairs>(own, images + first * s.h * s.w * s.c, gradient + first * s.high * s.wide * s.out,
-                     piece ? others.data() + size * (piece - 1) : kernel);
+    float* sum = piece ? others.data() + size * (piece - 1) : kernel;
+    ToKernel<kPairs>(s, s.n * piece / pieces, s.n * (piece + 1) / pieces, images, results, sum);
   });
   for (int64_t i = 0; i < static_cast<int64_t>(others.size()); ++i) kernel[i % size] += others[i];
   return error;
 }
 
 using Floats = ffi::Buffer<ffi::F32, 4>;
+using Channels = ffi::Buffer<ffi::F32, 1>;
+using Bytes = ffi::Buffer<ffi::U8, 4>;
 
-ffi::Error Call(ffi::ThreadPool pool, Floats a, Floats b, ffi::Result<Floats> r, int64_t kind,
-                int64_t stride, int64_t top, int64_t bottom, int64_t left, int64_t right,
-                int64_t pairs, int64_t pieces) {
-  // kForward: images, kernel -> result; kToImages: gradient, kernel -> images;
-  // kToKernel: images, gradient -> kernel.
-  auto x = kind == kToImages ? r->dimensions() : a.dimensions();
-  auto k = kind == kToKernel ? r->dimensions() : b.dimensions();
-  auto y = kind == kForward ? r->dimensions() : kind == kToImages ? a.dimensions() : b.dimensions();
-  Sizes s{x[0], x[1], x[2], x[3], y[1], y[2], y[3], k[0], stride, top, left, bottom, right};
-  const float *one = a.typed_data(), *two = b.typed_data();
-  float* result = r->typed_data();
-  if (kind == kToKernel) {
-    return (pairs ? Sum<true> : Sum<false>)(pool, s, pieces, one, two, result);
+// Images, kernel and bias -> the result, with the places of its maxima. Without a bias (of no
+// channels) nothing follows but these; without places (of no images) there are no maxima.
+ffi::Error Forward(ffi::ThreadPool pool, Floats images, Floats kernel, Channels bias,
+                   ffi::Result<Floats> result, ffi::Result<Bytes> places, int64_t high,
+                   int64_t wide, int64_t stride, int64_t top, int64_t bottom, int64_t left,
+                   int64_t right, int64_t pairs, int64_t activation) {
+  auto x = images.dimensions(), k = kernel.dimensions();
+  Sizes s{x[0], x[1], x[2], x[3], high, wide, k[3], k[0], stride, top, left, bottom, right};
+  Then then{bias.element_count() ? bias.typed_data() : nullptr, activation,
+            places->element_count() ? places->typed_data() : nullptr};
+  Results source{images.typed_data(), nullptr, s.h, s.w, s.c};
+  return (pairs ? Gather<true> : Gather<false>)(pool, s, &then, source, kernel.typed_data(),
+                                                result->typed_data());
+}
+
+// kToImages: gradient, kernel -> images; kToKernel: gradient, images -> kernel. The gradient is of
+// maxima if there are places.
+ffi::Error Backward(ffi::ThreadPool pool, Floats gradient, Floats other, Bytes places,
+                    ffi::Result<Floats> result, int64_t what, int64_t high, int64_t wide,
+                    int64_t stride, int64_t top, int64_t bottom, int64_t left, int64_t right,
+                    int64_t pairs, int64_t pieces) {
+  auto x = what == kToImages ? result->dimensions() : other.dimensions();
+  auto k = what == kToKernel ? result->dimensions() : other.dimensions();
+  Sizes s{x[0], x[1], x[2], x[3], high, wide, k[3], k[0], stride, top, left, bottom, right};
+  const uint8_t* bits = places.element_count() ? places.typed_data() : nullptr;
+  Results results{gradient.typed_data(), bits, high, wide, s.out};
+  float* to = result->typed_data();
+  if (what == kToKernel) {
+    return (pairs ? Sum<true> : Sum<false>)(pool, s, pieces, other.typed_data(), results, to);
   }
-  return (pairs ? Gather<true> : Gather<false>)(pool, s, kind == kForward, one, two, result);
+  return (pairs ? Gather<true> : Gather<false>)(pool, s, nullptr, results, other.typed_data(), to);
 }
 
 }  // namespace
@@ -397,13 +521,33 @@ extern "C" int mlplab_has_bfloat16() {
 #endif
 }
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(mlplab_convolve, Call,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(mlplab_convolve, Forward,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
                                   .Arg<Floats>()
                                   .Arg<Floats>()
+                                  .Arg<Channels>()
                                   .Ret<Floats>()
-                                  .Attr<int64_t>("kind")
+                                  .Ret<Bytes>()
+                                  .Attr<int64_t>("high")
+                                  .Attr<int64_t>("wide")
+                                  .Attr<int64_t>("stride")
+                                  .Attr<int64_t>("top")
+                                  .Attr<int64_t>("bottom")
+                                  .Attr<int64_t>("left")
+                                  .Attr<int64_t>("right")
+                                  .Attr<int64_t>("pairs")
+                                  .Attr<int64_t>("activation"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(mlplab_convolve_back, Backward,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Floats>()
+                                  .Arg<Floats>()
+                                  .Arg<Bytes>()
+                                  .Ret<Floats>()
+                                  .Attr<int64_t>("what")
+                                  .Attr<int64_t>("high")
+                                  .Attr<int64_t>("wide")
                                   .Attr<int64_t>("stride")
                                   .Attr<int64_t>("top")
                                   .Attr<int64_t>("bottom")

@@ -14,11 +14,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
 from filelock import FileLock
 
 from mlplab.cache import cache_dir, make_private
@@ -28,6 +31,7 @@ from mlplab.text import line
 HERE = Path(__file__).parent
 CALLS = (
     "mlplab_convolve",
+    "mlplab_convolve_back",
     "mlplab_normalise",
     "mlplab_normalise_back",
     "mlplab_activate",
@@ -80,6 +84,25 @@ def rounds_to_bfloat16() -> bool:
     """Return whether this processor multiplies bfloat16 faster than float32."""
     there = loaded()
     return not isinstance(there, str) and bool(there.mlplab_has_bfloat16())
+
+
+def call(
+    name: str, results: Sequence[tuple[tuple[int, ...], str]], *arrays: jax.Array, **options: float
+) -> Any:
+    """Return what a function of the library makes of arrays, to be traced.
+
+    Args:
+        name: one of ``CALLS``.
+        results: their shapes and data types.
+        *arrays: its arguments.
+        **options: its attributes: int64 if they are whole numbers, otherwise float32.
+    """
+    forms = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in results]  # type: ignore[no-untyped-call]
+    numbers = {
+        key: np.int64(value) if isinstance(value, int) else np.float32(value)
+        for key, value in options.items()
+    }
+    return jax.ffi.ffi_call(name, forms, vmap_method="sequential")(*arrays, **numbers)
 
 
 def _is_for_this() -> bool:
