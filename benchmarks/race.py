@@ -53,6 +53,7 @@ def run(
     ours: str,
     asked: argparse.Namespace,
     stand_in: bool = True,
+    images: int | None = None,
 ) -> dict[str, Any]:
     """Run a race and return the measurements as JSON-able tables.
 
@@ -65,11 +66,12 @@ def run(
         ours: the contestant that is the denominator of ratios.
         asked: the options, from :func:`parse`.
         stand_in: whether random images may be used if CIFAR-10 is not available.
+        images: how many training images, by default all.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         log = stack.enter_context((asked.out / "peers.log").open("w"))
-        source = inputs.write(folder, asked.quick and stand_in, stand_in)
+        source = inputs.write(folder, asked.quick and stand_in, stand_in, images)
         workers = []
         for number, contestant in enumerate(contestants):
             places = {"data": str(folder), "scratch": str(folder / str(number))}

@@ -1,7 +1,7 @@
 """Seconds per epoch, the same work in all programs: the published network, batch 64, float32.
 
     python -m benchmarks.same_work --rounds 5
-    python -m benchmarks.same_work --rounds 5 --network cnn-small   # or airnet-small, vit
+    python -m benchmarks.same_work --network cnn-small --images 10000   # or airnet-small, vit
 
 3072-1024×4-10, dropout 0.2, Adam at 1e-4, 50,000 images in memory; no validation and no callbacks.
 Every peer runs as its documentation recommends for data that fits in memory. Where two ways are
@@ -65,6 +65,7 @@ def main() -> None:
     parser = race.options(__doc__)
     parser.add_argument("--network", choices=("published", *BATCHES), default="published")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--images", type=int, help="for training; by default all 50,000")
     asked = race.parse(parser)
     name, contestants = "same-work", list(CONTESTANTS)
     question = "seconds an epoch: the published network, batch 64, float32"
@@ -73,7 +74,7 @@ def main() -> None:
         contestants = others(asked.network, asked.precision)
         batch = BATCHES[asked.network]
         question = f"seconds an epoch: {asked.network}, batch {batch}, {asked.precision}"
-    result = race.run(question, contestants, "mlplab", asked)
+    result = race.run(question, contestants, "mlplab", asked, images=asked.images)
     report.write(asked.out, name, result, race.table(result), race.picture(result))
 
 

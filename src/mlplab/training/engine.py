@@ -29,6 +29,9 @@ from mlplab.training.steps import (
 )
 
 CHUNK_SECONDS = 0.2  # how often Ctrl-C is checked and the progress bar is updated
+SLOW, SECONDS = 4, 1.0
+"""Of slow steps so many, if they take no longer: XLA has new memory from the system each time it is
+called, which costs a network of convolutions a tenth of a step."""
 
 OnSteps = Callable[[int, int, int, Row], None]
 
@@ -190,7 +193,8 @@ class Pace:
 
     def steps(self) -> int:
         """Return how many steps the next range has."""
-        return max(1, int(CHUNK_SECONDS / self.seconds))
+        slow = min(SLOW, int(SECONDS / self.seconds))
+        return max(1, slow, int(CHUNK_SECONDS / self.seconds))
 
 
 def order(plan: Plan, epoch: int) -> NDArray[np.int32]:

@@ -333,16 +333,19 @@ void Pack(Phase& phase, int64_t columns, int64_t inputs, int64_t outputs, const 
   int64_t words = kPairs ? (inputs + 1) / 2 : inputs;
   phase.length = columns * words;
   phase.weights.assign(Up(outputs, kWidth) * phase.rows * phase.length, 0);
-  for (int64_t r = 0; r < phase.rows; ++r) {
-    for (int64_t col = 0; col < columns; ++col) {
-      for (int64_t i = 0; i < words; ++i) {
-        for (int64_t o = 0; o < outputs; ++o) {
-          int64_t block = (o / kWidth * phase.rows + r) * phase.length + col * words + i;
-          float& weight = phase.weights[block * kWidth + o % kWidth];
-          if constexpr (kPairs) {
-            weight = Pair(at(r, col, 2 * i, o), 2 * i + 1 < inputs ? at(r, col, 2 * i + 1, o) : 0);
-          } else {
-            weight = at(r, col, i, o);
+  float* to = phase.weights.data();
+  for (int64_t first = 0; first < outputs; first += kWidth) {
+    int64_t many = std::min(kWidth, outputs - first);
+    for (int64_t r = 0; r < phase.rows; ++r) {
+      for (int64_t col = 0; col < columns; ++col) {
+        for (int64_t i = 0; i < words; ++i, to += kWidth) {
+          for (int64_t o = 0; o < many; ++o) {
+            if constexpr (kPairs) {
+              float next = 2 * i + 1 < inputs ? at(r, col, 2 * i + 1, first + o) : 0;
+              to[o] = Pair(at(r, col, 2 * i, first + o), next);
+            } else {
+              to[o] = at(r, col, i, first + o);
+            }
           }
         }
       }
