@@ -44,6 +44,7 @@ def prepared(
     )
     isolation.check_code()
     if any(isinstance(layer, Conv2D) for layer in experiment.model.layers):
+        _tell_once(library.before(), progress)
         _tell_once(library.note(), progress)
     _trained.add(experiment.model)
     return experiment

@@ -95,6 +95,7 @@ def fast_layers(model: keras.Model) -> Iterator[None]:
     in ways that ours do not support.
     """
     swapped: list[tuple[keras.layers.Layer, type]] = []
+    told: list[keras.layers.Layer] = []
 
     def swap(layer: keras.layers.Layer, ours: type) -> None:
         swapped.append((layer, type(layer)))
@@ -110,12 +111,13 @@ def fast_layers(model: keras.Model) -> Iterator[None]:
             for layer in layers:
                 follower = after.get(id(layer))
                 if follower is not None and (then := joined(layer, follower)):
-                    layer.then = then
+                    object.__setattr__(layer, "then", then)
+                    told.append(layer)
                     swap(follower, Passed)
         yield
     finally:
-        for layer in model._flatten_layers(include_self=False):
-            vars(layer).pop("then", None)
+        for layer in told:
+            object.__delattr__(layer, "then")
         for layer, before in reversed(swapped):
             object.__setattr__(layer, "__class__", before)
 

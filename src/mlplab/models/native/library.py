@@ -41,7 +41,7 @@ CALLS = (
 )
 """What XLA is told of: each is a function of the library and the target of a call."""
 
-SECONDS = 300  # to compile, at most
+SECONDS = 1200  # to compile, at most: Zig compiles its own libraries first
 HOW = "install g++ or clang++, or: pip install 'mlplab[native]'"
 
 
@@ -61,7 +61,7 @@ def loaded() -> ctypes.CDLL | str:
     """Return the library, known to XLA, or why there is none."""
     if os.environ.get("MLPLAB_NATIVE") == "0":
         return "MLPLAB_NATIVE is 0"
-    if not _is_for_this() or len(jax.devices()) > 1:
+    if not is_wanted():
         return "it is for one CPU, of Linux or macOS"
     try:
         library = ctypes.CDLL(str(_compiled()))
@@ -73,9 +73,16 @@ def loaded() -> ctypes.CDLL | str:
     return library
 
 
+def before() -> str | None:
+    """Return what a user waits for, if the library is not compiled yet."""
+    if not is_wanted() or loaded.cache_info().currsize or _path().exists():
+        return None
+    return "compiling convolutions for this processor, once" if _compiler() else None
+
+
 def note() -> str | None:
     """Return what a user of convolutions can do to make them faster, if there is something."""
-    if found() or os.environ.get("MLPLAB_NATIVE") == "0" or not _is_for_this():
+    if not is_wanted() or found():
         return None
     return f"convolutions would be faster in C++; {why_not()}"
 
@@ -105,8 +112,22 @@ def call(
     return jax.ffi.ffi_call(name, forms, vmap_method="sequential")(*arrays, **numbers)
 
 
-def _is_for_this() -> bool:
-    return jax.default_backend() == "cpu" and sys.platform in ("linux", "darwin")
+def is_wanted() -> bool:
+    """Return whether the library could be used here, and is not switched off."""
+    here = jax.default_backend() == "cpu" and sys.platform in ("linux", "darwin")
+    return here and len(jax.devices()) == 1 and os.environ.get("MLPLAB_NATIVE") != "0"
+
+
+def _path() -> Path:
+    """Return where the library is, or would be: another file for other sources or processors."""
+    parts = [path.read_bytes() for path in sorted(HERE.glob("*.h")) + _sources()]
+    parts.append(f"{jax.__version__} {platform.machine()} {_processor()}".encode())
+    name = f"native-{hashlib.sha256(b' '.join(parts)).hexdigest()[:16]}.so"
+    return cache_dir() / "native" / name
+
+
+def _sources() -> list[Path]:
+    return sorted(HERE.glob("*.cc"))
 
 
 def _compiled() -> Path:
@@ -116,23 +137,21 @@ def _compiled() -> Path:
         RuntimeError: if there is no compiler, or it fails.
         OSError: if the cache cannot be written.
     """
-    sources = sorted(HERE.glob("*.cc"))
-    parts = [path.read_bytes() for path in sorted(HERE.glob("*.h")) + sources]
-    parts.append(f"{jax.__version__} {platform.machine()} {_processor()}".encode())
-    name = f"native-{hashlib.sha256(b' '.join(parts)).hexdigest()[:16]}.so"
-    folder = cache_dir() / "native"
-    make_private(folder)
-    with FileLock(folder / ".lock", is_singleton=False):
-        if not (folder / name).exists():
-            aside = folder / f".{name}"
-            _compile(sources, aside)
-            aside.replace(folder / name)
-    return folder / name
+    path = _path()
+    make_private(path.parent)
+    with FileLock(path.parent / ".lock", is_singleton=False):
+        if not path.exists():
+            aside = path.with_name(f".{path.name}")
+            _compile(_sources(), aside)
+            aside.replace(path)
+    return path
 
 
 def _compile(sources: list[Path], result: Path) -> None:
     """Compile the sources, all at the same time, and link them."""
     compiler = _compiler()
+    if compiler is None:
+        raise RuntimeError(f"there is no C++ compiler: {HOW}")
     # Code for this processor alone, with its widest vectors.
     here = "-march=native" if platform.machine() == "x86_64" else "-mcpu=native"
     words = [*compiler, "-O3", here, "-w", "-std=c++17", "-fPIC", f"-I{jax.ffi.include_dir()}"]
@@ -150,14 +169,14 @@ def _run(words: list[str]) -> None:
         raise RuntimeError(f"{words[0]} failed: {line(done.stderr)[:300]}")
 
 
-def _compiler() -> list[str]:
+def _compiler() -> list[str] | None:
     """Return the command of a C++ compiler: the machine's own, or Zig's from the extra."""
     for name in ("g++", "clang++"):
         if found := shutil.which(name):
             return [found]
     if importlib.util.find_spec("ziglang"):
         return [sys.executable, "-m", "ziglang", "c++"]
-    raise RuntimeError(HOW)
+    return None
 
 
 def _processor() -> str:
