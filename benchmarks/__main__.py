@@ -11,12 +11,16 @@ QUESTIONS = (
     ("memory",),
     ("start",),
     ("same_work",),
+    ("same_work", "--network", "cnn-small", "--images", "10000"),
+    ("same_work", "--network", "airnet-small", "--images", "10000"),
+    ("same_work", "--network", "vit", "--images", "10000"),
     ("bfloat16",),
     ("published",),
     ("published", "--whole"),
     ("time_to_accuracy",),
     ("time_to_accuracy", "--recipe", "mlp-budget", "--seeds", "3", "--cold"),
     ("ui",),
+    ("scaling",),
 )
 
 

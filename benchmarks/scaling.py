@@ -78,7 +78,9 @@ def searched(trials: int, folder: Path) -> list[str]:
 
 LINES = (
     Line("epochs", (8, 16, 24, 32), lambda n, _: trained(f"training.epochs={n}"), flat=True),
-    Line("images", (12_500, 25_000, 37_500, 50_000), lambda n, _: trained(f"data.share={n / 50_000}")),
+    Line(
+        "images", (12_500, 25_000, 37_500, 50_000), lambda n, _: trained(f"data.share={n / 50_000}")
+    ),
     Line("pixels", (32**2, 56**2, 80**2, 96**2), lambda n, folder: sized(round(n**0.5), folder)),
     Line(
         "members",
@@ -121,9 +123,7 @@ def main() -> None:
         **report.facts(),
         "data": f"CIFAR-10; pixels: {FOLDER_IMAGES:,} images in files",
         "rounds": asked.rounds,
-        "lines": {
-            line.what: summary({n: rows for n, rows in found[line.what].items()}) for line in lines
-        },
+        "lines": {line.what: summary(found[line.what]) for line in lines},
         "flat": [line.what for line in lines if line.flat],
     }
     report.write(asked.out, "scaling", result, table(result), picture(result))

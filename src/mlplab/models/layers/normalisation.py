@@ -32,7 +32,8 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         images = inputs.ndim == 4 and self.axis in (-1, 3) and inputs.dtype == jnp.float32
         if not (images and training and self.trainable and mask is None):
             outputs = super().call(inputs, training=training, mask=mask)
-            return keras.activations.get(self.then)(outputs)
+            activated: jax.Array = keras.activations.get(self.then)(outputs)
+            return activated
         channels = inputs.shape[-1]
         scale = self.gamma.value if self.scale else jnp.ones(channels)
         shift = self.beta.value if self.center else jnp.zeros(channels)

@@ -40,7 +40,7 @@ def normalise(
 
 def _normalise_forward(
     x: jax.Array, scale: jax.Array, shift: jax.Array, epsilon: float, activation: str
-) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
+) -> tuple[tuple[jax.Array, jax.Array, jax.Array], tuple[jax.Array, ...]]:
     y, mean, variance = normalise(x, scale, shift, epsilon, activation)
     return (y, mean, variance), (x, scale, shift, mean, variance)
 
@@ -96,6 +96,7 @@ def maximum_back(images: jax.Array, found: jax.Array, gradient: jax.Array, side:
 
 
 def _one(name: str, shape: tuple[int, ...], *arrays: jax.Array, **options: float) -> jax.Array:
+    result: jax.Array
     (result,) = _call(name, [shape], *arrays, **options)
     return result
 
