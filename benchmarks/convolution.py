@@ -2,7 +2,8 @@
 
     python -m benchmarks.convolution         # writes benchmarks/results/convolution.md and .json
 
-Shapes are those of the shipped recipes. With the extra ``native``, ours are oneDNN's.
+Shapes are those of the shipped recipes. Where there is a C++ compiler, ours are in C++, unless
+MLPLAB_NATIVE is 0.
 
 XLA is measured twice: called step by step from Python,
 where it is fastest, and inside a loop (``lax.scan``), as in training here, where its CPU backend

@@ -107,5 +107,5 @@ def short_measurements() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mlplab.training.limit.BURST_SECONDS", 0.0)
         patch.setattr("mlplab.training.limit.STREAM", 2**16)
-        patch.setattr("mlplab.training.profile.CHUNK_SECONDS", 1e-9)
+        patch.setattr("mlplab.training.profile.steps_in", lambda seconds: 1)
         yield

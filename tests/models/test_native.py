@@ -183,6 +183,16 @@ def test_maxima_are_those_of_keras_and_ties_share_their_gradient(side: int) -> N
     assert not share[:, 7 // side * side :].any()
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_a_maximum_passes_on_what_is_not_a_number(place: int) -> None:
+    x = drawn(1, 2, 2, 1).at[0, place // 2, place % 2].set(jnp.nan)
+    assert jnp.isnan(pooling.maximum(x, 2)).all()
+    corner = drawn(1, 3, 3, 1).at[0, place // 2 * 2, place % 2 * 2].set(jnp.nan)
+    seen = convolved(corner, jnp.ones((2, 2, 1, 1)), 1, "float32", "valid", then="maxima")
+    assert seen.shape == (1, 1, 1, 1)
+    assert jnp.isnan(seen).all()
+
+
 def small_network() -> keras.Model:
     inputs = keras.Input((9, 9, 3))
     x = keras.layers.Conv2D(8, 3, padding="same", name="one")(inputs)

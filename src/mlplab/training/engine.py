@@ -182,7 +182,7 @@ class EpochRunner:
 
 
 class Pace:
-    """Cuts the steps of an epoch into ranges of about ``CHUNK_SECONDS``.
+    """Cuts the steps of an epoch into ranges, of about ``CHUNK_SECONDS`` unless steps are slow.
 
     Attributes:
         seconds: per step in the last range; set by the caller.
@@ -193,8 +193,13 @@ class Pace:
 
     def steps(self) -> int:
         """Return how many steps the next range has."""
-        slow = min(SLOW, int(SECONDS / self.seconds))
-        return max(1, slow, int(CHUNK_SECONDS / self.seconds))
+        return steps_in(self.seconds)
+
+
+def steps_in(seconds: float) -> int:
+    """Return how many steps of so many seconds are computed without Python."""
+    slow = min(SLOW, int(SECONDS / seconds))
+    return max(1, slow, int(CHUNK_SECONDS / seconds))
 
 
 def order(plan: Plan, epoch: int) -> NDArray[np.int32]:

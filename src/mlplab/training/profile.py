@@ -4,7 +4,6 @@ It works on a copy of the state after training, so the result does not change.
 """
 
 import json
-import math
 import statistics
 import time
 from pathlib import Path
@@ -20,11 +19,11 @@ from mlplab import files
 from mlplab.runs import layout
 from mlplab.training import limit
 from mlplab.training.devices import Sharding
-from mlplab.training.engine import CHUNK_SECONDS, placed
+from mlplab.training.engine import placed, steps_in
 from mlplab.training.plan import Plan
 from mlplab.training.steps import CompiledSteps, State, batches, take_state
 
-CHUNKS = 7  # timed, each about as long as those of training
+CHUNKS = 7  # timed, each as long as those of training
 TRACED = 10  # steps: a few hundred kilobytes
 TRACE = "perfetto_trace.json.gz"
 
@@ -101,7 +100,7 @@ class _Steps:
         """Return the seconds per step in each of several chunks, all warm."""
         self.run(1)  # compiles
         pace = self.run(1)
-        steps = min(len(self.order), math.ceil(CHUNK_SECONDS / pace))
+        steps = min(len(self.order), steps_in(pace))
         self.run(steps)
         return [self.run(steps) / steps for _ in range(CHUNKS)]
 

@@ -1,6 +1,6 @@
 """Convolutions in C++, with what follows them: see :mod:`mlplab.models.native.library`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -39,7 +39,7 @@ class Form:
     precision: str = "float32"
     activation: str = "linear"
     pooled: bool = False
-    pieces: int = field(default=0)
+    pieces: int = 0
 
     def numbers(self) -> dict[str, int]:
         """Return what both directions have to know."""

@@ -10,8 +10,7 @@
 //
 // In bfloat16 a word of 32 bits holds two factors whose products are added, as the instructions
 // for it want; everything else is the same as in float32.
-#include <algorithm>
-#include <array>
+#include <utility>
 
 #include "activations.h"
 #include "simd.h"
@@ -207,6 +206,9 @@ void Gradients(const float* from, int64_t rows, int64_t wide, int64_t out, float
 // Four positions that have one maximum: the bits of a byte, from the left to the right and down.
 constexpr int64_t kSide = 2, kFour = kSide * kSide;
 
+// The larger of two; NaN if one of them is.
+float Larger(float a, float b) { return b > a || b != b ? b : a; }
+
 // The maximum of each square of an image, and which positions have it.
 void Pool(const float* image, int64_t high, int64_t wide, int64_t channels, float* to,
           uint8_t* places) {
@@ -216,8 +218,7 @@ void Pool(const float* image, int64_t high, int64_t wide, int64_t channels, floa
       const float* four[] = {one, one + channels, one + wide * channels, one + (wide + 1) * channels};
       for (int64_t c = 0; c < channels; ++c) {
         float a = four[0][c], b = four[1][c], d = four[2][c], e = four[3][c];
-        float most = b <= a ? a : b;  // NaN is passed on
-        most = d <= most ? most : d, most = e <= most ? most : e;
+        float most = Larger(Larger(a, b), Larger(d, e));
         to[c] = most;
         places[c] = (a == most) | (b == most) << 1 | (d == most) << 2 | (e == most) << 3;
       }
@@ -499,9 +500,9 @@ ffi::Error Forward(ffi::ThreadPool pool, Floats images, Floats kernel, Channels 
 // kToImages: gradient, kernel -> images; kToKernel: gradient, images -> kernel. The gradient is of
 // maxima if there are places.
 ffi::Error Backward(ffi::ThreadPool pool, Floats gradient, Floats other, Bytes places,
-                    ffi::Result<Floats> result, int64_t what, int64_t high, int64_t wide,
-                    int64_t stride, int64_t top, int64_t bottom, int64_t left, int64_t right,
-                    int64_t pairs, int64_t pieces) {
+                    ffi::Result<Floats> result, int64_t high, int64_t wide, int64_t stride,
+                    int64_t top, int64_t bottom, int64_t left, int64_t right, int64_t pairs,
+                    int64_t what, int64_t pieces) {
   auto x = what == kToImages ? result->dimensions() : other.dimensions();
   auto k = what == kToKernel ? result->dimensions() : other.dimensions();
   Sizes s{x[0], x[1], x[2], x[3], high, wide, k[3], k[0], stride, top, left, bottom, right};
@@ -512,6 +513,20 @@ ffi::Error Backward(ffi::ThreadPool pool, Floats gradient, Floats other, Bytes p
     return (pairs ? Sum<true> : Sum<false>)(pool, s, pieces, other.typed_data(), results, to);
   }
   return (pairs ? Gather<true> : Gather<false>)(pool, s, nullptr, results, other.typed_data(), to);
+}
+
+// What both directions have to know.
+template <class Binding>
+auto Formed(Binding binding) {
+  return std::move(binding)
+      .template Attr<int64_t>("high")
+      .template Attr<int64_t>("wide")
+      .template Attr<int64_t>("stride")
+      .template Attr<int64_t>("top")
+      .template Attr<int64_t>("bottom")
+      .template Attr<int64_t>("left")
+      .template Attr<int64_t>("right")
+      .template Attr<int64_t>("pairs");
 }
 
 }  // namespace
@@ -525,36 +540,20 @@ extern "C" int mlplab_has_bfloat16() {
 }
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(mlplab_convolve, Forward,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<Floats>()
-                                  .Arg<Floats>()
-                                  .Arg<Channels>()
-                                  .Ret<Floats>()
-                                  .Ret<Bytes>()
-                                  .Attr<int64_t>("high")
-                                  .Attr<int64_t>("wide")
-                                  .Attr<int64_t>("stride")
-                                  .Attr<int64_t>("top")
-                                  .Attr<int64_t>("bottom")
-                                  .Attr<int64_t>("left")
-                                  .Attr<int64_t>("right")
-                                  .Attr<int64_t>("pairs")
+                              Formed(ffi::Ffi::Bind()
+                                         .Ctx<ffi::ThreadPool>()
+                                         .Arg<Floats>()
+                                         .Arg<Floats>()
+                                         .Arg<Channels>()
+                                         .Ret<Floats>()
+                                         .Ret<Bytes>())
                                   .Attr<int64_t>("activation"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(mlplab_convolve_back, Backward,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<Floats>()
-                                  .Arg<Floats>()
-                                  .Arg<Bytes>()
-                                  .Ret<Floats>()
+                              Formed(ffi::Ffi::Bind()
+                                         .Ctx<ffi::ThreadPool>()
+                                         .Arg<Floats>()
+                                         .Arg<Floats>()
+                                         .Arg<Bytes>()
+                                         .Ret<Floats>())
                                   .Attr<int64_t>("what")
-                                  .Attr<int64_t>("high")
-                                  .Attr<int64_t>("wide")
-                                  .Attr<int64_t>("stride")
-                                  .Attr<int64_t>("top")
-                                  .Attr<int64_t>("bottom")
-                                  .Attr<int64_t>("left")
-                                  .Attr<int64_t>("right")
-                                  .Attr<int64_t>("pairs")
                                   .Attr<int64_t>("pieces"));

@@ -14,10 +14,6 @@ constexpr int64_t kRows = 256;  // whose sums are float32; sums of these are flo
 using Floats = ffi::Buffer<ffi::F32, 4>;
 using Channels = ffi::Buffer<ffi::F32, 1>;
 
-int64_t Pieces(const ffi::ThreadPool& pool, int64_t rows) {
-  return std::max<int64_t>(1, std::min<int64_t>(rows / kRows, 4 * pool.num_threads()));
-}
-
 // Values of channels, repeated until whole vectors hold them.
 struct Repeated {
   int64_t period;
@@ -47,7 +43,7 @@ void Vectors(int64_t size, int64_t period, const Each& each) {
 template <class Each>
 ffi::Error Sums(ffi::ThreadPool& pool, int64_t rows, int64_t channels, int64_t period,
                 std::vector<double>& one, std::vector<double>& two, const Each& each) {
-  int64_t pieces = Pieces(pool, rows);
+  int64_t pieces = Pieces(pool, rows * channels, rows);
   std::vector<double> all(pieces * 2 * channels);
   auto error = Divide(pool, pieces, [&](int64_t piece) {
     std::vector<float> sums(2 * period);
@@ -77,7 +73,7 @@ ffi::Error Sums(ffi::ThreadPool& pool, int64_t rows, int64_t channels, int64_t p
 template <class Each>
 ffi::Error Through(ffi::ThreadPool& pool, int64_t rows, int64_t channels, int64_t period,
                    const Each& each) {
-  int64_t pieces = Pieces(pool, rows);
+  int64_t pieces = Pieces(pool, rows * channels, rows);
   return Divide(pool, pieces, [&](int64_t piece) {
     int64_t first = rows * piece / pieces * channels, end = rows * (piece + 1) / pieces * channels;
     Vectors(end - first, period,

@@ -6,14 +6,7 @@ namespace ffi = xla::ffi;
 
 namespace {
 
-constexpr int64_t kFew = 1 << 14;  // floats that are not worth another thread
-
 using Floats = ffi::Buffer<ffi::F32, 4>;
-
-int64_t Pieces(const ffi::ThreadPool& pool, int64_t size, int64_t at_most) {
-  int64_t pieces = std::min(size / kFew, 4 * pool.num_threads());
-  return std::max<int64_t>(1, std::min(pieces, at_most));
-}
 
 template <class Each>
 ffi::Error Through(ffi::ThreadPool& pool, int64_t size, const Each& each) {
@@ -81,7 +74,7 @@ ffi::Error Maximum(ffi::ThreadPool pool, Floats images, ffi::Result<Floats> resu
       for (int64_t at = 1; at < side * side; ++at) {
         int64_t place = first + (at / side * s.w + at % side) * s.c + c;
         Vector next = LoadSome(from + place, count);
-        most = next <= most ? most : next;  // NaN is passed on
+        most = (next > most) | (next != next) ? next : most;  // NaN is passed on
       }
       StoreSome(to + square + c, most, count);
     }

@@ -94,3 +94,10 @@ xla::ffi::Error Divide(xla::ffi::ThreadPool& pool, int64_t pieces, const Work& w
   if (!state->failed.empty()) return xla::ffi::Error::Internal(state->failed);
   return xla::ffi::Error::Success();
 }
+
+// How many pieces floats are worth: with few, another thread costs more than it saves.
+inline int64_t Pieces(const xla::ffi::ThreadPool& pool, int64_t floats, int64_t at_most) {
+  constexpr int64_t kFew = 1 << 14;
+  int64_t pieces = std::min(floats / kFew, 4 * pool.num_threads());
+  return std::max<int64_t>(1, std::min(pieces, at_most));
+}
