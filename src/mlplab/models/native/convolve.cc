@@ -65,7 +65,7 @@ inline Vector Dot(Vector sum, Vector a, Vector b) {
 
 // Channels as words, of one position or of many.
 template <bool kPairs>
-void Words(const float* from, int64_t positions, int64_t channels, float* to) {
+void ToWords(const float* from, int64_t positions, int64_t channels, float* to) {
   if constexpr (!kPairs) {
     std::memcpy(to, from, 4 * positions * channels);
   } else if (channels % 2 == 0) {
@@ -92,7 +92,7 @@ struct Frame {
   void Fill(const float* images, int64_t count, float* to) const {
     for (int64_t i = 0; i < count; ++i) {
       for (int64_t y = 0; y < h; ++y) {
-        Words<kPairs>(images + (i * h + y) * w * channels, w, channels,
+        ToWords<kPairs>(images + (i * h + y) * w * channels, w, channels,
                       to + i * Size() + (top + y) * Row() + left * words);
       }
     }
@@ -105,7 +105,7 @@ struct Frame {
 struct Phase {
   std::vector<int32_t> from, to;  // of each position of a group: its window, its result
   int64_t rows, length;           // of the window: words in a row that follow one another
-  std::vector<float> weights;     // [blocks of kWidth channels][rows][length][kWidth]
+  Words weights;     // [blocks of kWidth channels][rows][length][kWidth]
 };
 
 // A tile of results: kTile positions, kMany vectors of channels.
@@ -295,7 +295,7 @@ void ToKernel(const Sizes& s, int64_t begin, int64_t end, const float* images,
   float* copy = copied ? Scratch<2>(group * in_image * padded) : nullptr;
   int64_t stride = copied ? padded : s.out;
   std::fill(framed, framed + size + 2 * beyond, 0);
-  std::vector<float> sums(padded * s.side * tiles);
+  Words sums(padded * s.side * tiles);
   for (int64_t first = begin; first < end; first += group) {
     int64_t count = std::min(group, end - first);
     frame.Fill<false>(images + first * s.h * s.w * s.c, count, framed);
@@ -469,7 +469,7 @@ ffi::Error Sum(ffi::ThreadPool& pool, const Sizes& s, int64_t pieces, const floa
   int64_t size = s.side * s.side * s.c * s.out;
   if (pieces < 1) pieces = pool.num_threads();
   pieces = std::max<int64_t>(1, std::min(s.n, pieces));
-  std::vector<float> others(size * (pieces - 1));
+  Words others(size * (pieces - 1));
   auto error = Divide(pool, pieces, [&](int64_t piece) {
     float* sum = piece ? others.data() + size * (piece - 1) : kernel;
     ToKernel<kPairs>(s, s.n * piece / pieces, s.n * (piece + 1) / pieces, images, results, sum);

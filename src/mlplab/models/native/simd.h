@@ -9,6 +9,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -51,10 +52,26 @@ inline void StoreSome(float* to, Vector value, int64_t count) {
   std::memcpy(to, &value, 4 * count);
 }
 
+// Memory that begins with a line of the cache: a vector that lies in two lines takes twice as long.
+template <class Value>
+struct Aligned {
+  using value_type = Value;
+  Aligned() = default;
+  template <class Other>
+  Aligned(const Aligned<Other>&) {}
+  Value* allocate(size_t count) {
+    return static_cast<Value*>(::operator new(count * sizeof(Value), std::align_val_t{64}));
+  }
+  void deallocate(Value* from, size_t) { ::operator delete(from, std::align_val_t{64}); }
+  friend bool operator==(const Aligned&, const Aligned&) { return true; }
+  friend bool operator!=(const Aligned&, const Aligned&) { return false; }
+};
+using Words = std::vector<float, Aligned<float>>;
+
 // Memory of a thread that is kept between calls.
 template <int kPurpose>
 inline float* Scratch(int64_t size) {
-  thread_local std::vector<float> memory;
+  thread_local Words memory;
   if (static_cast<int64_t>(memory.size()) < size) memory.resize(size);
   return memory.data();
 }
