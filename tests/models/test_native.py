@@ -88,17 +88,25 @@ def test_pieces_sum_to_the_whole(many: int) -> None:
         np.testing.assert_allclose(other, one, atol=1e-4)
 
 
+@pytest.mark.parametrize("factors", [1, 2], ids=["pairs", "tiles"])
 @pytest.mark.parametrize(
-    ("stride", "channels", "side", "wide"), [(1, 4, 3, 6), (2, 3, 3, 7), (1, 5, 2, 5)]
+    ("stride", "channels", "side", "wide", "out"),
+    [(1, 4, 3, 6, 9), (2, 3, 3, 7, 17), (1, 5, 2, 5, 33), (1, 24, 3, 9, 50), (1, 70, 1, 1, 40)],
 )
 def test_factors_in_bfloat16_are_rounded_and_their_products_are_not(
-    monkeypatch: pytest.MonkeyPatch, stride: int, channels: int, side: int, wide: int
+    monkeypatch: pytest.MonkeyPatch,
+    stride: int,
+    channels: int,
+    side: int,
+    wide: int,
+    out: int,
+    factors: int,
 ) -> None:
-    monkeypatch.setattr(library, "rounds_to_bfloat16", lambda: True)
-    x, kernel = drawn(3, 6, wide, channels), drawn(side, side, channels, 9)
+    monkeypatch.setattr(library, "factors_of", lambda precision: (precision != "float32") * factors)
+    x, kernel = drawn(3, 6, wide, channels), drawn(side, side, channels, out)
     around = margin(x, side, stride, "same")
     high, wide = reach(x, side, stride, around)
-    y = jnp.sin(jnp.arange(3.0 * high * wide * 9)).reshape(3, high, wide, 9)
+    y = jnp.sin(jnp.arange(3.0 * high * wide * out)).reshape(3, high, wide, out)
     plain, narrow = Form(high, wide, stride, around), Form(high, wide, stride, around, "bfloat16")
 
     def rounded(array: jax.Array) -> jax.Array:

@@ -44,8 +44,6 @@ class Form:
     def numbers(self) -> dict[str, int]:
         """Return what both directions have to know."""
         (top, bottom), (left, right) = self.around
-        # Without instructions for bfloat16, float32 is faster.
-        pairs = self.precision == "bfloat16" and library.rounds_to_bfloat16()
         return {
             "high": self.high,
             "wide": self.wide,
@@ -54,7 +52,7 @@ class Form:
             "bottom": bottom,
             "left": left,
             "right": right,
-            "pairs": int(pairs),
+            "factors": library.factors_of(self.precision),
         }
 
 

@@ -87,10 +87,15 @@ def note() -> str | None:
     return f"convolutions would be faster in C++; {why_not()}"
 
 
-def rounds_to_bfloat16() -> bool:
-    """Return whether this processor multiplies bfloat16 faster than float32."""
+def factors_of(precision: str) -> int:
+    """Return how the library multiplies in a precision: 0 as float32, otherwise in bfloat16.
+
+    Without instructions for bfloat16, float32 is faster: then that is what is used.
+    """
     there = loaded()
-    return not isinstance(there, str) and bool(there.mlplab_has_bfloat16())
+    if precision != "bfloat16" or isinstance(there, str):
+        return 0
+    return int(there.mlplab_bfloat16())
 
 
 def call(

@@ -1,0 +1,47 @@
+// Images within frames of zeros, where windows at the edge are like all others.
+#pragma once
+
+#include "products.h"
+
+// Of images, of the result, of the kernel, and of the zeros around images.
+struct Sizes {
+  int64_t n, h, w, c, high, wide, out, side, stride, top, left, bottom, right;
+};
+
+// Channels as words, of one position or of many.
+template <Factors kFactors>
+void ToWords(const float* from, int64_t positions, int64_t channels, float* to) {
+  if constexpr (kFactors == kFloats) {
+    std::memcpy(to, from, 4 * positions * channels);
+  } else if (channels % 2 == 0) {
+    PairUp(from, positions * channels / 2, to);
+  } else {
+    int64_t words = (channels + 1) / 2;
+    for (int64_t p = 0; p < positions; ++p) {
+      for (int64_t i = 0; i < words; ++i) {
+        const float* at = from + p * channels + 2 * i;
+        to[p * words + i] = Pair(at[0], 2 * i + 1 < channels ? at[1] : 0);
+      }
+    }
+  }
+}
+
+// Images within a frame of zeros.
+struct Frame {
+  int64_t h = 0, w = 0, channels = 0, words = 0;  // words of a position
+  int64_t top = 0, left = 0, bottom = 0, right = 0;
+  int64_t Row() const { return (left + w + right) * words; }
+  int64_t Size() const { return (top + h + bottom) * Row(); }
+  // How many of these images to take at a time.
+  int64_t Group(int64_t most) const { return std::clamp<int64_t>(kFrame / Size(), 1, most); }
+
+  template <Factors kFactors>
+  void Fill(const float* images, int64_t count, float* to) const {
+    for (int64_t i = 0; i < count; ++i) {
+      for (int64_t y = 0; y < h; ++y) {
+        ToWords<kFactors>(images + (i * h + y) * w * channels, w, channels,
+                      to + i * Size() + (top + y) * Row() + left * words);
+      }
+    }
+  }
+};
