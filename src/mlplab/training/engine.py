@@ -29,7 +29,7 @@ from mlplab.training.steps import (
 )
 
 CHUNK_SECONDS = 0.2  # how often Ctrl-C is checked and the progress bar is updated
-SLOW, SECONDS = 4, 1.0
+SLOW, SECONDS = 12, 1.0
 """Of slow steps so many, if they take no longer: XLA has new memory from the system each time it is
 called, which costs a network of convolutions a tenth of a step."""
 

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "activations.h"
+#include "channels.h"
 #include "kernel_gradient.h"
 
 namespace ffi = xla::ffi;
@@ -56,15 +57,11 @@ struct Then {
   uint8_t* places;  // of the maximum of squares, or null
 };
 
-void Finish(const Then& then, int64_t positions, int64_t channels, float* results) {
+void Finish(const Then& then, const Repeated& bias, int64_t size, float* results) {
   With(then.activation, [&](auto kind) {
-    for (int64_t p = 0; p < positions; ++p, results += channels) {
-      for (int64_t c = 0; c < channels; c += kLanes) {
-        int64_t count = std::min(kLanes, channels - c);
-        Vector value = LoadSome(results + c, count) + LoadSome(then.bias + c, count);
-        StoreSome(results + c, decltype(kind)::Of(value), count);
-      }
-    }
+    Vectors(size, bias.period, [&](int64_t i, int64_t at, int64_t count) {
+      StoreSome(results + i, decltype(kind)::Of(LoadSome(results + i, count) + bias[at]), count);
+    });
     return ffi::Error::Success();
   });
 }
@@ -127,8 +124,11 @@ ffi::Error Gather(ffi::ThreadPool& pool, const Sizes& s, const Then* then, const
   int64_t pieces = std::min((s.n + group - 1) / group, 4 * pool.num_threads());
   bool pooled = forward && then->places;
   int64_t squares = s.high / kSide * (s.wide / kSide) * channels;
+  bool finished = forward && then->bias;
+  Repeated bias(channels, [&](int64_t c) { return finished ? then->bias[c] : 0; });
   std::vector<int64_t> in_image;  // positions of each phase
   for (Phase& phase : phases) {
+    phase.even = phases.size() == 1;
     int64_t positions = in_image.emplace_back(phase.from.size());
     for (int64_t i = positions; i < group * positions; ++i) {
       phase.from.push_back(phase.from[i - positions] + frame.Size());
@@ -149,7 +149,7 @@ ffi::Error Gather(ffi::ThreadPool& pool, const Sizes& s, const Then* then, const
         Convolve<kFactors>(phases[i], frame.Row(), framed, positions, channels, to);
       }
       if (!forward) continue;
-      if (then->bias) Finish(*then, count * s.high * s.wide, channels, to);
+      if (finished) Finish(*then, bias, count * size, to);
       for (int64_t i = 0; pooled && i < count; ++i) {
         int64_t at = (first + i) * squares;
         Pool(to + i * size, s.high, s.wide, channels, result + at, then->places + at);

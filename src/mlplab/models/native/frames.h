@@ -44,4 +44,20 @@ struct Frame {
       }
     }
   }
+
+  // Words that are pairs of each position and another, `next` floats further in the same row.
+  void FillPairs(const float* images, int64_t count, int64_t next, float* to) const {
+    float* framed = Scratch<1>(Row() + next + kLanes);  // one row
+    std::fill(framed, framed + Row() + next + kLanes, 0);
+    for (int64_t i = 0; i < count; ++i) {
+      for (int64_t y = 0; y < h; ++y, images += w * channels) {
+        std::memcpy(framed + left * channels, images, 4 * w * channels);
+        float* row = to + i * Size() + (top + y) * Row();
+        for (int64_t at = 0; at < Row(); at += kLanes) {
+          int64_t many = std::min(kLanes, Row() - at);
+          StoreSome(row + at, Paired(Load(framed + at), Load(framed + at + next)), many);
+        }
+      }
+    }
+  }
 };

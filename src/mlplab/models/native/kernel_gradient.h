@@ -84,16 +84,14 @@ class KernelSums<kTiles> {
           CopyOver(words + from[p] + y * row + k, kBoth, windows + p * kBoth);
         }
         for (int64_t o = 0; o < out_; o += kBoth) {
-          multiply(turned + o * pitch, pitch, windows, steps, true, Square(y, k, o));
+          multiply(turned + o * pitch, pitch, windows, steps, true, Square(y, k, o), kBoth);
         }
       }
     }
   }
 
   float Of(int64_t y, int64_t k, int64_t o) {
-    int64_t columns = length_ - k / kBoth * kBoth > kRank ? 2 : 1;
-    int64_t tile = o % kBoth / kRank * columns + k % kBoth / kRank;
-    return Square(y, k, o)[(tile * kRank + o % kRank) * kRank + k % kRank];
+    return Square(y, k, o)[o % kBoth * kBoth + k % kBoth];
   }
 
  private:
@@ -135,19 +133,14 @@ void ToKernel(const Sizes& s, int64_t begin, int64_t end, const float* images,
   }
   int64_t in_image = from.size() / group, padded = Up(s.out, kLanes);
   bool copied = !kFew || padded != s.out;
-  float* framed = Scratch<0>(size + next + beyond);
-  float* words = kFew ? framed : Scratch<1>(size + beyond);
+  float* words = Scratch<0>(size + beyond);
   float* copy = copied ? Scratch<2>(group * in_image * padded) : nullptr;
-  std::fill(framed, framed + size + next + beyond, 0);
+  std::fill(words, words + size + beyond, 0);
   KernelSums<kFactors> sums(s.side, length, s.out);
   for (int64_t first = begin; first < end; first += group) {
     int64_t count = std::min(group, end - first);
-    frame.Fill<kFloats>(images + first * s.h * s.w * s.c, count, framed);
-    for (int64_t i = 0; !kFew && i < size + beyond; i += kLanes) {
-      int64_t many = std::min(kLanes, size + beyond - i);
-      Vector pairs = Paired(LoadSome(framed + i, many), LoadSome(framed + i + next, many));
-      StoreSome(words + i, pairs, many);
-    }
+    const float* from_images = images + first * s.h * s.w * s.c;
+    kFew ? frame.Fill<kFloats>(from_images, count, words) : frame.FillPairs(from_images, count, next, words);
     const float* gradients = results.Of(first, count);
     if (copied) Gradients<kFactors>(gradients, count * s.high, s.wide, s.out, copy);
     sums.Add(words, frame.Row(), from.data(), count * in_image, copied ? copy : gradients);

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "activations.h"
-#include "simd.h"
+#include "channels.h"
 
 namespace ffi = xla::ffi;
 
@@ -13,30 +13,6 @@ constexpr int64_t kRows = 256;  // whose sums are float32; sums of these are flo
 
 using Floats = ffi::Buffer<ffi::F32, 4>;
 using Channels = ffi::Buffer<ffi::F32, 1>;
-
-// Values of channels, repeated until whole vectors hold them.
-struct Repeated {
-  int64_t period;
-  std::vector<float> values;
-
-  template <class Value>
-  Repeated(int64_t channels, const Value& value) : period(channels) {
-    while (period % kLanes) period += channels;
-    for (int64_t i = 0; i < period; ++i) values.push_back(value(i % channels));
-  }
-  Vector operator[](int64_t at) const { return Load(values.data() + at); }
-};
-
-// Calls each(number, position in the period) for the vectors of a stretch, which begins with the
-// first channel; the last vector may be narrower, and has its number of floats.
-template <class Each>
-void Vectors(int64_t size, int64_t period, const Each& each) {
-  int64_t i = 0;
-  while (i + period <= size) {
-    for (int64_t at = 0; at < period; at += kLanes, i += kLanes) each(i, at, kLanes);
-  }
-  for (int64_t at = 0; i < size; at += kLanes, i += kLanes) each(i, at, std::min(kLanes, size - i));
-}
 
 // For each channel, the sums over all rows of two terms: each(from, at, count, one, two) adds those
 // of a vector. Pieces are added in order: as many of them give the same bits.

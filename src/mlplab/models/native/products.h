@@ -43,6 +43,7 @@ auto WithFactors(int64_t factors, const Work& work) {
 struct Phase {
   std::vector<int32_t> from, to;  // of each position of a group: its window, its result
   int64_t rows, length;           // of the window: words in a row that follow one another
+  bool even;                      // whether results follow one another as positions do
   Words weights;  // [blocks of kColumns channels][rows * length][kColumns]
 };
 
@@ -129,16 +130,17 @@ inline void Convolve<kTiles>(const Phase& phase, int64_t row, const float* image
     }
     for (int64_t c = 0; c < channels; c += kBoth) {
       const float* weights = phase.weights.data() + c * steps * kRank;
-      int64_t tiles = channels - c > kRank ? 2 : 1;
+      int64_t wide = std::min(kBoth, channels - c);
+      auto multiply = wide > kRank ? Multiply<2> : Multiply<1>;
+      bool whole = phase.even && wide % kRank == 0;
       for (int64_t p = 0; p < many; p += kBoth) {
-        auto multiply = tiles == 2 ? Multiply<2> : Multiply<1>;
-        multiply(windows + p * pitch, pitch, weights, steps, false, sums);
-        for (int64_t i = 0; i < std::min(kBoth, many - p); ++i) {
-          float* to = result + phase.to[first + p + i] + c;
-          for (int64_t tile = 0; tile < tiles; ++tile) {
-            const float* sum = sums + ((i / kRank * tiles + tile) * kRank + i % kRank) * kRank;
-            std::memcpy(to + tile * kRank, sum, 4 * std::min(kRank, channels - c - tile * kRank));
-          }
+        int64_t high = std::min(kBoth, many - p);
+        const int32_t* to = &phase.to[first + p];
+        bool direct = whole && high == kBoth;
+        multiply(windows + p * pitch, pitch, weights, steps, false,
+                 direct ? result + to[0] + c : sums, direct ? channels : kBoth);
+        for (int64_t i = 0; !direct && i < high; ++i) {
+          std::memcpy(result + to[i] + c, sums + i * kBoth, 4 * wide);
         }
       }
     }

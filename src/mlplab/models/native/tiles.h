@@ -40,20 +40,20 @@ struct Tiles {
   ~Tiles() { _tile_release(); }
 };
 
-// Sums [2][kColumns][kRank][kRank] of two tiles of rows by kColumns tiles of columns: set to, or
-// added to, what `steps` tiles of words contribute.
+// Two by kColumns tiles of sums, set to or added to what `steps` tiles of words contribute.
 //   rows: [2 * kRank] of words, `pitch` words apart
 //   columns: [kRank * steps] of words, kBoth words apart
+//   sums: [2 * kRank][kColumns * kRank], rows `apart` floats apart
 template <int kColumns>
 void Multiply(const float* rows, int64_t pitch, const float* columns, int64_t steps, bool add,
-              float* sums) {
-  constexpr int64_t kTile = kRank * kRank, kRow = 4 * kRank;
+              float* sums, int64_t apart) {
+  float* below = sums + kRank * apart;
   if (add) {
-    _tile_loadd(0, sums, kRow);
-    _tile_loadd(1, sums + kColumns * kTile, kRow);
+    _tile_loadd(0, sums, 4 * apart);
+    _tile_loadd(1, below, 4 * apart);
     if constexpr (kColumns == 2) {
-      _tile_loadd(2, sums + kTile, kRow);
-      _tile_loadd(3, sums + 3 * kTile, kRow);
+      _tile_loadd(2, sums + kRank, 4 * apart);
+      _tile_loadd(3, below + kRank, 4 * apart);
     }
   } else {
     _tile_zero(0);
@@ -73,11 +73,11 @@ void Multiply(const float* rows, int64_t pitch, const float* columns, int64_t st
       _tile_dpbf16ps(3, 5, 7);
     }
   }
-  _tile_stored(0, sums, kRow);
-  _tile_stored(1, sums + kColumns * kTile, kRow);
+  _tile_stored(0, sums, 4 * apart);
+  _tile_stored(1, below, 4 * apart);
   if constexpr (kColumns == 2) {
-    _tile_stored(2, sums + kTile, kRow);
-    _tile_stored(3, sums + 3 * kTile, kRow);
+    _tile_stored(2, sums + kRank, 4 * apart);
+    _tile_stored(3, below + kRank, 4 * apart);
   }
 }
 
@@ -91,7 +91,7 @@ struct Tiles {};
 
 template <int kColumns>
 void Multiply(const float* rows, int64_t pitch, const float* columns, int64_t steps, bool add,
-              float* sums) {
+              float* sums, int64_t apart) {
   auto half = [](float word, int which) {
     uint32_t bits;
     std::memcpy(&bits, &word, 4);
@@ -101,7 +101,7 @@ void Multiply(const float* rows, int64_t pitch, const float* columns, int64_t st
   };
   for (int64_t i = 0; i < 2 * kRank; ++i) {
     for (int64_t j = 0; j < kColumns * kRank; ++j) {
-      float* sum = sums + ((i / kRank * kColumns + j / kRank) * kRank + i % kRank) * kRank + j % kRank;
+      float* sum = sums + i * apart + j;
       if (!add) *sum = 0;
       for (int64_t k = 0; k < kRank * steps; ++k) {
         float a = rows[i * pitch + k], b = columns[k * kBoth + j];
