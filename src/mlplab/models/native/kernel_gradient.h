@@ -79,12 +79,12 @@ class KernelSums<kTiles> {
     std::fill(windows + positions * kBoth, windows + steps * kRank * kBoth, 0);
     for (int64_t y = 0; y < side_; ++y) {
       for (int64_t k = 0; k < length_; k += kBoth) {
-        auto multiply = length_ - k > kRank ? Multiply<2> : Multiply<1>;
+                int64_t columns = length_ - k > kRank ? kBoth : kRank;
         for (int64_t p = 0; p < positions; ++p) {
-          CopyOver(words + from[p] + y * row + k, kBoth, windows + p * kBoth);
+          CopyOver(words + from[p] + y * row + k, columns, windows + p * kBoth);
         }
         for (int64_t o = 0; o < out_; o += kBoth) {
-          multiply(turned + o * pitch, pitch, windows, steps, true, Square(y, k, o), kBoth);
+          (columns > kRank ? Multiply<2> : Multiply<1>)(turned + o * pitch, pitch, windows, steps, true, Square(y, k, o), kBoth);
         }
       }
     }

@@ -62,7 +62,7 @@ void Tile(const float* const* x, int64_t rows, int64_t row, int64_t length, cons
       Vector w[kMany];
 #pragma GCC unroll 4
       for (int64_t j = 0; j < kMany; ++j) w[j] = Load(weights + j * kLanes);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int64_t i = 0; i < kTile; ++i) {
         Vector factor = All(at[i][k]);
 #pragma GCC unroll 4
@@ -161,7 +161,7 @@ void AddTo(const float* images, const int32_t* from, int64_t count, const float*
     Vector g[kMany];
 #pragma GCC unroll 4
     for (int64_t j = 0; j < kMany; ++j) g[j] = Load(gradient + j * kLanes);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int64_t i = 0; i < kTile; ++i) {
       Vector factor = All(x[i]);
 #pragma GCC unroll 4

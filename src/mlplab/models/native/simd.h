@@ -21,7 +21,7 @@
 
 // A tile of results is kept in registers: kTile rows of kVectors vectors.
 #if defined(__AVX512F__)
-constexpr int64_t kLanes = 16, kVectors = 2, kTile = 8;
+constexpr int64_t kLanes = 16, kVectors = 2, kTile = 12;
 #elif defined(__AVX__)
 constexpr int64_t kLanes = 8, kVectors = 2, kTile = 6;
 #elif defined(__aarch64__)
