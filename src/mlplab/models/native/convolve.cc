@@ -24,15 +24,17 @@ enum What : int64_t { kForward = 0, kToImages = 1, kToKernel = 2 };
 
 // Packs weights for a window: `at(row, column, input, output)` are those of the kernel.
 template <Factors kFactors, class At>
-void Pack(Phase& phase, int64_t columns, int64_t inputs, int64_t outputs, const At& at) {
+ffi::Error Pack(ffi::ThreadPool& pool, Phase& phase, int64_t columns, int64_t inputs,
+                int64_t outputs, const At& at) {
   constexpr int64_t kWide = kColumns<kFactors>;
   int64_t words = kFactors == kFloats ? inputs : (inputs + 1) / 2;
   phase.length = columns * words;
   int64_t block = Up(phase.rows * phase.length, kFactors == kTiles ? kRank : 1) * kWide;
-  phase.weights.assign(Up(outputs, kWide) / kWide * block, 0);
-  for (int64_t first = 0; first < outputs; first += kWide) {
-    int64_t many = std::min(kWide, outputs - first);
-    float* to = &phase.weights[first / kWide * block];
+  int64_t blocks = Up(outputs, kWide) / kWide;
+  phase.weights.resize(blocks * block);
+  return Divide(pool, blocks, [&](int64_t piece) {
+    int64_t first = piece * kWide, many = std::min(kWide, outputs - first);
+    float *to = &phase.weights[piece * block], *end = to + block;
     for (int64_t r = 0; r < phase.rows; ++r) {
       for (int64_t col = 0; col < columns; ++col) {
         for (int64_t i = 0; i < words; ++i, to += kWide) {
@@ -44,10 +46,12 @@ void Pack(Phase& phase, int64_t columns, int64_t inputs, int64_t outputs, const 
               to[o] = at(r, col, i, first + o);
             }
           }
+          std::fill(to + many, to + kWide, 0);
         }
       }
     }
-  }
+    std::fill(to, end, 0);
+  });
 }
 
 // What follows a convolution.
@@ -83,7 +87,7 @@ ffi::Error Gather(ffi::ThreadPool& pool, const Sizes& s, const Then* then, const
     channels = s.out, size = s.high * s.wide * s.out;
     Phase& all = phases.emplace_back();
     all.rows = s.side;
-    Pack<kFactors>(all, s.side, s.c, s.out, weight);
+    if (auto error = Pack<kFactors>(pool, all, s.side, s.c, s.out, weight); error.failure()) return error;
     for (int64_t y = 0; y < s.high; ++y) {
       for (int64_t x = 0; x < s.wide; ++x) {
         all.from.push_back(s.stride * (y * frame.Row() + x * frame.words));
@@ -104,10 +108,12 @@ ffi::Error Gather(ffi::ThreadPool& pool, const Sizes& s, const Then* then, const
         int64_t columns = (s.side - along + s.stride - 1) / s.stride;
         phase.rows = (s.side - down + s.stride - 1) / s.stride;
         phase.rows = std::max<int64_t>(0, phase.rows), columns = std::max<int64_t>(0, columns);
-        Pack<kFactors>(phase, columns, s.out, s.c, [&](int64_t y, int64_t x, int64_t o, int64_t c) {
+        auto turned = [&](int64_t y, int64_t x, int64_t o, int64_t c) {
           return weight(down + (phase.rows - 1 - y) * s.stride, along + (columns - 1 - x) * s.stride,
                         c, o);
-        });
+        };
+        auto error = Pack<kFactors>(pool, phase, columns, s.out, s.c, turned);
+        if (error.failure()) return error;
         for (int64_t y = 0; y < s.h; ++y) {
           for (int64_t x = 0; x < s.w; ++x) {
             if ((y + s.top) % s.stride != down || (x + s.left) % s.stride != along) continue;
@@ -171,8 +177,14 @@ ffi::Error Sum(ffi::ThreadPool& pool, const Sizes& s, int64_t pieces, const floa
     float* sum = piece ? others.data() + size * (piece - 1) : kernel;
     ToKernel<kFactors>(s, s.n * piece / pieces, s.n * (piece + 1) / pieces, images, results, sum);
   });
-  for (int64_t i = 0; i < static_cast<int64_t>(others.size()); ++i) kernel[i % size] += others[i];
-  return error;
+  if (error.failure() || pieces == 1) return error;
+  int64_t parts = Pieces(pool, others.size(), size);
+  return Divide(pool, parts, [&](int64_t part) {
+    int64_t begin = size * part / parts, end = size * (part + 1) / parts;
+    for (const float* other = others.data(); other < others.data() + others.size(); other += size) {
+      for (int64_t i = begin; i < end; ++i) kernel[i] += other[i];
+    }
+  });
 }
 
 using Floats = ffi::Buffer<ffi::F32, 4>;
