@@ -56,9 +56,7 @@ def others(network: str, precision: str) -> list[Contestant]:
                 "torch_loop.py",
                 "pytorch",
                 asked | {"compile": compiled, "any_loss": compiled and bool(nan)},
-                apart="PyTorch 2.13's compiled program makes NaN of it"
-                if compiled and broken
-                else "",
+                apart=nan if compiled else "",
             )
             for compiled in (False, True)
         ),
