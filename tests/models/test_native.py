@@ -17,6 +17,7 @@ import mlplab
 from mlplab.models.conversion import fast_layers
 from mlplab.models.layers import pooling
 from mlplab.models.layers.convolution import convolved, margin, reach
+from mlplab.models.layers.depthwise import depthwise
 from mlplab.models.native import calls, convolution, library
 from mlplab.models.native.convolution import Form
 
@@ -86,6 +87,53 @@ def test_pieces_sum_to_the_whole(many: int) -> None:
     parts = gradients(x, kernel, y, Form(6, 6, 1, ((1, 1), (1, 1)), pieces=many))
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(other, one, atol=1e-4)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("stride", "channels", "side"), [(1, 5, 3), (2, 20, 2), (1, 37, 5)])
+def test_depthwise_convolutions_are_those_of_xla(
+    padding: Any, stride: int, channels: int, side: int
+) -> None:
+    x, kernel = drawn(3, 9, 7, channels), drawn(side, side, channels, 1)
+
+    def ours(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return depthwise(x, kernel, stride, padding)
+
+    def theirs(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return lax.conv_general_dilated(
+            x,
+            kernel.reshape(side, side, 1, channels),
+            (stride, stride),
+            padding.upper(),
+            dimension_numbers=DIMENSIONS,
+            feature_group_count=channels,
+        )
+
+    assert "mlplab_depthwise" in jax.jit(ours).lower(x, kernel).as_text()
+    for mine, other in zip(
+        with_gradients(ours, x, kernel), with_gradients(theirs, x, kernel), strict=True
+    ):
+        np.testing.assert_allclose(mine, other, atol=1e-5 * float(jnp.abs(other).max()))
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("channels", "out", "wide"), [(16, 40, 6), (30, 16, 9), (70, 33, 16)])
+def test_winograds_algorithm_gives_the_same_values_and_gradients(
+    padding: Any, channels: int, out: int, wide: int
+) -> None:
+    x, kernel = drawn(3, 7, wide, channels), drawn(3, 3, channels, out)
+
+    def ours(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return convolved(x, kernel, 1, "float32", padding)
+
+    def theirs(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return lax.conv_general_dilated(
+            x, kernel, (1, 1), padding.upper(), dimension_numbers=DIMENSIONS
+        )
+
+    both = jax.jit(with_gradients, static_argnums=0)
+    for mine, other in zip(both(ours, x, kernel), both(theirs, x, kernel), strict=True):
+        np.testing.assert_allclose(mine, other, atol=3e-6 * float(jnp.abs(other).max()))
 
 
 @pytest.mark.parametrize("factors", [1, 2], ids=["pairs", "tiles"])

@@ -9,15 +9,18 @@ import keras
 from jax import lax
 
 from mlplab.models.layers.convolution import Padding, margin, reach
-from mlplab.models.native.convolution import Margin
+from mlplab.models.native import library
+from mlplab.models.native.convolution import Form, Margin
+from mlplab.models.native.depthwise import convolved as in_cpp
 
 
 @keras.saving.register_keras_serializable(package="mlplab")
 class DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
     """``keras.layers.DepthwiseConv2D`` with one filter for each channel and no dilation.
 
-    XLA's CPU backend processes each channel separately. Here the shifted images are multiplied and
-    summed for all channels at once, which becomes one loop.
+    XLA's CPU backend processes each channel separately. Here it is done in C++ or, without a
+    compiler, the shifted images are multiplied and summed for all channels at once, which becomes
+    one loop.
     """
 
     def __init__(self, kernel_size: Any, **options: Any) -> None:
@@ -62,6 +65,9 @@ def depthwise(
         )
         return found
     around = margin(x, side, stride, padding)
+    if library.found():
+        high, wide = reach(x, side, stride, around)
+        return in_cpp(x, kernel[..., 0], Form(high, wide, stride, around))
     return _summed(x, kernel, stride, around) if stride > 1 else _depthwise(x, kernel, around)
 
 

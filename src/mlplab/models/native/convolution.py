@@ -41,8 +41,8 @@ class Form:
     pooled: bool = False
     pieces: int = 0
 
-    def numbers(self) -> dict[str, int]:
-        """Return what both directions have to know."""
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes that both directions have to know."""
         (top, bottom), (left, right) = self.around
         return {
             "high": self.high,
@@ -52,8 +52,11 @@ class Form:
             "bottom": bottom,
             "left": left,
             "right": right,
-            "factors": library.factors_of(self.precision),
         }
+
+    def numbers(self) -> dict[str, int]:
+        """Return what both directions have to know."""
+        return self.sizes() | {"factors": library.factors_of(self.precision)}
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))

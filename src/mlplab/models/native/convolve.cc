@@ -15,6 +15,7 @@
 #include "activations.h"
 #include "channels.h"
 #include "kernel_gradient.h"
+#include "winograd.h"
 
 namespace ffi = xla::ffi;
 
@@ -70,24 +71,94 @@ void Finish(const Then& then, const Repeated& bias, int64_t size, float* results
   });
 }
 
-// The convolution and what follows it, or its gradient to the images.
+// The frame of a convolution's images or, without `forward`, of its results' gradients.
+Frame FrameOf(const Sizes& s, bool forward, Factors factors) {
+  auto words = [&](int64_t channels) { return factors == kFloats ? channels : (channels + 1) / 2; };
+  if (forward) return {s.h, s.w, s.c, words(s.c), s.top, s.left, s.bottom, s.right};
+  int64_t before = (s.side - 1) / s.stride;
+  int64_t bottom = std::max<int64_t>(0, (s.h - 1 + s.top) / s.stride - (s.high - 1));
+  int64_t right = std::max<int64_t>(0, (s.w - 1 + s.left) / s.stride - (s.wide - 1));
+  return {s.high, s.wide, s.out, words(s.out), before, before, bottom, right};
+}
+
+// Takes images through frames, a group at a time, and what follows a convolution with them:
+// convolve(frame, number of images, where their results go).
+//   size: floats of the result of an image
+template <Factors kFactors, class Convolution>
+ffi::Error ThroughFrames(ffi::ThreadPool& pool, const Sizes& s, const Then* then,
+                         const Results& source, const Frame& frame, int64_t channels, int64_t size,
+                         float* result, const Convolution& convolve) {
+  int64_t group = frame.Group(s.n), squares = s.high / kSide * (s.wide / kSide) * channels;
+  int64_t pieces = std::min((s.n + group - 1) / group, 4 * pool.num_threads());
+  bool pooled = then && then->places, finished = then && then->bias;
+  Repeated bias(channels, [&](int64_t c) { return finished ? then->bias[c] : 0; });
+  return Divide(pool, pieces, [&](int64_t piece) {
+    [[maybe_unused]] WhileUsing<kFactors> registers;
+    int64_t end = s.n * (piece + 1) / pieces;
+    float* framed = Scratch<0>(group * frame.Size() + kLanes);
+    std::fill(framed, framed + group * frame.Size(), 0);
+    for (int64_t first = s.n * piece / pieces; first < end; first += group) {
+      int64_t count = std::min(group, end - first);
+      frame.Fill<kFactors>(source.Of(first, count), count, framed);
+      float* to = pooled ? Scratch<1>(group * size) : result + first * size;
+      convolve(framed, count, to);
+      if (finished) Finish(*then, bias, count * size, to);
+      for (int64_t i = 0; pooled && i < count; ++i) {
+        int64_t at = (first + i) * squares;
+        Pool(to + i * size, s.high, s.wide, channels, result + at, then->places + at);
+      }
+    }
+  });
+}
+
+// The convolution and what follows it, or its gradient to the images, by squares of results.
+ffi::Error GatherSquares(ffi::ThreadPool& pool, const Sizes& s, const Then* then,
+                         const Results& source, const float* kernel, float* result) {
+  bool forward = then;
+  int64_t high = forward ? s.high : s.h, wide = forward ? s.wide : s.w;
+  int64_t inputs = forward ? s.c : s.out, channels = forward ? s.out : s.c;
+  Frame frame = FrameOf(s, forward, kFloats);
+  frame.bottom += high % 2, frame.right += wide % 2;
+  int64_t window = forward ? 0 : s.top * frame.Row() + s.left * frame.words;
+  Squares squares(frame, window, frame.Group(s.n), high, wide, channels);
+  int64_t blocks = Up(channels, kWidth) / kWidth;
+  Words weights(kSpots * blocks * inputs * kWidth);
+  auto error = Divide(pool, blocks, [&](int64_t block) {
+    auto weight = [&](int64_t y, int64_t x, int64_t from, int64_t to) {
+      return forward ? kernel[((y * 3 + x) * s.c + from) * s.out + to]
+                     : kernel[(((2 - y) * 3 + 2 - x) * s.c + to) * s.out + from];
+    };
+    PackSpots(block, inputs, channels, weight, weights.data());
+  });
+  if (error.failure()) return error;
+  return ThroughFrames<kFloats>(
+      pool, s, then, source, frame, channels, high * wide * channels, result,
+      [&](const float* framed, int64_t count, float* to) {
+        ConvolveSquares(frame, framed, squares, count * squares.in_image, weights.data(), channels,
+                        wide * channels, to);
+      });
+}
+
+// The same, position by position.
 template <Factors kFactors>
 ffi::Error Gather(ffi::ThreadPool& pool, const Sizes& s, const Then* then, const Results& source,
                   const float* kernel, float* result) {
   bool forward = then;
+  if (kFactors == kFloats && InSquares(s, forward ? s.high : s.h, forward ? s.wide : s.w)) {
+    return GatherSquares(pool, s, then, source, kernel, result);
+  }
   auto weight = [&](int64_t y, int64_t x, int64_t c, int64_t o) {
     return kernel[((y * s.side + x) * s.c + c) * s.out + o];
   };
+  Frame frame = FrameOf(s, forward, kFactors);
+  int64_t channels = forward ? s.out : s.c;
+  int64_t size = forward ? s.high * s.wide * s.out : s.h * s.w * s.c;
   std::vector<Phase> phases;
-  Frame frame;
-  int64_t channels, size;
-  auto words = [](int64_t channels) { return kFactors == kFloats ? channels : (channels + 1) / 2; };
   if (forward) {
-    frame = {s.h, s.w, s.c, words(s.c), s.top, s.left, s.bottom, s.right};
-    channels = s.out, size = s.high * s.wide * s.out;
     Phase& all = phases.emplace_back();
     all.rows = s.side;
-    if (auto error = Pack<kFactors>(pool, all, s.side, s.c, s.out, weight); error.failure()) return error;
+    auto error = Pack<kFactors>(pool, all, s.side, s.c, s.out, weight);
+    if (error.failure()) return error;
     for (int64_t y = 0; y < s.high; ++y) {
       for (int64_t x = 0; x < s.wide; ++x) {
         all.from.push_back(s.stride * (y * frame.Row() + x * frame.words));
@@ -97,11 +168,6 @@ ffi::Error Gather(ffi::ThreadPool& pool, const Sizes& s, const Then* then, const
   } else {
     // Position y of the images, in the frame y + top = q * stride + r, was seen by rows
     // r + t * stride of the kernel, at positions q - t of the result.
-    int64_t before = (s.side - 1) / s.stride;
-    int64_t bottom = std::max<int64_t>(0, (s.h - 1 + s.top) / s.stride - (s.high - 1));
-    int64_t right = std::max<int64_t>(0, (s.w - 1 + s.left) / s.stride - (s.wide - 1));
-    frame = {s.high, s.wide, s.out, words(s.out), before, before, bottom, right};
-    channels = s.c, size = s.h * s.w * s.c;
     for (int64_t down = 0; down < s.stride; ++down) {
       for (int64_t along = 0; along < s.stride; ++along) {
         Phase& phase = phases.emplace_back();
@@ -117,8 +183,8 @@ ffi::Error Gather(ffi::ThreadPool& pool, const Sizes& s, const Then* then, const
         for (int64_t y = 0; y < s.h; ++y) {
           for (int64_t x = 0; x < s.w; ++x) {
             if ((y + s.top) % s.stride != down || (x + s.left) % s.stride != along) continue;
-            int64_t row = (y + s.top) / s.stride + before - std::max<int64_t>(0, phase.rows - 1);
-            int64_t column = (x + s.left) / s.stride + before - std::max<int64_t>(0, columns - 1);
+            int64_t row = (y + s.top) / s.stride + frame.top - std::max<int64_t>(0, phase.rows - 1);
+            int64_t column = (x + s.left) / s.stride + frame.left - std::max<int64_t>(0, columns - 1);
             phase.from.push_back(row * frame.Row() + column * frame.words);
             phase.to.push_back((y * s.w + x) * s.c);
           }
@@ -126,42 +192,22 @@ ffi::Error Gather(ffi::ThreadPool& pool, const Sizes& s, const Then* then, const
       }
     }
   }
-  int64_t group = frame.Group(s.n);
-  int64_t pieces = std::min((s.n + group - 1) / group, 4 * pool.num_threads());
-  bool pooled = forward && then->places;
-  int64_t squares = s.high / kSide * (s.wide / kSide) * channels;
-  bool finished = forward && then->bias;
-  Repeated bias(channels, [&](int64_t c) { return finished ? then->bias[c] : 0; });
   std::vector<int64_t> in_image;  // positions of each phase
   for (Phase& phase : phases) {
     phase.even = phases.size() == 1;
     int64_t positions = in_image.emplace_back(phase.from.size());
-    for (int64_t i = positions; i < group * positions; ++i) {
+    for (int64_t i = positions; i < frame.Group(s.n) * positions; ++i) {
       phase.from.push_back(phase.from[i - positions] + frame.Size());
       phase.to.push_back(phase.to[i - positions] + size);
     }
   }
-  return Divide(pool, pieces, [&](int64_t piece) {
-    [[maybe_unused]] WhileUsing<kFactors> registers;
-    int64_t end = s.n * (piece + 1) / pieces;
-    float* framed = Scratch<0>(group * frame.Size() + kLanes);
-    std::fill(framed, framed + group * frame.Size(), 0);
-    for (int64_t first = s.n * piece / pieces; first < end; first += group) {
-      int64_t count = std::min(group, end - first);
-      frame.Fill<kFactors>(source.Of(first, count), count, framed);
-      float* to = pooled ? Scratch<1>(group * size) : result + first * size;
-      for (size_t i = 0; i < phases.size(); ++i) {
-        int64_t positions = count * in_image[i];
-        Convolve<kFactors>(phases[i], frame.Row(), framed, positions, channels, to);
-      }
-      if (!forward) continue;
-      if (finished) Finish(*then, bias, count * size, to);
-      for (int64_t i = 0; pooled && i < count; ++i) {
-        int64_t at = (first + i) * squares;
-        Pool(to + i * size, s.high, s.wide, channels, result + at, then->places + at);
-      }
-    }
-  });
+  return ThroughFrames<kFactors>(
+      pool, s, then, source, frame, channels, size, result,
+      [&](const float* framed, int64_t count, float* to) {
+        for (size_t i = 0; i < phases.size(); ++i) {
+          Convolve<kFactors>(phases[i], frame.Row(), framed, count * in_image[i], channels, to);
+        }
+      });
 }
 
 // Each piece has its own sum, and these are added in order: as many pieces give the same bits.
@@ -175,7 +221,12 @@ ffi::Error Sum(ffi::ThreadPool& pool, const Sizes& s, int64_t pieces, const floa
   auto error = Divide(pool, pieces, [&](int64_t piece) {
     [[maybe_unused]] WhileUsing<kFactors> registers;
     float* sum = piece ? others.data() + size * (piece - 1) : kernel;
-    ToKernel<kFactors>(s, s.n * piece / pieces, s.n * (piece + 1) / pieces, images, results, sum);
+    int64_t begin = s.n * piece / pieces, end = s.n * (piece + 1) / pieces;
+    if (kFactors == kFloats && InSquares(s, s.high, s.wide)) {
+      SquaresToKernel(s, begin, end, images, results, sum);
+    } else {
+      ToKernel<kFactors>(s, begin, end, images, results, sum);
+    }
   });
   if (error.failure() || pieces == 1) return error;
   int64_t parts = Pieces(pool, others.size(), size);
@@ -226,20 +277,6 @@ ffi::Error Backward(ffi::ThreadPool pool, Floats gradient, Floats other, Bytes p
   });
 }
 
-// What both directions have to know.
-template <class Binding>
-auto Formed(Binding binding) {
-  return std::move(binding)
-      .template Attr<int64_t>("high")
-      .template Attr<int64_t>("wide")
-      .template Attr<int64_t>("stride")
-      .template Attr<int64_t>("top")
-      .template Attr<int64_t>("bottom")
-      .template Attr<int64_t>("left")
-      .template Attr<int64_t>("right")
-      .template Attr<int64_t>("factors");
-}
-
 }  // namespace
 
 // The fastest form of factors in bfloat16: kFloats if the processor has no instructions for it.
@@ -260,6 +297,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(mlplab_convolve, Forward,
                                          .Arg<Channels>()
                                          .Ret<Floats>()
                                          .Ret<Bytes>())
+                                  .Attr<int64_t>("factors")
                                   .Attr<int64_t>("activation"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(mlplab_convolve_back, Backward,
                               Formed(ffi::Ffi::Bind()
@@ -268,5 +306,6 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(mlplab_convolve_back, Backward,
                                          .Arg<Floats>()
                                          .Arg<Bytes>()
                                          .Ret<Floats>())
+                                  .Attr<int64_t>("factors")
                                   .Attr<int64_t>("what")
                                   .Attr<int64_t>("pieces"));

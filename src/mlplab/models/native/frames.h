@@ -1,6 +1,8 @@
 // Images within frames of zeros, where windows at the edge are like all others.
 #pragma once
 
+#include <utility>
+
 #include "products.h"
 
 // Of images, of the result, of the kernel, and of the zeros around images.
@@ -61,3 +63,16 @@ struct Frame {
     }
   }
 };
+
+// What a call has to know of a convolution, in both directions.
+template <class Binding>
+auto Formed(Binding binding) {
+  return std::move(binding)
+      .template Attr<int64_t>("high")
+      .template Attr<int64_t>("wide")
+      .template Attr<int64_t>("stride")
+      .template Attr<int64_t>("top")
+      .template Attr<int64_t>("bottom")
+      .template Attr<int64_t>("left")
+      .template Attr<int64_t>("right");
+}

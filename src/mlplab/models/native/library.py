@@ -32,6 +32,9 @@ HERE = Path(__file__).parent
 CALLS = (
     "mlplab_convolve",
     "mlplab_convolve_back",
+    "mlplab_depthwise",
+    "mlplab_depthwise_to_images",
+    "mlplab_depthwise_to_kernel",
     "mlplab_normalise",
     "mlplab_normalise_back",
     "mlplab_activate",
