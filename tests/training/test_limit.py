@@ -31,6 +31,33 @@ def test_a_frozen_first_layer_is_multiplied_with_and_needs_no_gradients() -> Non
     assert [(p.role, p.layer) for p in found] == [("forward", 1), ("forward", 2), ("weights", 2)]
 
 
+def test_a_convolution_is_a_product_with_a_row_for_each_position() -> None:
+    found = products([Layer(27, 8, positions=49), Layer(72, 4, positions=9)], batch=5)
+    assert [(p.role, p.rows, p.depth, p.columns) for p in found] == [
+        ("forward", 245, 27, 8),
+        ("weights", 27, 245, 8),
+        ("forward", 45, 72, 4),
+        ("weights", 72, 45, 4),
+        ("inputs", 45, 4, 72),
+    ]
+
+
+def test_the_convolutions_of_a_network_are_found() -> None:
+    recipe = recipes.load("cnn-small", ["model.channels=[4, 6]"])
+    task = models.Task((8, 8, 3), 10, scaling_layer("unit"), 0, "bfloat16")
+    found = layers_of(models.build(recipe.model, task))
+    assert found[0] == Layer(27, 4, "bfloat16", positions=16)
+    assert found[-2:] == [Layer(54, 6, "bfloat16", positions=4), Layer(24, 10, "float32")]
+
+
+@pytest.mark.usefixtures("short_measurements")
+def test_more_rows_take_longer_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limit, "MOST", 16)
+    monkeypatch.setattr(limit, "_best_layout", lambda *shape: (1.0, "NN"))
+    (forward, weights) = measure([Layer(64, 8, positions=10)], 8, 512, 0).products
+    assert forward.seconds == 80 * 64 / 16**2 == weights.seconds
+
+
 def test_adam_moves_28_bytes_for_each_weight() -> None:
     assert optimizer_bytes(weights=10, slots=20) == 280
 

@@ -13,13 +13,14 @@ def flops_per_example(model: keras.Model) -> int:
     that is called several times counts once.
     """
     return sum(
-        2 * layer.count_params() * _positions(layer)
+        2 * layer.count_params() * positions_of(layer)
         for layer in model._flatten_layers(include_self=False, recursive=True)
         if layer.count_params() and not layer._layers
     )
 
 
-def _positions(layer: keras.layers.Layer) -> int:
+def positions_of(layer: keras.layers.Layer) -> int:
+    """Return how many positions a layer's result has in one image: 1 after a dense layer."""
     if not isinstance(layer, keras.layers.Layer) or not layer._inbound_nodes:
         return 1  # inside a subclassed model, for which Keras keeps no shapes
     shape = layer._inbound_nodes[0].output_tensors[0].shape

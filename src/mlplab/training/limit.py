@@ -1,14 +1,17 @@
 """How fast a training step could be on this machine: a bound for programs with its arithmetic.
 
-A step of a multilayer perceptron multiplies matrices and updates weights. The limit is the time of
-the products, each at the best rate that this machine reaches for its shape and precision in any
-layout, plus the bytes that the optimizer must read and write over the memory's best rate. Both are
-measured on this machine, at this moment, and do not apply to others.
+A step multiplies matrices and updates weights; a convolution is the product of what its kernel sees
+at each position with its weights. The limit is the time of the products, each at the best rate that
+this machine reaches for its shape and precision in any layout, plus the bytes that the optimizer
+must read and write over the memory's best rate. Both are measured on this machine, at this moment,
+and do not apply to others. An algorithm with less arithmetic can be faster: that of Winograd, in
+which convolutions of 3 by 3 positions in float32 are computed, has four ninths of their products.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any, Literal
 
 import jax
@@ -16,13 +19,18 @@ import jax.numpy as jnp
 import keras
 from jax import lax
 
+from mlplab.models.flops import positions_of
+from mlplab.models.layers.convolution import Conv2D
 from mlplab.models.layers.dense import Dense, Precision
+from mlplab.models.native import library
+from mlplab.models.native.convolution import Form, convolved
 
 Role = Literal["forward", "weights", "inputs"]
 
 BURSTS = 5  # the best one counts, so that a disturbed burst does not
 BURST_SECONDS = 0.03
 BYTES = 4  # weights, gradients and the optimizer's moments are float32
+MOST = 4096  # rows of a product that is measured, and terms of its sums
 STREAM = 2**25  # float32 numbers per array of the triad: far more than a cache holds
 
 # The axes of the two factors that are summed over. The factors are in row-major order.
@@ -31,13 +39,21 @@ LAYOUTS = {"NN": (1, 0), "NT": (1, 1), "TN": (0, 0), "TT": (0, 1)}
 
 @dataclass(frozen=True)
 class Layer:
-    """A dense layer: numbers of inputs and units, the precision of its products' factors, and
-    whether it is trained."""
+    """A dense layer, or a convolution.
+
+    Attributes:
+        inputs: of a unit; all that a kernel sees at a position.
+        units: or the channels of a convolution's result.
+        precision: of the products' factors.
+        trained: whether it is.
+        positions: of a convolution's result, in one image.
+    """
 
     inputs: int
     units: int
     precision: Precision = "float32"
     trained: bool = True
+    positions: int = 1
 
 
 @dataclass(frozen=True)
@@ -50,7 +66,8 @@ class Product:
         precision: of the factors; sums are float32.
         seconds: the shortest time of any layout.
         layout: the fastest one: ``N`` for a factor as mathematics writes it, ``T`` for one that is
-            transposed in memory; ``swapped`` if the transposed result is computed.
+            transposed in memory; ``swapped`` if the transposed result is computed; ``C++`` for our
+            own.
     """
 
     role: Role
@@ -116,7 +133,7 @@ def measure(layers: Sequence[Layer], batch: int, weights: int, slots: int) -> Li
     """Measure the limit of a training step; takes some seconds.
 
     Args:
-        layers: the dense layers, from the first.
+        layers: dense layers and convolutions, from the first.
         batch: images per step.
         weights: number of trained weights.
         slots: numbers that the optimizer keeps in addition; two for each weight with Adam.
@@ -129,10 +146,13 @@ def measure(layers: Sequence[Layer], batch: int, weights: int, slots: int) -> Li
     best: dict[tuple[Any, ...], tuple[float, str]] = {}
     timed = []
     for product in products(layers, batch):
-        shape = (product.rows, product.depth, product.columns, product.precision)
+        # More rows, or terms of a sum, than these take as long each, and would need much memory.
+        rows, depth = min(product.rows, MOST), min(product.depth, MOST)
+        shape = (rows, depth, product.columns, product.precision)
         if shape not in best:
             best[shape] = _best_layout(*shape)
         seconds, layout = best[shape]
+        seconds *= product.rows * product.depth / (rows * depth)
         facts = asdict(product) | {"seconds": seconds, "layout": layout}
         timed.append(Product(**facts))
     return Limit(tuple(timed), optimizer_bytes(weights, slots), bandwidth(weights))
@@ -143,10 +163,11 @@ def products(layers: Sequence[Layer], batch: int) -> list[Product]:
     result = []
     trained_before = False  # only then is the gradient of a layer's inputs needed
     for number, layer in enumerate(layers, start=1):
+        rows = batch * layer.positions
         shapes: list[tuple[Role, int, int, int]] = [
-            ("forward", batch, layer.inputs, layer.units),
-            ("weights", layer.inputs, batch, layer.units),
-            ("inputs", batch, layer.units, layer.inputs),
+            ("forward", rows, layer.inputs, layer.units),
+            ("weights", layer.inputs, rows, layer.units),
+            ("inputs", rows, layer.units, layer.inputs),
         ]
         for role, rows, depth, columns in shapes:
             needed = {"forward": True, "weights": layer.trained, "inputs": trained_before}
@@ -162,7 +183,7 @@ def optimizer_bytes(weights: int, slots: int) -> int:
 
 
 def of_model(model: keras.Model, batch: int) -> Limit:
-    """Measure the limit of a built and compiled model, for its dense layers.
+    """Measure the limit of a built and compiled model, for its dense layers and convolutions.
 
     The products of other layers, and of optimizers that multiply matrices themselves, are left out:
     for such a model the limit is lower than necessary.
@@ -173,14 +194,20 @@ def of_model(model: keras.Model, batch: int) -> Limit:
 
 
 def layers_of(model: keras.Model) -> list[Layer]:
-    """Return the model's dense layers, from the first."""
+    """Return the model's dense layers and convolutions, from the first."""
     found = []
     for layer in model._flatten_layers(include_self=False, recursive=True):
-        if isinstance(layer, keras.layers.Dense):
-            inputs, units = layer.kernel.shape
-            precision = layer.precision if isinstance(layer, Dense) else "float32"
-            found.append(Layer(inputs, units, precision, bool(layer.trainable)))
+        if counts(layer):
+            *seen, units = layer.kernel.shape
+            precision = layer.precision if isinstance(layer, Dense | Conv2D) else "float32"
+            trained, positions = bool(layer.trainable), positions_of(layer)
+            found.append(Layer(prod(seen), units, precision, trained, positions))
     return found
+
+
+def counts(layer: keras.layers.Layer) -> bool:
+    """Return whether the limit counts a layer's products."""
+    return isinstance(layer, keras.layers.Dense | keras.layers.Conv2D)
 
 
 def bandwidth(weights: int) -> float:
@@ -237,8 +264,23 @@ def _best_layout(rows: int, depth: int, columns: int, precision: Precision) -> t
         for layout, axes in LAYOUTS.items():
             name = f"{layout} swapped" if swapped else layout
             times[name] = _product_seconds(m, depth, n, axes, precision)
+    if library.found():
+        times["C++"] = _native_seconds(rows, depth, columns, precision)
     best = min(times, key=lambda name: times[name])
     return times[best], best
+
+
+def _native_seconds(rows: int, depth: int, columns: int, precision: Precision) -> float:
+    """Return the seconds of a product as a convolution of one position in C++."""
+    form = Form(1, 1, 1, ((0, 0), (0, 0)), precision)
+    x, kernel = jnp.ones((rows, 1, 1, depth)), jnp.ones((1, 1, depth, columns))
+    once = jax.jit(lambda x, kernel: convolved(x, kernel, None, form))
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            once(x, kernel).block_until_ready()
+
+    return _seconds(run)
 
 
 def _product_seconds(

@@ -120,12 +120,12 @@ class _Steps:
 
 
 def _left_out(model: keras.Model) -> list[str]:
-    """Return the names of layers with matrices that are not dense layers."""
+    """Return the names of layers with matrices whose products the limit does not count."""
     layers = model._flatten_layers(include_self=False, recursive=True)
     return [
         layer.name
         for layer in layers
         if not layer._layers
-        and not isinstance(layer, keras.layers.Dense)
+        and not limit.counts(layer)
         and any(len(weight.shape) > 1 for weight in layer.trainable_weights)
     ]
