@@ -54,8 +54,9 @@ def kill_and_resume(name: str, part: str, nth: int, whole: Whole, same: Same, fo
         pytest.param(
             "schedule", layout.predictions("test"), 1, "interrupted", marks=pytest.mark.torture
         ),
+        ("schedule", layout.RECORD, 15, "finished"),  # when it is written for the last time
     ],
-    ids=["starting", "training", "judging"],
+    ids=["starting", "training", "judging", "publishing"],
 )
 def test_a_killed_run_ends_as_if_it_had_not_been(
     name: str, part: str, nth: int, status: str, whole: Whole, same: Same, tmp_path: Path
