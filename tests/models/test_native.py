@@ -213,6 +213,33 @@ def test_the_variance_of_what_is_far_from_zero_keeps_its_digits() -> None:
     np.testing.assert_allclose(variance, np.asarray(x, np.float64).var((0, 1, 2)), rtol=1e-4)
 
 
+@pytest.mark.parametrize("channels", [3, 16, 45])
+def test_layer_normalisation_is_that_of_keras(channels: int) -> None:
+    x, scale, shift = 5 + drawn(300, 3, channels), 1 + drawn(channels), drawn(channels)
+
+    def theirs(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
+        result: jax.Array = keras.ops.layer_normalization(x, scale, shift, epsilon=1e-3)
+        return result
+
+    def ours(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
+        return calls.layer_normalise(x, scale, shift, 1e-3)
+
+    found, expected = (with_gradients(f, x, scale, shift) for f in (ours, theirs))
+    for mine, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-5 * float(jnp.abs(other).max()))
+
+
+def test_the_layers_of_a_transformer_are_in_cpp_while_it_is_trained() -> None:
+    layers = [keras.layers.LayerNormalization(), keras.layers.Dense(6, activation="gelu")]
+    model = keras.Sequential([keras.Input((4, 5)), *layers])
+    x = drawn(3, 4, 5)
+    with fast_layers(model):
+        found, program = model(x), jax.jit(lambda x: model(x)).lower(x).as_text()
+    assert "mlplab_layer_normalise" in program
+    assert "mlplab_activate" in program
+    np.testing.assert_allclose(found, model(x), atol=1e-5)
+
+
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 def test_activations_are_those_of_keras(activation: str) -> None:
     x = jnp.linspace(-12, 12, 3 * 5 * 7 * 3).reshape(3, 5, 7, 3)

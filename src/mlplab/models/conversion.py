@@ -14,7 +14,11 @@ from mlplab.models.layers.convolution import Conv2D
 from mlplab.models.layers.dense import Dense, Precision
 from mlplab.models.layers.depthwise import DepthwiseConv2D
 from mlplab.models.layers.dropout import Dropout, SameDropout
-from mlplab.models.layers.normalisation import Activation, BatchNormalization
+from mlplab.models.layers.normalisation import (
+    Activation,
+    BatchNormalization,
+    LayerNormalization,
+)
 from mlplab.models.layers.pooling import AveragePooling2D, MaxPooling2D
 
 # Our layers compute the same as these of Keras, but faster.
@@ -43,6 +47,7 @@ IN_THE_LOOP = (
     | {
         keras.layers.Activation: (Activation, Activation.can_replace),
         keras.layers.BatchNormalization: (BatchNormalization, BatchNormalization.can_replace),
+        keras.layers.LayerNormalization: (LayerNormalization, LayerNormalization.can_replace),
         keras.layers.Dropout: (SameDropout, SameDropout.can_replace),
     }
 )

@@ -14,6 +14,8 @@ import keras
 from jax import lax
 from jax.experimental.sparse import JAXSparse
 
+from mlplab.models.native import calls, library
+
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -57,6 +59,8 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]
         outputs = outputs.reshape(*inputs.shape[:-1], self.units)
         if self.bias is not None:
             outputs = outputs + self.bias.value
+        if calls.name_of(self.activation) == "gelu" and library.found():  # slow in XLA
+            return calls.activate(outputs, "gelu")
         return outputs if self.activation is None else self.activation(outputs)
 
 

@@ -1,7 +1,8 @@
-"""Batch normalisation together with the activation that follows it, in C++ where that is there.
+"""Normalisation and activations in C++, where that is there.
 
 XLA's CPU backend passes through the images several times for the moments, and as often for their
-gradients. Here it is twice forward and twice backward, with the activation on the way.
+gradients. Here it is twice forward and twice backward for a batch, with the activation on the way,
+and once for each row's own moments.
 """
 
 import jax
@@ -43,8 +44,27 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         return outputs
 
 
+class LayerNormalization(keras.layers.LayerNormalization):  # type: ignore[misc]
+    """``keras.layers.LayerNormalization`` over the last axis."""
+
+    @staticmethod
+    def can_replace(layer: keras.layers.LayerNormalization) -> bool:
+        """Return whether this class computes the same as a Keras layer."""
+        return library.found() and not layer.rms_scaling
+
+    def call(self, inputs: jax.Array) -> jax.Array:
+        """Return the normalised rows, float32 in the shape of the inputs."""
+        if self.axis not in (-1, [-1], inputs.ndim - 1) or inputs.dtype != jnp.float32:
+            result: jax.Array = super().call(inputs)
+            return result
+        channels = inputs.shape[-1]
+        scale = jnp.ones(channels) if self.gamma is None else self.gamma.value
+        shift = jnp.zeros(channels) if self.beta is None else self.beta.value
+        return calls.layer_normalise(inputs, scale, shift, self.epsilon)
+
+
 class Activation(keras.layers.Activation):  # type: ignore[misc]
-    """``keras.layers.Activation`` that is slow in XLA, over images."""
+    """``keras.layers.Activation`` that is slow in XLA."""
 
     @staticmethod
     def can_replace(layer: keras.layers.Activation) -> bool:
@@ -53,7 +73,7 @@ class Activation(keras.layers.Activation):  # type: ignore[misc]
 
     def call(self, inputs: jax.Array) -> jax.Array:
         """Return the activation, float32 in the shape of the inputs."""
-        if inputs.ndim == 4 and inputs.dtype == jnp.float32:
+        if inputs.dtype == jnp.float32:
             return calls.activate(inputs, "gelu")
         result: jax.Array = super().call(inputs)
         return result

@@ -58,16 +58,54 @@ def _normalise_backward(
 normalise.defvjp(_normalise_forward, _normalise_backward)
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def layer_normalise(x: jax.Array, scale: jax.Array, shift: jax.Array, epsilon: float) -> jax.Array:
+    """Return each row normalised by its own mean and variance.
+
+    Args:
+        x: float32 [..., channels].
+        scale: float32 [channels].
+        shift: float32 [channels].
+        epsilon: added to the variances.
+    """
+    return _layer_normalise_forward(x, scale, shift, epsilon)[0]
+
+
+def _layer_normalise_forward(
+    x: jax.Array, scale: jax.Array, shift: jax.Array, epsilon: float
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    rows = x.reshape(-1, x.shape[-1])
+    shapes = (rows.shape, (len(rows),), (len(rows),))
+    y, *moments = _call("mlplab_layer_normalise", shapes, rows, scale, shift, epsilon=epsilon)
+    return y.reshape(x.shape), (x, scale, *moments)
+
+
+def _layer_normalise_backward(
+    epsilon: float, kept: tuple[jax.Array, ...], gradient: jax.Array
+) -> tuple[jax.Array, ...]:
+    x, scale, *moments = kept
+    rows = x.reshape(-1, x.shape[-1])
+    shapes = (rows.shape, scale.shape, scale.shape)
+    given = gradient.reshape(rows.shape)
+    to_x, *others = _call("mlplab_layer_normalise_back", shapes, rows, scale, *moments, given)
+    return to_x.reshape(x.shape), *others
+
+
+layer_normalise.defvjp(_layer_normalise_forward, _layer_normalise_backward)
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def activate(x: jax.Array, activation: str) -> jax.Array:
-    """Return one of ``ACTIVATIONS`` of float32 [n, height, width, channels]."""
-    return _one("mlplab_activate", x.shape, x, activation=ACTIVATIONS[activation])
+    """Return one of ``ACTIVATIONS`` of float32 [...]."""
+    kind = ACTIVATIONS[activation]
+    return _one("mlplab_activate", (x.size,), x.ravel(), activation=kind).reshape(x.shape)
 
 
 def activate_back(activation: str, x: jax.Array, gradient: jax.Array) -> jax.Array:
     """Return the gradient of :func:`activate` to ``x``."""
-    kind = ACTIVATIONS[activation]
-    return _one("mlplab_activate_back", x.shape, x, gradient, activation=kind)
+    kind, size = ACTIVATIONS[activation], (x.size,)
+    found = _one("mlplab_activate_back", size, x.ravel(), gradient.ravel(), activation=kind)
+    return found.reshape(x.shape)
 
 
 activate.defvjp(

@@ -175,16 +175,18 @@ ffi::Error Gather(ffi::ThreadPool& pool, const Sizes& s, const Then* then, const
         phase.rows = (s.side - down + s.stride - 1) / s.stride;
         phase.rows = std::max<int64_t>(0, phase.rows), columns = std::max<int64_t>(0, columns);
         auto turned = [&](int64_t y, int64_t x, int64_t o, int64_t c) {
-          return weight(down + (phase.rows - 1 - y) * s.stride, along + (columns - 1 - x) * s.stride,
-                        c, o);
+          return weight(down + (phase.rows - 1 - y) * s.stride,
+                        along + (columns - 1 - x) * s.stride, c, o);
         };
         auto error = Pack<kFactors>(pool, phase, columns, s.out, s.c, turned);
         if (error.failure()) return error;
         for (int64_t y = 0; y < s.h; ++y) {
           for (int64_t x = 0; x < s.w; ++x) {
             if ((y + s.top) % s.stride != down || (x + s.left) % s.stride != along) continue;
-            int64_t row = (y + s.top) / s.stride + frame.top - std::max<int64_t>(0, phase.rows - 1);
-            int64_t column = (x + s.left) / s.stride + frame.left - std::max<int64_t>(0, columns - 1);
+            int64_t up = std::max<int64_t>(0, phase.rows - 1);
+            int64_t back = std::max<int64_t>(0, columns - 1);
+            int64_t row = (y + s.top) / s.stride + frame.top - up;
+            int64_t column = (x + s.left) / s.stride + frame.left - back;
             phase.from.push_back(row * frame.Row() + column * frame.words);
             phase.to.push_back((y * s.w + x) * s.c);
           }

@@ -155,9 +155,9 @@ Sizes SizesOf(ffi::Span<const int64_t> images, int64_t side, int64_t high, int64
           side,      stride,    top,       left,      bottom, right};
 }
 
-ffi::Error CallForward(ffi::ThreadPool pool, Floats images, Kernel kernel, ffi::Result<Floats> result,
-                       int64_t high, int64_t wide, int64_t stride, int64_t top, int64_t bottom,
-                       int64_t left, int64_t right) {
+ffi::Error CallForward(ffi::ThreadPool pool, Floats images, Kernel kernel,
+                       ffi::Result<Floats> result, int64_t high, int64_t wide, int64_t stride,
+                       int64_t top, int64_t bottom, int64_t left, int64_t right) {
   Sizes s = SizesOf(images.dimensions(), kernel.dimensions()[0], high, wide, stride, top, bottom,
                     left, right);
   return Forward(pool, s, images.typed_data(), kernel.typed_data(), result->typed_data());

@@ -16,7 +16,9 @@ void Gradients(const float* from, int64_t rows, int64_t wide, int64_t out, float
       for (int64_t o = 0; o < out; o += kLanes) {
         int64_t count = std::min(kLanes, out - o);
         Vector value = LoadSome(at + o, count);
-        if (kFactors != kFloats) value = Paired(value, two ? LoadSome(at + out + o, count) : Vector{});
+        if (kFactors != kFloats) {
+          value = Paired(value, two ? LoadSome(at + out + o, count) : Vector{});
+        }
         Store(to + o, value);
       }
     }
@@ -84,7 +86,8 @@ class KernelSums<kTiles> {
           CopyOver(words + from[p] + y * row + k, columns, windows + p * kBoth);
         }
         for (int64_t o = 0; o < out_; o += kBoth) {
-          (columns > kRank ? Multiply<2> : Multiply<1>)(turned + o * pitch, pitch, windows, steps, true, Square(y, k, o), kBoth);
+          auto multiply = columns > kRank ? Multiply<2> : Multiply<1>;
+          multiply(turned + o * pitch, pitch, windows, steps, true, Square(y, k, o), kBoth);
         }
       }
     }
@@ -140,7 +143,11 @@ void ToKernel(const Sizes& s, int64_t begin, int64_t end, const float* images,
   for (int64_t first = begin; first < end; first += group) {
     int64_t count = std::min(group, end - first);
     const float* from_images = images + first * s.h * s.w * s.c;
-    kFew ? frame.Fill<kFloats>(from_images, count, words) : frame.FillPairs(from_images, count, next, words);
+    if constexpr (kFew) {
+      frame.Fill<kFloats>(from_images, count, words);
+    } else {
+      frame.FillPairs(from_images, count, next, words);
+    }
     const float* gradients = results.Of(first, count);
     if (copied) Gradients<kFactors>(gradients, count * s.high, s.wide, s.out, copy);
     sums.Add(words, frame.Row(), from.data(), count * in_image, copied ? copy : gradients);

@@ -37,6 +37,8 @@ CALLS = (
     "mlplab_depthwise_to_kernel",
     "mlplab_normalise",
     "mlplab_normalise_back",
+    "mlplab_layer_normalise",
+    "mlplab_layer_normalise_back",
     "mlplab_activate",
     "mlplab_activate_back",
     "mlplab_maximum",

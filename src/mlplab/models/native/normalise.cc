@@ -27,7 +27,8 @@ ffi::Error Sums(ffi::ThreadPool& pool, int64_t rows, int64_t channels, int64_t p
     int64_t end = rows * (piece + 1) / pieces;
     for (int64_t row = rows * piece / pieces; row < end; row += kRows) {
       std::fill(sums.begin(), sums.end(), 0);
-      Vectors(std::min(kRows, end - row) * channels, period, [&](int64_t i, int64_t at, int64_t count) {
+      int64_t size = std::min(kRows, end - row) * channels;
+      Vectors(size, period, [&](int64_t i, int64_t at, int64_t count) {
         Vector first = Load(&sums[at]), second = Load(&sums[period + at]);
         each(row * channels + i, at, count, first, second);
         Store(&sums[at], first), Store(&sums[period + at], second);

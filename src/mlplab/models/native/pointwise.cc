@@ -6,6 +6,7 @@ namespace ffi = xla::ffi;
 
 namespace {
 
+using Numbers = ffi::Buffer<ffi::F32, 1>;
 using Floats = ffi::Buffer<ffi::F32, 4>;
 
 template <class Each>
@@ -17,7 +18,7 @@ ffi::Error Through(ffi::ThreadPool& pool, int64_t size, const Each& each) {
   });
 }
 
-ffi::Error Activate(ffi::ThreadPool pool, Floats x, ffi::Result<Floats> y, int64_t activation) {
+ffi::Error Activate(ffi::ThreadPool pool, Numbers x, ffi::Result<Numbers> y, int64_t activation) {
   return With(activation, [&](auto kind) {
     const float* from = x.typed_data();
     float* to = y->typed_data();
@@ -27,7 +28,7 @@ ffi::Error Activate(ffi::ThreadPool pool, Floats x, ffi::Result<Floats> y, int64
   });
 }
 
-ffi::Error Slopes(ffi::ThreadPool pool, Floats x, Floats gradient, ffi::Result<Floats> to_x,
+ffi::Error Slopes(ffi::ThreadPool pool, Numbers x, Numbers gradient, ffi::Result<Numbers> to_x,
                   int64_t activation) {
   return With(activation, [&](auto kind) {
     const float *from = x.typed_data(), *g = gradient.typed_data();
@@ -108,15 +109,18 @@ ffi::Error MaximumBack(ffi::ThreadPool pool, Floats images, Floats result, Float
 
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    mlplab_activate, Activate,
-    ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Ret<Floats>().Attr<int64_t>("activation"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(mlplab_activate, Activate,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Numbers>()
+                                  .Ret<Numbers>()
+                                  .Attr<int64_t>("activation"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(mlplab_activate_back, Slopes,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
-                                  .Arg<Floats>()
-                                  .Arg<Floats>()
-                                  .Ret<Floats>()
+                                  .Arg<Numbers>()
+                                  .Arg<Numbers>()
+                                  .Ret<Numbers>()
                                   .Attr<int64_t>("activation"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     mlplab_maximum, Maximum,

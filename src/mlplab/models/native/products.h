@@ -8,7 +8,7 @@
 
 enum Factors : int64_t { kFloats = 0, kPairs = 1, kTiles = 2 };  // the last two: of bfloat16
 
-constexpr int64_t kFrame = 48 * 1024;  // words of frames at a time, of a second cache of 128k or more
+constexpr int64_t kFrame = 48 * 1024;  // words of frames at a time, for the second cache
 constexpr int64_t kBlock = 96;  // positions at a time, whose gradients stay in the first cache
 constexpr int64_t kWidth = kLanes * kVectors;
 
@@ -44,7 +44,7 @@ struct Phase {
   std::vector<int32_t> from, to;  // of each position of a group: its window, its result
   int64_t rows, length;           // of the window: words in a row that follow one another
   bool even;                      // whether results follow one another as positions do
-  Words weights;  // [blocks of kColumns channels][rows * length][kColumns]
+  Words weights;                  // [blocks of kColumns channels][rows * length][kColumns]
 };
 
 // A tile of results: kTile positions, kMany vectors of channels.

@@ -15,7 +15,8 @@ inline void Pool(const float* image, int64_t high, int64_t wide, int64_t channel
   for (int64_t y = 0; y < high / kSide; ++y) {
     for (int64_t x = 0; x < wide / kSide; ++x, to += channels, places += channels) {
       const float* one = image + (y * kSide * wide + x * kSide) * channels;
-      const float* four[] = {one, one + channels, one + wide * channels, one + (wide + 1) * channels};
+      const float* below = one + wide * channels;
+      const float* four[] = {one, one + channels, below, below + channels};
       for (int64_t c = 0; c < channels; ++c) {
         float a = four[0][c], b = four[1][c], d = four[2][c], e = four[3][c];
         float most = Larger(Larger(a, b), Larger(d, e));

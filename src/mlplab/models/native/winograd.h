@@ -155,7 +155,8 @@ void PackSpots(int64_t block, int64_t inputs, int64_t outputs, const At& at, flo
 inline void ConvolveSquares(const Frame& frame, const float* images, const Squares& squares,
                             int64_t count, const float* weights, int64_t channels, int64_t line,
                             float* result) {
-  int64_t inputs = frame.channels, padded = Up(inputs, kLanes), blocks = Up(channels, kWidth) / kWidth;
+  int64_t inputs = frame.channels, padded = Up(inputs, kLanes);
+  int64_t blocks = Up(channels, kWidth) / kWidth;
   int64_t most = AtATime(inputs, channels);
   float* spots = Scratch<4>(kSpots * most * padded);
   float* products = Scratch<5>(kSpots * most * channels + kLanes);
