@@ -1,6 +1,6 @@
 """The best MLPs: train them all, and generate the table from their records.
 
-    python -m benchmarks.mlps train cpu          # two cores: a final run takes 15 minutes at most
+    python -m benchmarks.mlps train cpu          # two cores: a final run takes up to 18 minutes
     python -m benchmarks.mlps train gpu          # one large GPU
     python -m benchmarks.mlps table              # docs/results/mlps.md, from the records
 

@@ -276,7 +276,7 @@ class Session:
         self._steps.remove()
         self.record = self.record.model_copy(update={"status": status, "reason": reason})
         self._measure()
-        if status in ENDED:  # a kill before the page is written must not leave a record without
+        if status in ENDED:  # so that a record is complete even if no page can be written
             self.record.files = store.hashes(self.folder)
         store.write_record(self.folder, self.record)
         if status in ENDED:

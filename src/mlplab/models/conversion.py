@@ -20,6 +20,8 @@ from mlplab.models.layers.normalisation import (
     LayerNormalization,
 )
 from mlplab.models.layers.pooling import AveragePooling2D, MaxPooling2D
+from mlplab.models.native import library
+from mlplab.models.native.calls import name_of
 
 # Our layers compute the same as these of Keras, but faster.
 TO_KERAS: dict[type, Any] = {
@@ -40,17 +42,18 @@ TO_FAST: dict[type, tuple[Any, Callable[..., bool]]] = {
     keras.layers.DepthwiseConv2D: (DepthwiseConv2D, DepthwiseConv2D.can_replace),
     keras.layers.MaxPooling2D: (MaxPooling2D, pooling.can_replace),
 }
-# Replacements for layers of all networks while they are trained.
+# Replacements for layers of all networks while they are trained, and for those worth C++.
 IN_THE_LOOP = (
     TO_FAST_ROUNDED
     | TO_FAST
-    | {
-        keras.layers.Activation: (Activation, Activation.can_replace),
-        keras.layers.BatchNormalization: (BatchNormalization, BatchNormalization.can_replace),
-        keras.layers.LayerNormalization: (LayerNormalization, LayerNormalization.can_replace),
-        keras.layers.Dropout: (SameDropout, SameDropout.can_replace),
-    }
+    | {keras.layers.Dropout: (SameDropout, SameDropout.can_replace)}
 )
+IN_CPP: dict[type, tuple[Any, Callable[..., bool]]] = {
+    keras.layers.Activation: (Activation, Activation.can_replace),
+    keras.layers.BatchNormalization: (BatchNormalization, BatchNormalization.can_replace),
+    keras.layers.LayerNormalization: (LayerNormalization, LayerNormalization.can_replace),
+}
+WORTH_CPP = keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.LayerNormalization
 
 
 def to_keras(model: keras.Model) -> keras.Model:
@@ -96,40 +99,61 @@ def fast_layers(model: keras.Model) -> Iterator[None]:
     For the user's own networks, of whatever form: each layer stays the same object, with its own
     variables and name, and only its class is another for as long as steps are traced. XLA's
     convolutions are slow in a compiled loop on a CPU. Layers in a lower precision stay as they are,
-    and so do all layers of a model with its own ``train_step``, which may differentiate them
-    in ways that ours do not support.
+    and so do all layers of a model with its own ``train_step`` or ``compute_loss``, which may
+    differentiate them in ways that ours do not support.
     """
     swapped: list[tuple[keras.layers.Layer, type]] = []
-    told: list[keras.layers.Layer] = []
+    told: list[tuple[keras.layers.Layer, str]] = []
+
+    def tell(layer: keras.layers.Layer, name: str, value: object) -> None:
+        object.__setattr__(layer, name, value)
+        told.append((layer, name))
 
     def swap(layer: keras.layers.Layer, ours: type) -> None:
         swapped.append((layer, type(layer)))
         object.__setattr__(layer, "__class__", ours)
 
     try:
-        if type(model).train_step is keras.Model.train_step:
+        if _differentiated_once(model):
             layers = model._flatten_layers(include_self=False)
+            cpp = is_worth_cpp(model) and library.found()
             for layer in layers:
-                if ours := _faster(layer):
+                if ours := _faster(layer, IN_THE_LOOP | IN_CPP if cpp else IN_THE_LOOP):
                     swap(layer, ours)
+                if cpp and type(layer) is Dense and name_of(layer.activation) == "gelu":
+                    tell(layer, "in_cpp", True)
             after = followers(model)
             for layer in layers:
                 follower = after.get(id(layer))
                 if follower is not None and (then := joined(layer, follower)):
-                    object.__setattr__(layer, "then", then)
-                    told.append(layer)
+                    tell(layer, "then", then)
                     swap(follower, Passed)
         yield
     finally:
-        for layer in told:
-            object.__delattr__(layer, "then")
+        for layer, name in told:
+            object.__delattr__(layer, name)
         for layer, before in reversed(swapped):
             object.__setattr__(layer, "__class__", before)
 
 
-def _faster(layer: keras.layers.Layer) -> Any:
+def is_worth_cpp(model: keras.Model) -> bool:
+    """Return whether a network has layers that are worth compiling C++ for: not a plain MLP."""
+    layers = model._flatten_layers(include_self=False)
+    return any(isinstance(layer, WORTH_CPP) for layer in layers)
+
+
+def _differentiated_once(model: keras.Model) -> bool:
+    """Return whether steps are Keras's own, which do not differentiate gradients."""
+    cls = type(model)
+    own_step = cls.train_step is not keras.Model.train_step
+    return not own_step and cls.compute_loss is keras.Model.compute_loss
+
+
+def _faster(
+    layer: keras.layers.Layer, table: dict[type, tuple[Any, Callable[..., bool]]]
+) -> Any:
     """Return our class that computes the same as a Keras layer, or ``None``."""
-    ours, can_replace = IN_THE_LOOP.get(type(layer), (None, None))
+    ours, can_replace = table.get(type(layer), (None, None))
     if can_replace is None or not can_replace(layer):
         return None
     plain = layer.compute_dtype == layer.variable_dtype == "float32"

@@ -26,7 +26,7 @@ def joined(first: keras.layers.Layer, after: keras.layers.Layer) -> str | None:
         first: in our class.
         after: what its outputs go to, and nothing else.
     """
-    if not library.found() or type(first) not in (BatchNormalization, Conv2D):
+    if type(first) not in (BatchNormalization, Conv2D) or not library.found():
         return None
     if type(first) is Conv2D and calls.name_of(first.activation) != "linear":
         return None

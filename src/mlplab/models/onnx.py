@@ -3,11 +3,21 @@
 import importlib.util
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import keras
 import numpy as np
 
 from mlplab.errors import RecipeError
-from mlplab.models.layers.pooling import MaxPooling2D, can_replace
+from mlplab.models.layers.pooling import MaxPooling2D, can_replace, over_squares
+
+
+class _MaxPooling2D(MaxPooling2D):  # type: ignore[misc]
+    """Without C++, which the converter does not know."""
+
+    def call(self, inputs: jax.Array) -> jax.Array:
+        """Return the maximum of each square."""
+        return over_squares(jnp.maximum, inputs, self.pool_size[0])
 
 
 def export(model: keras.Model, path: Path) -> None:
@@ -31,7 +41,7 @@ def export(model: keras.Model, path: Path) -> None:
         # ONNX Runtime refuses the converter's own form of these.
         cls = type(layer)
         if cls is keras.layers.MaxPooling2D and can_replace(layer):
-            cls = MaxPooling2D
+            cls = _MaxPooling2D
         return cls.from_config(layer.get_config())
 
     network = keras.models.clone_model(model, clone_function=portable)

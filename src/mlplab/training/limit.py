@@ -146,7 +146,7 @@ def measure(layers: Sequence[Layer], batch: int, weights: int, slots: int) -> Li
     best: dict[tuple[Any, ...], tuple[float, str]] = {}
     timed = []
     for product in products(layers, batch):
-        # More rows, or terms of a sum, than these take as long each, and would need much memory.
+        # Beyond this size, time grows in proportion, and so would memory.
         rows, depth = min(product.rows, MOST), min(product.depth, MOST)
         shape = (rows, depth, product.columns, product.precision)
         if shape not in best:

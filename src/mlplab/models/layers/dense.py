@@ -14,7 +14,7 @@ import keras
 from jax import lax
 from jax.experimental.sparse import JAXSparse
 
-from mlplab.models.native import calls, library
+from mlplab.models.native import calls
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -33,8 +33,9 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]
             of the squares that are replaced by their mean; ``None`` to see it as it is.
     """
 
-    # For layers that fast_layers gives this class:
+    # For layers that fast_layers gives this class, or lets compute their GELU in C++:
     precision: Precision = "float32"
+    in_cpp: bool = False
     coarse: tuple[int, int, int, int] | None = None
 
     def __init__(self, units: int, precision: Precision = "float32", **options: Any) -> None:
@@ -59,7 +60,7 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]
         outputs = outputs.reshape(*inputs.shape[:-1], self.units)
         if self.bias is not None:
             outputs = outputs + self.bias.value
-        if calls.name_of(self.activation) == "gelu" and library.found():  # slow in XLA
+        if self.in_cpp and outputs.dtype == jnp.float32:
             return calls.activate(outputs, "gelu")
         return outputs if self.activation is None else self.activation(outputs)
 

@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from mlplab.models.native import calls, library
+from mlplab.models.native import calls
 
 
 class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
     """``keras.layers.BatchNormalization`` over channels of images, and an activation.
+
+    Like the other layers of this file only where there is C++.
 
     Attributes:
         then: the activation, by name.
@@ -24,7 +26,7 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
     @staticmethod
     def can_replace(layer: keras.layers.BatchNormalization) -> bool:
         """Return whether this class computes the same as a Keras layer."""
-        return library.found() and not layer.synchronized and not getattr(layer, "renorm", False)
+        return not layer.synchronized and not getattr(layer, "renorm", False)
 
     def call(
         self, inputs: jax.Array, training: bool | None = None, mask: jax.Array | None = None
@@ -38,7 +40,8 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         channels = inputs.shape[-1]
         scale = self.gamma.value if self.scale else jnp.ones(channels)
         shift = self.beta.value if self.center else jnp.zeros(channels)
-        outputs, mean, variance = calls.normalise(inputs, scale, shift, self.epsilon, self.then)
+        epsilon = float(self.epsilon)
+        outputs, mean, variance = calls.normalise(inputs, scale, shift, epsilon, self.then)
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving.value * self.momentum + now * (1.0 - self.momentum))
         return outputs
@@ -50,7 +53,7 @@ class LayerNormalization(keras.layers.LayerNormalization):  # type: ignore[misc]
     @staticmethod
     def can_replace(layer: keras.layers.LayerNormalization) -> bool:
         """Return whether this class computes the same as a Keras layer."""
-        return library.found() and not layer.rms_scaling
+        return not layer.rms_scaling
 
     def call(self, inputs: jax.Array) -> jax.Array:
         """Return the normalised rows, float32 in the shape of the inputs."""
@@ -60,7 +63,7 @@ class LayerNormalization(keras.layers.LayerNormalization):  # type: ignore[misc]
         channels = inputs.shape[-1]
         scale = jnp.ones(channels) if self.gamma is None else self.gamma.value
         shift = jnp.zeros(channels) if self.beta is None else self.beta.value
-        return calls.layer_normalise(inputs, scale, shift, self.epsilon)
+        return calls.layer_normalise(inputs, scale, shift, float(self.epsilon))
 
 
 class Activation(keras.layers.Activation):  # type: ignore[misc]
@@ -69,7 +72,7 @@ class Activation(keras.layers.Activation):  # type: ignore[misc]
     @staticmethod
     def can_replace(layer: keras.layers.Activation) -> bool:
         """Return whether this class computes the same as a Keras layer, and faster."""
-        return library.found() and calls.name_of(layer.activation) == "gelu"
+        return calls.name_of(layer.activation) == "gelu"
 
     def call(self, inputs: jax.Array) -> jax.Array:
         """Return the activation, float32 in the shape of the inputs."""

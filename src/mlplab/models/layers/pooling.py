@@ -42,7 +42,7 @@ def can_replace(layer: keras.layers.AveragePooling2D | keras.layers.MaxPooling2D
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def mean(images: jax.Array, side: int) -> jax.Array:
     """Return the mean of each square of images [n, height, width, channels]."""
-    return _over_squares(jnp.add, images, side) / side**2
+    return over_squares(jnp.add, images, side) / side**2
 
 
 def _mean_forward(images: jax.Array, side: int) -> tuple[jax.Array, jax.Array]:
@@ -64,7 +64,7 @@ def maximum(images: jax.Array, side: int) -> jax.Array:
     """
     if _in_cpp(images):
         return calls.maximum(images, side)
-    return _over_squares(jnp.maximum, images, side)
+    return over_squares(jnp.maximum, images, side)
 
 
 def _in_cpp(images: jax.Array) -> bool:
@@ -111,7 +111,8 @@ def _placed(inner: jax.Array, images: jax.Array) -> jax.Array:
     return jnp.pad(inner, rest)
 
 
-def _over_squares(join: Callable[..., jax.Array], images: jax.Array, side: int) -> jax.Array:
+def over_squares(join: Callable[..., jax.Array], images: jax.Array, side: int) -> jax.Array:
+    """Return a function of two arrays over each square of images [n, height, width, channels]."""
     height, width = (length // side * side for length in images.shape[1:3])
     in_rows = reduce(join, [images[:, start:height:side] for start in range(side)])
     return reduce(join, [in_rows[:, :, start:width:side] for start in range(side)])

@@ -15,8 +15,9 @@ ACTIVATIONS = {"linear": 0, "relu": 1, "gelu": 2}
 
 def name_of(activation: Any) -> str | None:
     """Return which of ``ACTIVATIONS`` a function of Keras is; no function is a linear one."""
-    known = {keras.activations.get(name): name for name in ACTIVATIONS}
-    return "linear" if activation is None else known.get(activation)
+    if activation is None:
+        return "linear"
+    return next((n for n in ACTIVATIONS if keras.activations.get(n) is activation), None)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4))

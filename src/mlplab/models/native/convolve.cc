@@ -90,6 +90,7 @@ ffi::Error ThroughFrames(ffi::ThreadPool& pool, const Sizes& s, const Then* then
                          float* result, const Convolution& convolve) {
   int64_t group = frame.Group(s.n), squares = s.high / kSide * (s.wide / kSide) * channels;
   int64_t pieces = std::min((s.n + group - 1) / group, 4 * pool.num_threads());
+  pieces = std::max<int64_t>(1, pieces);
   bool pooled = then && then->places, finished = then && then->bias;
   Repeated bias(channels, [&](int64_t c) { return finished ? then->bias[c] : 0; });
   return Divide(pool, pieces, [&](int64_t piece) {

@@ -81,7 +81,7 @@ class KernelSums<kTiles> {
     std::fill(windows + positions * kBoth, windows + steps * kRank * kBoth, 0);
     for (int64_t y = 0; y < side_; ++y) {
       for (int64_t k = 0; k < length_; k += kBoth) {
-                int64_t columns = length_ - k > kRank ? kBoth : kRank;
+        int64_t columns = length_ - k > kRank ? kBoth : kRank;
         for (int64_t p = 0; p < positions; ++p) {
           CopyOver(words + from[p] + y * row + k, columns, windows + p * kBoth);
         }

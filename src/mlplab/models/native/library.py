@@ -82,14 +82,14 @@ def before() -> str | None:
     """Return what a user waits for, if the library is not compiled yet."""
     if not is_wanted() or loaded.cache_info().currsize or _path().exists():
         return None
-    return "compiling convolutions for this processor, once" if _compiler() else None
+    return "compiling C++ for this processor, once" if _compiler() else None
 
 
 def note() -> str | None:
-    """Return what a user of convolutions can do to make them faster, if there is something."""
+    """Return what makes convolutions and normalisation faster, if there is something."""
     if not is_wanted() or found():
         return None
-    return f"convolutions would be faster in C++; {why_not()}"
+    return f"this network would be trained faster in C++; {why_not()}"
 
 
 def factors_of(precision: str) -> int:

@@ -11,7 +11,7 @@ inline float Larger(float a, float b) { return b > a || b != b ? b : a; }
 
 // The maximum of each square of an image, and which positions have it.
 inline void Pool(const float* image, int64_t high, int64_t wide, int64_t channels, float* to,
-          uint8_t* places) {
+                 uint8_t* places) {
   for (int64_t y = 0; y < high / kSide; ++y) {
     for (int64_t x = 0; x < wide / kSide; ++x, to += channels, places += channels) {
       const float* one = image + (y * kSide * wide + x * kSide) * channels;

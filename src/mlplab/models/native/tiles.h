@@ -25,6 +25,9 @@ inline bool MayUseTiles() {
   return allowed;
 }
 
+// GCC's instructions for tiles do not say that they read memory: what is to be read must be there.
+inline void Written() { __asm__ volatile("" ::: "memory"); }
+
 // The tiles of this thread are usable while this lives.
 struct Tiles {
   Tiles() {
@@ -35,6 +38,7 @@ struct Tiles {
     } form{};
     form.palette = 1;
     for (int tile = 0; tile < 8; ++tile) form.bytes[tile] = 4 * kRank, form.rows[tile] = kRank;
+    Written();
     _tile_loadconfig(&form);
   }
   ~Tiles() { _tile_release(); }
@@ -48,6 +52,7 @@ template <int kColumns>
 void Multiply(const float* rows, int64_t pitch, const float* columns, int64_t steps, bool add,
               float* sums, int64_t apart) {
   float* below = sums + kRank * apart;
+  Written();
   if (add) {
     _tile_loadd(0, sums, 4 * apart);
     _tile_loadd(1, below, 4 * apart);
