@@ -338,7 +338,7 @@ def test_a_plain_mlp_does_not_compile_cpp(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_loss_of_ones_own_may_differentiate_gradients() -> None:
-    class Penalised(keras.Model):  # type: ignore[misc]
+    class Penalised(keras.Model):
         def compute_loss(self, *arguments: Any, **more: Any) -> Any:
             return super().compute_loss(*arguments, **more)
 
@@ -348,7 +348,9 @@ def test_a_loss_of_ones_own_may_differentiate_gradients() -> None:
         assert type(layer) is keras.layers.Conv2D
 
 
-@pytest.mark.parametrize("layer", [keras.layers.LayerNormalization, keras.layers.BatchNormalization])
+@pytest.mark.parametrize(
+    "layer", [keras.layers.LayerNormalization, keras.layers.BatchNormalization]
+)
 def test_a_whole_number_is_an_epsilon(layer: Any) -> None:
     convolution = keras.layers.Conv2D(4, 3)
     model = keras.Sequential([keras.Input((6, 6, 3)), convolution, layer(epsilon=1)])

@@ -44,9 +44,7 @@ TO_FAST: dict[type, tuple[Any, Callable[..., bool]]] = {
 }
 # Replacements for layers of all networks while they are trained, and for those worth C++.
 IN_THE_LOOP = (
-    TO_FAST_ROUNDED
-    | TO_FAST
-    | {keras.layers.Dropout: (SameDropout, SameDropout.can_replace)}
+    TO_FAST_ROUNDED | TO_FAST | {keras.layers.Dropout: (SameDropout, SameDropout.can_replace)}
 )
 IN_CPP: dict[type, tuple[Any, Callable[..., bool]]] = {
     keras.layers.Activation: (Activation, Activation.can_replace),
@@ -149,9 +147,7 @@ def _differentiated_once(model: keras.Model) -> bool:
     return not own_step and cls.compute_loss is keras.Model.compute_loss
 
 
-def _faster(
-    layer: keras.layers.Layer, table: dict[type, tuple[Any, Callable[..., bool]]]
-) -> Any:
+def _faster(layer: keras.layers.Layer, table: dict[type, tuple[Any, Callable[..., bool]]]) -> Any:
     """Return our class that computes the same as a Keras layer, or ``None``."""
     ours, can_replace = table.get(type(layer), (None, None))
     if can_replace is None or not can_replace(layer):

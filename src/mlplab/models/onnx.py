@@ -12,7 +12,7 @@ from mlplab.errors import RecipeError
 from mlplab.models.layers.pooling import MaxPooling2D, can_replace, over_squares
 
 
-class _MaxPooling2D(MaxPooling2D):  # type: ignore[misc]
+class _MaxPooling2D(MaxPooling2D):
     """Without C++, which the converter does not know."""
 
     def call(self, inputs: jax.Array) -> jax.Array:
