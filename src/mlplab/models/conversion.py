@@ -115,8 +115,9 @@ def fast_layers(model: keras.Model) -> Iterator[None]:
         if _differentiated_once(model):
             layers = model._flatten_layers(include_self=False)
             cpp = is_worth_cpp(model) and library.found()
+            table = IN_THE_LOOP | IN_CPP if cpp else IN_THE_LOOP
             for layer in layers:
-                if ours := _faster(layer, IN_THE_LOOP | IN_CPP if cpp else IN_THE_LOOP):
+                if ours := _faster(layer, table):
                     swap(layer, ours)
                 if cpp and type(layer) is Dense and name_of(layer.activation) == "gelu":
                     tell(layer, "in_cpp", True)

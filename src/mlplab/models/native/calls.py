@@ -99,13 +99,13 @@ layer_normalise.defvjp(_layer_normalise_forward, _layer_normalise_backward)
 def activate(x: jax.Array, activation: str) -> jax.Array:
     """Return one of ``ACTIVATIONS`` of float32 [...]."""
     kind = ACTIVATIONS[activation]
-    return _one("mlplab_activate", (x.size,), x.ravel(), activation=kind).reshape(x.shape)
+    return library.one("mlplab_activate", (x.size,), x.ravel(), activation=kind).reshape(x.shape)
 
 
 def activate_back(activation: str, x: jax.Array, gradient: jax.Array) -> jax.Array:
     """Return the gradient of :func:`activate` to ``x``."""
     kind, size = ACTIVATIONS[activation], (x.size,)
-    found = _one("mlplab_activate_back", size, x.ravel(), gradient.ravel(), activation=kind)
+    found = library.one("mlplab_activate_back", size, x.ravel(), gradient.ravel(), activation=kind)
     return found.reshape(x.shape)
 
 
@@ -119,7 +119,7 @@ def maximum(images: jax.Array, side: int) -> jax.Array:
     """Return the maximum of each square of float32 [n, height, width, channels]."""
     n, height, width, channels = images.shape
     shape = (n, height // side, width // side, channels)
-    return _one("mlplab_maximum", shape, images, side=side)
+    return library.one("mlplab_maximum", shape, images, side=side)
 
 
 def maximum_back(images: jax.Array, found: jax.Array, gradient: jax.Array, side: int) -> jax.Array:
@@ -131,13 +131,7 @@ def maximum_back(images: jax.Array, found: jax.Array, gradient: jax.Array, side:
         gradient: of the maxima.
         side: of the squares.
     """
-    return _one("mlplab_maximum_back", images.shape, images, found, gradient, side=side)
-
-
-def _one(name: str, shape: tuple[int, ...], *arrays: jax.Array, **options: float) -> jax.Array:
-    result: jax.Array
-    (result,) = _call(name, [shape], *arrays, **options)
-    return result
+    return library.one("mlplab_maximum_back", images.shape, images, found, gradient, side=side)
 
 
 def _call(

@@ -3,6 +3,8 @@
 
 #include "simd.h"
 
+constexpr int64_t kRows = 256;  // whose sums are float32; sums of these are float64
+
 // Values of channels, repeated until whole vectors hold them.
 struct Repeated {
   int64_t period;

@@ -133,7 +133,4 @@ def back(
         form: how.
     """
     options = form.numbers() | {"what": what, "pieces": form.pieces}
-    results = [(shape, "float32")]
-    result: jax.Array
-    (result,) = library.call("mlplab_convolve_back", results, gradient, other, places, **options)
-    return result
+    return library.one("mlplab_convolve_back", shape, gradient, other, places, **options)

@@ -18,7 +18,7 @@ def convolved(x: jax.Array, kernel: jax.Array, form: Form) -> jax.Array:
         form: how to convolve; its precision and what follows are not used.
     """
     shape = (len(x), form.high, form.wide, x.shape[-1])
-    return _one("mlplab_depthwise", shape, x, kernel, **form.sizes())
+    return library.one("mlplab_depthwise", shape, x, kernel, **form.sizes())
 
 
 def _forward(
@@ -32,15 +32,11 @@ def _backward(
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = kept
     sizes = form.sizes()
-    to_images = _one("mlplab_depthwise_to_images", x.shape, gradient, kernel, **sizes)
+    to_images = library.one("mlplab_depthwise_to_images", x.shape, gradient, kernel, **sizes)
     options = sizes | {"pieces": form.pieces}
-    return to_images, _one("mlplab_depthwise_to_kernel", kernel.shape, gradient, x, **options)
+    return to_images, library.one(
+        "mlplab_depthwise_to_kernel", kernel.shape, gradient, x, **options
+    )
 
 
 convolved.defvjp(_forward, _backward)
-
-
-def _one(name: str, shape: tuple[int, ...], *arrays: jax.Array, **options: float) -> jax.Array:
-    result: jax.Array
-    (result,) = library.call(name, [(shape, "float32")], *arrays, **options)
-    return result

@@ -35,7 +35,9 @@ struct Frame {
   int64_t Row() const { return (left + w + right) * words; }
   int64_t Size() const { return (top + h + bottom) * Row(); }
   // How many of these images to take at a time.
-  int64_t Group(int64_t most) const { return std::clamp<int64_t>(kFrame / Size(), 1, std::max<int64_t>(1, most)); }
+  int64_t Group(int64_t most) const {
+    return std::max<int64_t>(1, std::min(kFrame / Size(), most));
+  }
 
   template <Factors kFactors>
   void Fill(const float* images, int64_t count, float* to) const {

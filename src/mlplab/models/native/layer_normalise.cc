@@ -8,8 +8,6 @@ namespace ffi = xla::ffi;
 
 namespace {
 
-constexpr int64_t kRows = 256;  // whose sums are float32; sums of these are float64
-
 using Rows = ffi::Buffer<ffi::F32, 2>;
 using Row = ffi::Buffer<ffi::F32, 1>;
 

@@ -122,6 +122,13 @@ def call(
     return jax.ffi.ffi_call(name, forms, vmap_method="sequential")(*arrays, **numbers)
 
 
+def one(name: str, shape: tuple[int, ...], *arrays: jax.Array, **options: float) -> jax.Array:
+    """Return the only result of :func:`call`, in float32."""
+    result: jax.Array
+    (result,) = call(name, [(shape, "float32")], *arrays, **options)
+    return result
+
+
 def is_wanted() -> bool:
     """Return whether the library could be used here, and is not switched off."""
     here = jax.default_backend() == "cpu" and sys.platform in ("linux", "darwin")

@@ -9,8 +9,6 @@ namespace ffi = xla::ffi;
 
 namespace {
 
-constexpr int64_t kRows = 256;  // whose sums are float32; sums of these are float64
-
 using Floats = ffi::Buffer<ffi::F32, 4>;
 using Channels = ffi::Buffer<ffi::F32, 1>;
 
