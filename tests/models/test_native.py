@@ -14,12 +14,14 @@ from jax import lax
 from tests.helpers import train
 
 import mlplab
-from mlplab.models.conversion import fast_layers
+from mlplab.augment.pipeline import Augmentation
+from mlplab.models.conversion import MANY, fast_layers, is_worth_cpp
 from mlplab.models.layers import pooling
 from mlplab.models.layers.convolution import convolved, margin, reach
 from mlplab.models.layers.depthwise import depthwise
 from mlplab.models.native import calls, convolution, library
 from mlplab.models.native.convolution import Form
+from mlplab.recipes.recipe import Augment
 
 FORMS = list(itertools.product([1, 2], [3, 20], [2, 3], ["same", "valid"]))
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -329,12 +331,70 @@ def test_a_layer_whose_result_is_returned_is_not_joined() -> None:
         assert both.get_layer("two").then == "linear"
 
 
-def test_a_plain_mlp_does_not_compile_cpp(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_training_of_an_mlp_does_not_compile_cpp(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     layers = [keras.layers.Dense(6, activation="gelu"), keras.layers.BatchNormalization()]
     model = keras.Sequential([keras.Input((5,)), *layers, keras.layers.Activation("gelu")])
     monkeypatch.setattr(library, "loaded", lambda: pytest.fail("it would be compiled"))
     with fast_layers(model):
         model(drawn(3, 5), training=True)
+
+
+def test_a_long_training_of_an_mlp_does_if_something_in_it_is_faster() -> None:
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(6, activation="relu")])
+    normalised = keras.Sequential([model, keras.layers.BatchNormalization()])
+    assert not is_worth_cpp(model, MANY)
+    assert is_worth_cpp(model, MANY, augmented=True)
+    assert is_worth_cpp(normalised, MANY)
+    assert not is_worth_cpp(normalised, MANY - 1, augmented=True)
+
+
+def test_a_batch_of_an_mlp_is_normalised_as_keras_does_it() -> None:
+    layers = [keras.layers.BatchNormalization(), keras.layers.Activation("gelu")]
+    model = keras.Sequential([keras.Input((20,)), *layers])
+    x = 3 + 2 * drawn(9, 20)
+    theirs, moments = model(x, training=True), layers[0].non_trainable_variables
+    after = [np.asarray(moment) for moment in moments]
+    for moment, start in zip(moments, (0, 1), strict=True):
+        moment.assign(np.full(20, start))
+    with fast_layers(model, in_cpp=True):
+        np.testing.assert_allclose(model(x, training=True), theirs, atol=1e-5)
+    for moment, expected in zip(moments, after, strict=True):
+        np.testing.assert_allclose(moment, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (9, 14, 1), (1, 20, 4), (7, 6, 6)])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"flip": "random"},
+        {"flip": "alternating", "shift": 5, "cutout": 4},
+        {"crop_resize": 0.3, "rotation": 40.0},
+        {"colour": 0.5},
+        {"flip": "random", "crop_resize": 0.5, "shift": 2, "colour": 0.2, "cutout": 3},
+        {"mixup": 0.5},
+        {"cutmix": 1.0},
+    ],
+    ids=lambda settings: "-".join(settings),
+)
+def test_images_are_changed_as_xla_changes_them(
+    settings: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    if "shift" in settings and min(shape[:2]) == 1:
+        pytest.skip("images of one row cannot be shifted")
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.integers(0, 256, (40, *shape), dtype=np.uint8))
+    labels, rows = jnp.eye(5)[rng.integers(0, 5, 40)], jnp.arange(40)
+    theirs, ours = (
+        jax.jit(Augmentation(Augment(**settings), 3, in_cpp))(images, labels, rows, jnp.int32(1))
+        for in_cpp in (False, True)
+    )
+    np.testing.assert_array_equal(ours[1], theirs[1])
+    apart = np.abs(np.asarray(ours[0], int) - np.asarray(theirs[0], int))
+    is_exact = not settings.keys() & {"crop_resize", "colour"}
+    assert apart.max() <= (0 if is_exact else 1)
+    assert np.mean(apart > 0) < 1e-3  # values halfway between two whole ones
 
 
 def test_a_loss_of_ones_own_may_differentiate_gradients() -> None:

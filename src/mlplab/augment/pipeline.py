@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from mlplab.augment import transforms
+from mlplab.augment import changes, transforms
 from mlplab.errors import RecipeError
 from mlplab.models.layers.dropout import hashed_bits
 from mlplab.recipes.recipe import Augment
@@ -66,15 +66,17 @@ def check_shift(key: str, pixels: int, image_shape: Sequence[int]) -> None:
 class Augmentation:
     """Augments batches; disabled changes are not computed.
 
-    The order is: flip, crop and rotation (in one interpolation), shift, colour, cutout, mixing.
+    Mixing follows the changes of single images.
 
     Attributes:
         settings: the table ``[augment]``.
         seed: the recipe's; may be traced.
+        in_cpp: whether the pixels are computed in C++, which has to be there.
     """
 
     settings: Augment
     seed: int | jax.Array
+    in_cpp: bool = False
 
     def table(self, epoch: jax.Array, count: int) -> Draws:
         """Return the random numbers of an epoch's changes, for all images of a split.
@@ -118,10 +120,12 @@ class Augmentation:
                 drawn = self._drawn(epoch, rows)
             else:
                 drawn = {name: values[rows] for name, values in table.items()}
-            images = _transformed(settings, images, drawn, epoch)
+            apply = changes.applied_in_cpp if self.in_cpp else changes.applied
+            chosen = changes.chosen(settings, drawn, epoch, images.shape[1:3])
+            images = apply(settings, images, chosen)
         if settings.mixes:
             key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), epoch), rows[0])
-            images, labels = mix(settings, images, labels, key)
+            images, labels = mix(settings, images, labels, key, self.in_cpp)
         return images, labels
 
     @property
@@ -152,46 +156,8 @@ def draws(seed: int | jax.Array, epoch: jax.Array, rows: jax.Array) -> Draws:
     return {name: uniform[:, index] for index, name in enumerate(DRAWS)}
 
 
-def _transformed(settings: Augment, images: jax.Array, drawn: Draws, epoch: jax.Array) -> jax.Array:
-    """Apply all changes that keep the label, in order."""
-    height, width = images.shape[1:3]
-
-    def symmetric(name: str, most: float) -> jax.Array:
-        return most * (2 * drawn[name] - 1)
-
-    def whole(name: str, count: int) -> jax.Array:
-        return jnp.floor(drawn[name] * count).astype(jnp.int32)
-
-    if settings.flip == "random":
-        images = transforms.flip(images, drawn["flip"] < 0.5)
-    elif settings.flip == "alternating":
-        images = transforms.flip(images, (drawn["flip"] < 0.5) ^ (epoch % 2 == 1))
-    if settings.crop_resize or settings.rotation:
-        least = settings.crop_resize or 1.0
-        images = transforms.warp(
-            images,
-            1 - (1 - least) * drawn["share"],
-            drawn["crop_down"],
-            drawn["crop_right"],
-            symmetric("degrees", settings.rotation),
-        )
-    if settings.shift:
-        most = settings.shift
-        down, right = (whole(f"shift_{axis}", 2 * most + 1) - most for axis in ("down", "right"))
-        images = transforms.shift(images, down, right, most)
-    if settings.colour:
-        factors = ("brightness", "contrast", "saturation")
-        images = transforms.colour(
-            images, *(1 + symmetric(name, settings.colour) for name in factors)
-        )
-    if settings.cutout:
-        centre = (whole("cutout_down", height), whole("cutout_right", width))
-        images = transforms.cutout(images, *centre, settings.cutout)
-    return images
-
-
 def mix(
-    settings: Augment, images: jax.Array, labels: jax.Array, key: jax.Array
+    settings: Augment, images: jax.Array, labels: jax.Array, key: jax.Array, in_cpp: bool = False
 ) -> tuple[jax.Array, jax.Array]:
     """Mix each image and its label with those of another in the batch.
 
@@ -204,6 +170,7 @@ def mix(
         images: uint8 [batch, height, width, channels].
         labels: one-hot, float32 [batch, classes].
         key: of JAX.
+        in_cpp: whether to compute the pixels in C++.
 
     Raises:
         ValueError: if the labels are not one-hot.
@@ -221,9 +188,9 @@ def mix(
         pasting = jax.random.bernoulli(coin) if settings.mixup else True
         weights = jnp.where(pasting, outside, weights)
     partner = jax.random.permutation(partners, len(images))
-    pixel, label = weights[..., None], weights.mean()
-    mixed = pixel * images + (1 - pixel) * images[partner]
-    return transforms.rounded(mixed), label * labels + (1 - label) * labels[partner]
+    label = weights.mean()
+    images = changes.mixed(images, partner, weights, in_cpp)
+    return images, label * labels + (1 - label) * labels[partner]
 
 
 def _outside_box(alpha: float, height: int, width: int, key: jax.Array) -> jax.Array:

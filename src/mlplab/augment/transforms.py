@@ -5,6 +5,8 @@ amounts are drawn in :mod:`mlplab.augment.pipeline`. Beyond its edges an image i
 repeating the edge itself (NumPy's ``reflect``).
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
@@ -32,36 +34,49 @@ def shift(images: jax.Array, down: jax.Array, right: jax.Array, most: int) -> ja
     return jax.vmap(lambda image, start: jax.lax.dynamic_slice(image, start, shape))(padded, starts)
 
 
-def warp(
-    images: jax.Array, share: jax.Array, down: jax.Array, right: jax.Array, degrees: jax.Array
+def places(
+    shape: Sequence[int], share: jax.Array, down: jax.Array, right: jax.Array, degrees: jax.Array
 ) -> jax.Array:
-    """Crop a part, enlarge it to the whole image and rotate it, in one bilinear interpolation.
+    """Return from where :func:`warp` reads a part of an image, enlarged to the whole and rotated.
 
     Args:
-        images: uint8 [batch, height, width, channels].
+        shape: (height, width) of the images.
         share: float32 [batch] in (0, 1], area of the part; it has the image's proportions.
         down: float32 [batch] in [0, 1], position of the part: 0 at the top, 1 at the bottom.
         right: float32 [batch] in [0, 1], likewise from left to right.
         degrees: float32 [batch], the rotation, clockwise.
+
+    Returns:
+        float32 [batch, 6]: y and x of the first pixel, and of the ways from each pixel to the next
+        one down and to the next one across.
+    """
+    height, width = shape
+    side, angle = jnp.sqrt(share), jnp.deg2rad(degrees)
+    along, aside = side * jnp.cos(angle), side * jnp.sin(angle)
+    half_y, half_x = (height - 1) / 2, (width - 1) / 2
+    # The part's centre, and from there half of the result's sides back, turned as the part is.
+    first_y = half_y + (down - 0.5) * (1 - side) * height - half_y * along + half_x * aside
+    first_x = half_x + (right - 0.5) * (1 - side) * width - half_y * aside - half_x * along
+    return jnp.stack([first_y, first_x, along, aside, -aside, along], axis=1)
+
+
+def warp(images: jax.Array, places: jax.Array) -> jax.Array:
+    """Read images at other places, between pixels by bilinear interpolation.
+
+    Args:
+        images: uint8 [batch, height, width, channels].
+        places: of :func:`places`, float32 [batch, 6].
     """
     height, width = images.shape[1:3]
+    down = jnp.arange(height, dtype=jnp.float32)[:, None]
+    across = jnp.arange(width, dtype=jnp.float32)[None, :]
 
-    def coordinates(
-        share: jax.Array, down: jax.Array, right: jax.Array, degrees: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        side, angle = jnp.sqrt(share), jnp.deg2rad(degrees)
-        # Pixels of the result from its centre; rotated back, they are pixels of the part.
-        y = jnp.arange(height, dtype=jnp.float32)[:, None] - (height - 1) / 2
-        x = jnp.arange(width, dtype=jnp.float32)[None, :] - (width - 1) / 2
-        from_y = y * jnp.cos(angle) - x * jnp.sin(angle)
-        from_x = y * jnp.sin(angle) + x * jnp.cos(angle)
-        centre_y = (height - 1) / 2 + (down - 0.5) * (1 - side) * height
-        centre_x = (width - 1) / 2 + (right - 0.5) * (1 - side) * width
-        return centre_y + side * from_y, centre_x + side * from_x
+    def one(image: jax.Array, at: jax.Array) -> jax.Array:
+        y = at[0] + down * at[2] + across * at[4]
+        x = at[1] + down * at[3] + across * at[5]
+        return _bilinear(image, y, x)
 
-    return jax.vmap(lambda image, *amounts: _bilinear(image, *coordinates(*amounts)))(
-        images, share, down, right, degrees
-    )
+    return jax.vmap(one)(images, places)
 
 
 def colour(
@@ -90,17 +105,17 @@ def colour(
     return rounded(values)
 
 
-def cutout(images: jax.Array, down: jax.Array, right: jax.Array, side: int) -> jax.Array:
+def cutout(images: jax.Array, top: jax.Array, left: jax.Array, side: int) -> jax.Array:
     """Paint a square grey.
 
     Args:
         images: uint8 [batch, height, width, channels].
-        down: int32 [batch], the row of the square's centre; parts beyond the edge are cut off.
-        right: int32 [batch], the column of its centre.
+        top: int32 [batch], the square's first row; parts beyond the edges are cut off.
+        left: int32 [batch], its first column.
         side: of the square, in pixels.
     """
     height, width = images.shape[1:3]
-    inside = box(height, width, down - side // 2, right - side // 2, side, side)
+    inside = box(height, width, top, left, side, side)
     return jnp.where(inside[..., None], jnp.uint8(GREY), images)
 
 

@@ -23,9 +23,10 @@ from mlplab.experiment import budget, data_checks, features, parents, sizes
 from mlplab.experiment.complete import complete, own_optimizer
 from mlplab.experiment.paths import resolved
 from mlplab.experiment.split import split
+from mlplab.models import conversion
 from mlplab.models.layers.inputs import scaling_layer
 from mlplab.optim import optimizers, schedules
-from mlplab.recipes.recipe import Recipe
+from mlplab.recipes.recipe import Augment, Recipe
 from mlplab.runs.record import Source
 from mlplab.training import distillation, losses, monitors, resizing
 from mlplab.training.arrays import Arrays
@@ -83,6 +84,13 @@ class Experiment:
     def forget_splits(self) -> None:
         """Free the splits' copies of the data set; they are made again when needed."""
         vars(self).pop("splits", None)
+
+    @property
+    def is_worth_cpp(self) -> bool:
+        """Whether its training is worth compiling C++ for."""
+        values = self.recipe.training.epochs * self.inputs("train").size
+        augmented = self.recipe.augment != Augment()
+        return conversion.is_worth_cpp(self.trained, values, augmented)
 
     @property
     def selects_on_test(self) -> bool:

@@ -9,7 +9,6 @@ from mlplab.data import Dataset
 from mlplab.experiment import environment, isolation
 from mlplab.experiment.options import Options
 from mlplab.experiment.prepare import Experiment, prepare
-from mlplab.models.conversion import is_worth_cpp
 from mlplab.models.native import library
 from mlplab.recipes.recipe import Recipe
 from mlplab.training.compilation import keep_compiled
@@ -43,7 +42,7 @@ def prepared(
         recipe, options.data_dir, options.trust, progress.on_note, dataset, options.runs_dir
     )
     isolation.check_code()
-    if is_worth_cpp(experiment.model):
+    if experiment.is_worth_cpp:
         _tell_once(library.before(), progress)
         _tell_once(library.note(), progress)
     _trained.add(experiment.model)

@@ -51,6 +51,7 @@ IN_CPP: dict[type, tuple[Any, Callable[..., bool]]] = {
     keras.layers.BatchNormalization: (BatchNormalization, BatchNormalization.can_replace),
     keras.layers.LayerNormalization: (LayerNormalization, LayerNormalization.can_replace),
 }
+MANY = 3_000_000_000  # a million images of CIFAR-10's size: then C++ saves a plain MLP 10 seconds
 WORTH_CPP = keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.LayerNormalization
 
 
@@ -91,7 +92,7 @@ def to_fast(model: keras.Model, precision: Precision) -> keras.Model:
 
 
 @contextmanager
-def fast_layers(model: keras.Model) -> Iterator[None]:
+def fast_layers(model: keras.Model, in_cpp: bool | None = None) -> Iterator[None]:
     """Let a network compute with our faster layers until the block ends.
 
     For the user's own networks, of whatever form: each layer stays the same object, with its own
@@ -114,7 +115,7 @@ def fast_layers(model: keras.Model) -> Iterator[None]:
     try:
         if _differentiated_once(model):
             layers = model._flatten_layers(include_self=False)
-            cpp = is_worth_cpp(model) and library.found()
+            cpp = is_worth_cpp(model) and library.found() if in_cpp is None else in_cpp
             table = IN_THE_LOOP | IN_CPP if cpp else IN_THE_LOOP
             for layer in layers:
                 if ours := _faster(layer, table):
@@ -135,10 +136,23 @@ def fast_layers(model: keras.Model) -> Iterator[None]:
             object.__setattr__(layer, "__class__", before)
 
 
-def is_worth_cpp(model: keras.Model) -> bool:
-    """Return whether a network has layers that are worth compiling C++ for: not a plain MLP."""
+def is_worth_cpp(model: keras.Model, values: int = 0, augmented: bool = False) -> bool:
+    """Return whether a training is worth compiling C++ for: that of a plain MLP only if it is long.
+
+    Args:
+        model: to be trained.
+        values: numbers that it is shown in all epochs together.
+        augmented: whether its images are changed.
+    """
     layers = model._flatten_layers(include_self=False)
-    return any(isinstance(layer, WORTH_CPP) for layer in layers)
+    if any(isinstance(layer, WORTH_CPP) for layer in layers):
+        return True
+    return values >= MANY and (augmented or any(_is_slow_in_xla(layer) for layer in layers))
+
+
+def _is_slow_in_xla(layer: keras.layers.Layer) -> bool:
+    gelu = name_of(getattr(layer, "activation", None)) == "gelu"
+    return gelu or isinstance(layer, keras.layers.BatchNormalization)
 
 
 def _differentiated_once(model: keras.Model) -> bool:

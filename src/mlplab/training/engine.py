@@ -64,7 +64,7 @@ def fit(model: keras.Model, plan: Plan) -> Fit:
         note = control.progress.on_note
         data.teacher.prepare(plan.data.train, data.augment, control.should_stop, note)
     trainer = CompiledSteps(
-        model, "train", data.class_weights, data.augment, sharding, data.teacher
+        model, "train", data.class_weights, data.augment, sharding, data.teacher, schedule.in_cpp
     )
     tester = CompiledSteps(model, "test", sharding=sharding)
     runner = EpochRunner(model, plan, trainer)

@@ -149,6 +149,7 @@ class TrainingSchedule:
             squares of pixels that are averaged.
         on_divergence: ``rewind`` repeats an epoch whose loss is not finite with half the learning
             rate, three times at most.
+        in_cpp: whether the steps of a plain MLP are worth C++, where that is there.
     """
 
     epochs: int = 1
@@ -158,6 +159,7 @@ class TrainingSchedule:
     shuffle: bool = True
     resizing: Sequence[Sequence[int]] = ()
     on_divergence: Literal["stop", "rewind"] = "stop"
+    in_cpp: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

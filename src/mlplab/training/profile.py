@@ -78,7 +78,13 @@ class _Steps:
         data = (plan if sharding is None else placed(plan, sharding)).data
         self.train = data.train
         self.compiled = CompiledSteps(
-            model, "train", data.class_weights, data.augment, sharding, data.teacher
+            model,
+            "train",
+            data.class_weights,
+            data.augment,
+            sharding,
+            data.teacher,
+            plan.schedule.in_cpp,
         )
         state = take_state(model, "train")
         self.state: State = tuple([jnp.copy(array) for array in group] for group in state)

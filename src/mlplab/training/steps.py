@@ -18,7 +18,8 @@ from jax.extend.core import jaxpr_as_fun
 from numpy.typing import NDArray
 
 from mlplab.augment.pipeline import Augmentation
-from mlplab.models.conversion import fast_layers
+from mlplab.models.conversion import fast_layers, is_worth_cpp
+from mlplab.models.native import library
 from mlplab.training import constants
 from mlplab.training.arrays import Arrays
 from mlplab.training.compilation import compiled
@@ -141,6 +142,7 @@ class CompiledSteps:
         augment: changes each batch before the model sees it.
         sharding: of several devices, which then share each batch.
         teacher: adds its predictions to the labels.
+        in_cpp: whether a plain MLP is worth C++; others always are.
     """
 
     model: keras.Model
@@ -149,6 +151,7 @@ class CompiledSteps:
     augment: Augmentation | None = None
     sharding: Sharding | None = None
     teacher: Teacher | None = None
+    in_cpp: bool = False
     compile_seconds: float = 0.0
     _compiled: dict[tuple[int, ...], Program] = field(default_factory=dict)
 
@@ -211,7 +214,8 @@ class CompiledSteps:
     ) -> tuple[State, Logs]:
         """Compute the steps of :meth:`run`; to be traced."""
         step = self.model.train_step if self.mode == "train" else self.model.test_step
-        batch_at = self._batches(data, inputs, epoch)
+        cpp = (self.in_cpp or is_worth_cpp(self.model)) and library.found()
+        batch_at = self._batches(data, inputs, epoch, cpp)
 
         def one(index: jax.Array, state: State) -> tuple[Logs, State]:
             logs, state = step(state, tuple(batch_at(order[index])))
@@ -220,15 +224,15 @@ class CompiledSteps:
         with (
             constants.replaced(self.model, inputs.constants),
             in_one_pass(self.model.optimizer),
-            fast_layers(self.model),
+            fast_layers(self.model, cpp),
         ):
             return repeated(one, state, start, stop)
 
     def _batches(
-        self, data: Arrays, inputs: RunInputs, epoch: jax.Array
+        self, data: Arrays, inputs: RunInputs, epoch: jax.Array, cpp: bool
     ) -> Callable[[jax.Array], list[jax.Array]]:
         """Return the function from positions in the split to a batch for the model."""
-        augment = self.augment and replace(self.augment, seed=inputs.seed)
+        augment = self.augment and replace(self.augment, seed=inputs.seed, in_cpp=cpp)
         shown = epoch if self.teacher is None else self.teacher.epoch_shown(epoch)
         # Computed before the loop, so that it is computed once.
         table = None if augment is None else augment.table(shown, len(data))

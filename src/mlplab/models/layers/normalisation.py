@@ -13,7 +13,7 @@ from mlplab.models.native import calls
 
 
 class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
-    """``keras.layers.BatchNormalization`` over channels of images, and an activation.
+    """``keras.layers.BatchNormalization`` over the last axis, and an activation.
 
     Like the other layers of this file only where there is C++.
 
@@ -32,8 +32,8 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         self, inputs: jax.Array, training: bool | None = None, mask: jax.Array | None = None
     ) -> jax.Array:
         """Return activation(normalised), float32 in the shape of the inputs."""
-        images = inputs.ndim == 4 and self.axis in (-1, 3) and inputs.dtype == jnp.float32
-        if not (images and training and self.trainable and mask is None):
+        last = self.axis in (-1, inputs.ndim - 1) and inputs.dtype == jnp.float32
+        if not (last and training and self.trainable and mask is None):
             outputs = super().call(inputs, training=training, mask=mask)
             activated: jax.Array = keras.activations.get(self.then)(outputs)
             return activated
@@ -41,10 +41,11 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         scale = self.gamma.value if self.scale else jnp.ones(channels)
         shift = self.beta.value if self.center else jnp.zeros(channels)
         epsilon = float(self.epsilon)
-        outputs, mean, variance = calls.normalise(inputs, scale, shift, epsilon, self.then)
+        images = inputs.reshape(-1, 1, 1, channels) if inputs.ndim != 4 else inputs
+        outputs, mean, variance = calls.normalise(images, scale, shift, epsilon, self.then)
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving.value * self.momentum + now * (1.0 - self.momentum))
-        return outputs
+        return outputs.reshape(inputs.shape)
 
 
 class LayerNormalization(keras.layers.LayerNormalization):  # type: ignore[misc]

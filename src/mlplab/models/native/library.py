@@ -43,6 +43,8 @@ CALLS = (
     "mlplab_activate_back",
     "mlplab_maximum",
     "mlplab_maximum_back",
+    "mlplab_augment",
+    "mlplab_mix",
 )
 """What XLA is told of: each is a function of the library and the target of a call."""
 

@@ -16,8 +16,6 @@ constexpr int64_t kWidth = kLanes * kVectors;
 template <Factors kFactors>
 constexpr int64_t kColumns = kFactors == kTiles ? kBoth : kWidth;
 
-inline int64_t Up(int64_t size, int64_t to) { return (size + to - 1) / to * to; }
-
 template <Factors kFactors>
 inline Vector Dot(Vector sum, Vector a, Vector b) {
   return kFactors == kFloats ? sum + a * b : DotPairs(sum, a, b);

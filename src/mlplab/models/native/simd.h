@@ -39,6 +39,8 @@ inline Vector Load(const float* from) { return *reinterpret_cast<const Loose*>(f
 inline void Store(float* to, Vector value) { *reinterpret_cast<Loose*>(to) = value; }
 inline Vector All(float value) { return value - Vector{}; }
 
+inline int64_t Up(int64_t size, int64_t to) { return (size + to - 1) / to * to; }
+
 // The first `count` floats of a vector.
 inline Vector LoadSome(const float* from, int64_t count) {
   if (count == kLanes) return Load(from);
