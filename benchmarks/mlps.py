@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import mlps_table, records
+from benchmarks import ensembles, mlps_table, records
 from benchmarks.mlps_table import COPIES, PICTURE
 from mlplab.runs import store
 
@@ -96,6 +96,7 @@ def main() -> None:
         train(chosen, arguments.runs_dir, arguments.seconds)
     for folder in store.folders(arguments.runs_dir):
         copy(folder)
+    ensembles.write(arguments.runs_dir)
     COPIES.with_suffix(".md").write_text(mlps_table.table())
 
 

@@ -1,5 +1,6 @@
 """The table of the best MLPs from the records in docs/results/mlps/; see ``benchmarks.mlps``."""
 
+import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from mlplab.runs import store
 from mlplab.runs.record import Record, Source
 
 COPIES = Path(__file__).parents[1] / "docs" / "results" / "mlps"
+ENSEMBLES = COPIES / "ensembles.json"
 PICTURE = "receptive_fields.png"
 # Paired differences on the page: the first is compared with the second on the given split.
 PAIRS = [
@@ -95,7 +97,28 @@ def table() -> str:
     for key, title in CLASSES.items():
         if groups[key] or key in PUBLISHED:
             lines += ["", f"## {title}", "", *rows(groups[key], PUBLISHED.get(key, []))]
-    return "\n".join([*lines, *pairs(), *details(records)]) + "\n"
+    return "\n".join([*lines, *ensembles(), *pairs(), *details(records)]) + "\n"
+
+
+def ensembles() -> list[str]:
+    """Return the table of ensembles, whose members are networks of the tables above."""
+    if not ENSEMBLES.exists():
+        return []
+    lines = [
+        *("", "## Ensembles: the mean of several networks' probabilities", ""),
+        "| who | test % | with TTA | ensembles | parameters | MFLOP an image | training |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for one in json.loads(ENSEMBLES.read_text()):
+        found = one["ensembles"]
+        seconds = statistics.median(each["training_seconds"] for each in found)
+        lines.append(
+            f"| {one['name']} | {spread([100 * each['test'] for each in found])}"
+            f" | {spread([100 * each['test_over_views'] for each in found])} | {len(found)}"
+            f" | {found[0]['parameters']:,} | {found[0]['flops_per_example'] / 1e6:.1f}"
+            f" | {seconds:.0f} s, members in turn |"
+        )
+    return lines
 
 
 def rows(groups: dict[str, list[Record]], published: Sequence[tuple[str, str]]) -> list[str]:
@@ -137,7 +160,11 @@ def mean(found: Sequence[Record], split: str) -> float:
 
 def figure(found: Sequence[Record], split: str, tta: bool = False) -> str:
     """Return the mean ± standard deviation over seeds."""
-    known = values(found, split, tta)
+    return spread(values(found, split, tta))
+
+
+def spread(known: Sequence[float]) -> str:
+    """Return the mean of percentages ± their standard deviation."""
     if not known:
         return "–"
     if len(known) == 1:

@@ -182,18 +182,21 @@ void Shift(const Image& image, int64_t down, int64_t right, const uint8_t* from,
 
 // Scales brightness, then the distance from the image's mean, then that from each pixel's grey.
 // All three are linear: together they are one matrix, of `columns` from each channel, and a constant.
-void Colour(const Image& image, const float* amount, uint8_t* pixels) {
-  int64_t places = image.h * image.w, c = image.c, parts = Up(c, kFour) / kFour;
-  std::vector<float> luma(c, 1.f / c), values(c);
+// kChannels are the channels, or 0 where their number is not known before.
+template <int64_t kChannels>
+void ColourPixels(const Image& image, const float* amount, uint8_t* pixels) {
+  int64_t places = image.h * image.w, c = kChannels ? kChannels : image.c;
+  int64_t parts = Up(c, kFour) / kFour;
+  std::vector<int32_t> sums(c);
+  for (int64_t at = 0; at < places; ++at) {
+    for (int64_t i = 0; i < c; ++i) sums[i] += pixels[at * c + i];
+  }
+  std::vector<float> luma(c, 1.f / c);
   if (c == 3) luma.assign(kLuma, kLuma + 3);
   float grey = 0;
-  for (int64_t i = 0; i < c; ++i) {
-    int32_t sum = 0;
-    for (int64_t at = 0; at < places; ++at) sum += pixels[at * c + i];
-    grey += luma[i] * sum / places;
-  }
+  for (int64_t i = 0; i < c; ++i) grey += luma[i] * sums[i] / places;
   float scale = amount[kBrightness] * amount[kContrast], kept = amount[kSaturation];
-  float constant = amount[kBrightness] * grey * (1 - amount[kContrast]);
+  Four constant = amount[kBrightness] * grey * (1 - amount[kContrast]) - Four{};
   std::vector<Four> columns(c * parts);
   for (int64_t from = 0; from < c; ++from) {
     for (int64_t to = 0; to < c; ++to) {
@@ -202,17 +205,25 @@ void Colour(const Image& image, const float* amount, uint8_t* pixels) {
     }
   }
   const Four* column = columns.data();
-  float* value = values.data();
-  for (int64_t at = 0; at < places; ++at, pixels += c) {
-    for (int64_t from = 0; from < c; ++from) value[from] = pixels[from];
+  std::vector<uint8_t> before(pixels, pixels + image.Size());
+  const uint8_t* pixel = before.data();
+  for (int64_t at = 0; at < places; ++at, pixels += c, pixel += c) {
     for (int64_t part = 0; part < parts; ++part) {
-      Four sum = constant - Four{};
-      for (int64_t from = 0; from < c; ++from) sum += value[from] * column[from * parts + part];
+      Four sum = constant;
+      for (int64_t i = 0; i < c; ++i) {
+        sum += static_cast<float>(pixel[i]) * column[i * parts + part];
+      }
       sum = sum > 0 ? sum : Four{};
       sum = sum < 255 ? sum : 255 - Four{};
       WriteSome(sum, c - part * kFour, pixels + part * kFour);
     }
   }
+}
+
+void Colour(const Image& image, const float* amount, uint8_t* pixels) {
+  if (image.c == 3) return ColourPixels<3>(image, amount, pixels);
+  if (image.c == 1) return ColourPixels<1>(image, amount, pixels);
+  ColourPixels<0>(image, amount, pixels);
 }
 
 // Paints a square grey, as far as it lies inside.
