@@ -1,6 +1,6 @@
 """Test accuracies of ensembles of the best MLPs: the mean of their members' probabilities.
 
-    python -m benchmarks.mlps train cpu --only mlp-five-minutes
+    python -m benchmarks.mlps train cpu --only mlp-strong
 
 writes docs/results/mlps/ensembles.json when all members of an ensemble have been trained. Members
 differ by their seed alone, and so in the images that they leave out for validation; their
@@ -32,7 +32,7 @@ class Ensemble(NamedTuple):
     seeds: tuple[tuple[int, ...], ...]
 
 
-PLANNED = [Ensemble("two of mlp-five-minutes", "mlp-five-minutes", ((0, 1), (2, 3), (4, 5)))]
+PLANNED = [Ensemble("three of mlp-strong", "mlp-strong", ((0, 1, 2), (3, 4, 5), (6, 7, 8)))]
 
 
 def write(runs_dir: Path) -> None:
