@@ -32,7 +32,7 @@ class Ensemble(NamedTuple):
     seeds: tuple[tuple[int, ...], ...]
 
 
-PLANNED = [Ensemble("three of mlp-strong", "mlp-strong", ((0, 1, 2), (3, 4, 5), (6, 7, 8)))]
+PLANNED = [Ensemble("two of mlp-strong", "mlp-strong", ((0, 1), (2, 3), (4, 5)))]
 
 
 def write(runs_dir: Path) -> None:

@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 PLANS = {
     "cpu": [
         Entry("mlp-budget", "mlp-budget"),
-        Entry("mlp-strong", "mlp-strong", tuple(range(9))),
+        Entry("mlp-strong", "mlp-strong", tuple(range(6))),
         Entry("cnn-small", "cnn-small", (0,)),
         Entry("cnn-mid", "cnn-mid", (0,)),
         Entry("mlp-taught", "mlp-taught", overrides=('teacher.runs=["cnn-mid-s0"]',)),

@@ -269,6 +269,17 @@ def test_evaluation_takes_every_example_and_leaves_the_weights() -> None:
         np.testing.assert_array_equal(weight, kept)
 
 
+def test_a_program_that_was_prepared_is_not_compiled_again() -> None:
+    model = make(keras.optimizers.Adam())
+    model._symbolic_build(data_batch=(DATA.x[:2], DATA.y[:2]))
+    steps, rows = CompiledSteps(model, "test"), np.arange(50, dtype=np.int32)
+    steps.prepared(VALIDATION, batches(rows, 50)[0])()
+    evaluate(steps, VALIDATION, batch_size=50)
+    assert steps.compile_seconds == 0
+    evaluate(steps, VALIDATION, batch_size=25)
+    assert steps.compile_seconds > 0
+
+
 @given(n=st.integers(1, 400), batch_size=st.integers(1, 500))
 def test_batches_take_every_example_once(n: int, batch_size: int) -> None:
     parts = batches(np.random.default_rng(n).permutation(np.arange(n, dtype=np.int32)), batch_size)

@@ -74,6 +74,11 @@ class Bookkeeping:
                     " called: validation is measured in one piece"
                 )
 
+    @property
+    def validation_batch(self) -> int:
+        """Images per step of validation."""
+        return self.plan.schedule.validation_batch or self.plan.schedule.batch_size
+
     def begin(self) -> None:
         """Start the callbacks, and restore the state of a checkpoint, if any."""
         resumed = self.control.resumed
@@ -172,9 +177,7 @@ class Bookkeeping:
         if validation is None:
             return {}
         self.callbacks.on_test_begin()
-        schedule = self.plan.schedule
-        size = schedule.validation_batch or schedule.batch_size
-        logs = evaluate(self.tester, validation, size, self.model)
+        logs = evaluate(self.tester, validation, self.validation_batch, self.model)
         self.callbacks.on_test_end(logs)
         return {f"val_{key}": value for key, value in logs.items()}
 

@@ -7,6 +7,7 @@ the model's variables, and their changes to it are used afterwards.
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import jax
@@ -73,12 +74,28 @@ def fit(model: keras.Model, plan: Plan) -> Fit:
     while not books.over:
         epoch = books.next_epoch
         done = books.begin_epoch(epoch)
+        if not (trainer.compile_seconds or sharding):
+            _compile(books, trainer, tester)
         books.end_epoch(runner.run(epoch, books, control.progress.on_steps, done))
     books.end()
     if sharding is not None:
         put_state(model, jax.device_put(take_state(model, "train"), control.devices[0]), "train")
     books.result.compile_seconds = trainer.compile_seconds + tester.compile_seconds
     return books.result
+
+
+def _compile(books: Bookkeeping, trainer: CompiledSteps, tester: CompiledSteps) -> None:
+    """Compile the first programs of training and of validation at the same time."""
+    begun = time.perf_counter()
+    schedule, data = books.plan.schedule, books.plan.data
+    first = batches(order(books.plan, books.epoch), schedule.batch_size)[0]
+    programs = [trainer.prepared(data.train, first, square_of(schedule.resizing, books.epoch))]
+    if data.validation is not None:
+        rows = np.arange(len(data.validation), dtype=np.int32)
+        programs.append(tester.prepared(data.validation, batches(rows, books.validation_batch)[0]))
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda program: program(), programs))
+    trainer.compile_seconds += time.perf_counter() - begun
 
 
 def _note_undivided(plan: Plan, sharding: Sharding) -> None:

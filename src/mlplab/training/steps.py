@@ -184,23 +184,43 @@ class CompiledSteps:
         arguments: tuple[Any, ...] = (state, data, inputs, jnp.asarray(order), *numbers)
         if self.sharding is not None:
             arguments = self.sharding.replicate(arguments)
-        # Shapes determine the program; numbers are traced, so that it runs any steps and epoch.
-        key = (*data.x.shape, len(data), *order.shape, square)
+        key = self._key(data, order, square)
         if key not in self._compiled:
-            with resized(self.model, square):
-                self._compiled[key] = self._compile(arguments)
+            begun = time.perf_counter()
+            self._compiled[key] = compiled(self._traced(arguments, square))
+            self.compile_seconds += time.perf_counter() - begun
         return self._compiled[key](*arguments)
 
-    def _compile(self, arguments: tuple[Any, ...]) -> Program:
-        begun = time.perf_counter()
+    def prepared(
+        self, data: Arrays, order: NDArray[np.int32], square: int = 1
+    ) -> Callable[[], None]:
+        """Trace the program for steps of the model's own, and return what compiles it.
+
+        So that programs can be compiled at the same time, which nothing else may be while a model
+        is traced. Arguments are those of :meth:`run`.
+        """
+        inputs = run_inputs(self.model, self.augment, self.class_weights, self.teacher)
+        rows, number = jnp.asarray(order), jnp.int32(0)
+        arguments = take_state(self.model, self.mode), data, inputs, rows, number, number, number
+        traced = self._traced(arguments, square)
+
+        def compile_it() -> None:
+            self._compiled[self._key(data, order, square)] = compiled(traced)
+
+        return compile_it
+
+    def _key(self, data: Arrays, order: NDArray[np.int32], square: int) -> tuple[int, ...]:
+        """Return the shapes, which determine a program: it runs any of its steps and epochs."""
+        return (*data.x.shape, len(data), *order.shape, square)
+
+    def _traced(self, arguments: tuple[Any, ...], square: int) -> jax.stages.Lowered:
         # A test step does not change the weights, and the model still uses them.
         donated = (0,) if self.mode == "train" else ()
         # Without this, the compiler may leave the new state divided over the devices.
         places = None if self.sharding is None else self.sharding.everywhere
         program = jax.jit(self.steps, donate_argnums=donated, out_shardings=places)
-        result = compiled(program.lower(*arguments))
-        self.compile_seconds += time.perf_counter() - begun
-        return result
+        with resized(self.model, square):
+            return program.lower(*arguments)
 
     def steps(
         self,

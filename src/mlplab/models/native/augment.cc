@@ -14,6 +14,7 @@ using Amounts = ffi::Buffer<ffi::F32, 2>;
 using Weights = ffi::Buffer<ffi::F32, 2>;
 using Partners = ffi::Buffer<ffi::S32, 1>;
 
+// As in augment/transforms.py.
 constexpr uint8_t kGrey = 127;
 constexpr float kLuma[] = {0.299f, 0.587f, 0.114f};
 
