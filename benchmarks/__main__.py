@@ -19,6 +19,7 @@ QUESTIONS = (
     ("published", "--whole"),
     ("time_to_accuracy",),
     ("time_to_accuracy", "--recipe", "mlp-budget", "--seeds", "3", "--cold"),
+    ("augmentation",),
     ("ui",),
     ("scaling",),
 )

@@ -1,31 +1,28 @@
 """Augmentation: changed images in XLA and in C++, on this machine.
 
-    python -m benchmarks.augmentation       # writes benchmarks/results/augmentation.md and .json
+    python -m benchmarks.augmentation --rounds 9    # writes benchmarks/results/augmentation.*
 
 Milliseconds for 1,000 images of 32×32×3, their gathering from the split included, within a compiled
 loop as in training. What they are compared with is the time to read and write as many bytes once.
-Measurements are interleaved, and medians are reported.
+Programs take turns, each round begins with another one, and medians are reported.
 """
 
 import json
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import race, report
 from mlplab.augment.pipeline import Augmentation
-from mlplab.experiment import environment
 from mlplab.models.native import library
 from mlplab.recipes.recipe import Augment
 
-RESULTS = Path(__file__).parent / "results"
-ROUNDS, STEPS, BATCH, SPLIT = 9, 10, 1000, 10_000
+STEPS, BATCH, SPLIT = 10, 1000, 10_000
 SETTINGS: dict[str, dict[str, Any]] = {
-    "nothing": {},
     "flip": {"flip": "random"},
     "flip, shift": {"flip": "random", "shift": 3},
     "flip, shift, cutout": {"flip": "random", "shift": 4, "cutout": 8},
@@ -67,57 +64,56 @@ def timed(call: Any, times: int = 1) -> float:
 
 def main() -> None:
     """Measure and write the page."""
+    asked = race.parse(race.options(__doc__))
     if why_not := library.why_not():
         raise SystemExit(f"there is no C++ to compare with: {why_not}")
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (SPLIT, 32, 32, 3), dtype=np.uint8)
     images, labels = jnp.asarray(pixels), jnp.eye(10)[rng.integers(0, 10, SPLIT)]
+    batch, target = pixels[:BATCH], np.empty_like(pixels[:BATCH])
     ready = {
-        (name, where): program(settings, where == "C++", images, labels)
+        f"{name}, {where}": program(settings, where == "C++", images, labels)
         for name, settings in SETTINGS.items()
         for where in ("XLA", "C++")
     }
-    batch, target = pixels[:BATCH], np.empty_like(pixels[:BATCH])
-    copies: list[float] = []
-    found: dict[tuple[str, str], list[float]] = {key: [] for key in ready}
-    for turn in range(ROUNDS + 1):  # the first turn is a warm-up
-        taken = {key: timed(call) / STEPS for key, call in ready.items()}
-        copying = timed(lambda: np.copyto(target, batch), 10)
+    ready["nothing changed"] = program({}, False, images, labels)
+    found: dict[str, list[float]] = {name: [] for name in (*ready, "copied")}
+    for turn in range(asked.rounds + 1):  # the first turn is a warm-up
+        names = list(ready)
+        first = turn % len(names)
+        taken = {name: timed(ready[name]) / STEPS for name in names[first:] + names[:first]}
+        taken["copied"] = timed(lambda: np.copyto(target, batch), 10)
         if turn:
-            copies.append(copying)
-            for key, value in taken.items():
-                found[key].append(value)
-    table = {
-        name: {where: statistics.median(found[name, where]) for where in ("XLA", "C++")}
-        for name in SETTINGS
-    }
+            for name, value in taken.items():
+                found[name].append(value)
     result = {
-        "device": environment.device(),
-        "copy_ms": statistics.median(copies),
-        "milliseconds": table,
+        "question": "milliseconds for 1,000 changed images, in XLA and in C++",
+        **report.facts(),
+        "data": "random pixels",
+        "rounds": asked.rounds,
+        "milliseconds": found,
     }
-    (RESULTS / "augmentation.json").write_text(json.dumps(result, indent=1) + "\n")
-    (RESULTS / "augmentation.md").write_text(page(result))
+    (asked.out / "augmentation.json").write_text(json.dumps(result, indent=1) + "\n")
+    (asked.out / "augmentation.md").write_text(page(result))
     print(page(result))
 
 
 def page(result: dict[str, Any]) -> str:
     """Return the page of a result."""
-    device = result["device"]
+    middle = {name: statistics.median(all_) for name, all_ in result["milliseconds"].items()}
     lines = [
-        "# Augmentation: XLA and C++",
+        *report.heading(result),
         "",
-        f"Milliseconds for 1,000 images of 32×32×3 within a compiled loop, on {device['name']} with"
-        f" {device['threads']} threads, JAX {jax.__version__}: `python -m benchmarks.augmentation`."
-        f" One thread copies as many bytes in {result['copy_ms']:.2f} ms. `nothing` is gathering"
-        " the images and summing their pixels, which every row includes.",
+        f"1,000 images of 32×32×3 within a compiled loop. One thread copies as many bytes in"
+        f" {middle['copied']:.2f} ms. Gathering images and summing their pixels, which every row"
+        f" includes, takes {middle['nothing changed']:.2f} ms.",
         "",
-        "| changed | XLA | C++ | times as fast |",
+        "| changed | XLA, ms | C++, ms | times as fast |",
         "| --- | ---: | ---: | ---: |",
     ]
-    for name, times in result["milliseconds"].items():
-        ratio = times["XLA"] / times["C++"]
-        lines.append(f"| {name} | {times['XLA']:.2f} | {times['C++']:.2f} | {ratio:.1f} |")
+    for name in SETTINGS:
+        theirs, ours = middle[f"{name}, XLA"], middle[f"{name}, C++"]
+        lines.append(f"| {name} | {theirs:.2f} | {ours:.2f} | {theirs / ours:.1f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -43,7 +43,7 @@ def write(runs_dir: Path) -> None:
         groups = [
             [runs_dir / f"{ensemble.of}-s{seed}" for seed in seeds] for seeds in ensemble.seeds
         ]
-        if all((folder / "record.json").exists() for group in groups for folder in group):
+        if all(is_finished(folder) for group in groups for folder in group):
             found[ensemble.name] = {
                 "name": ensemble.name,
                 "of": ensemble.of,
@@ -51,6 +51,11 @@ def write(runs_dir: Path) -> None:
             }
     if found:
         ENSEMBLES.write_text(json.dumps(list(found.values()), indent=1) + "\n")
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether a run is there and has ended."""
+    return folder.exists() and store.read_record(folder).status == "finished"
 
 
 def measured(folders: Sequence[Path]) -> dict[str, Any]:

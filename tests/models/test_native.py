@@ -345,9 +345,9 @@ def test_a_long_training_of_an_mlp_does_if_something_in_it_is_faster() -> None:
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(6, activation="relu")])
     normalised = keras.Sequential([model, keras.layers.BatchNormalization()])
     assert not is_worth_cpp(model, MANY)
-    assert is_worth_cpp(model, MANY, augmented=True)
+    assert is_worth_cpp(model, MANY, slow_images=True)
     assert is_worth_cpp(normalised, MANY)
-    assert not is_worth_cpp(normalised, MANY - 1, augmented=True)
+    assert not is_worth_cpp(normalised, MANY - 1, slow_images=True)
 
 
 def test_a_batch_of_an_mlp_is_normalised_as_keras_does_it() -> None:
@@ -392,9 +392,11 @@ def test_images_are_changed_as_xla_changes_them(
     )
     np.testing.assert_array_equal(ours[1], theirs[1])
     apart = np.abs(np.asarray(ours[0], int) - np.asarray(theirs[0], int))
-    is_exact = not settings.keys() & {"crop_resize", "colour"}
-    assert apart.max() <= (0 if is_exact else 1)
-    assert np.mean(apart > 0) < 1e-3  # values halfway between two whole ones
+    if settings.keys() <= {"flip", "shift", "cutout"}:
+        assert not apart.any()
+    # One away where a value is nearly halfway between two whole ones; colour scales that.
+    assert apart.max() <= 1 + ("colour" in settings)
+    assert np.mean(apart > 0) < 1e-3
 
 
 def test_a_loss_of_ones_own_may_differentiate_gradients() -> None:

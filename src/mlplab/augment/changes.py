@@ -33,6 +33,11 @@ class Changes(NamedTuple):
     square: tuple[jax.Array, jax.Array] | None = None
 
 
+def is_slow_in_xla(settings: Augment) -> bool:
+    """Return whether there are changes that take XLA twice as long as C++, or longer."""
+    return bool(settings.crop_resize or settings.rotation or settings.mixes)
+
+
 def chosen(
     settings: Augment, drawn: dict[str, jax.Array], epoch: jax.Array, shape: Sequence[int]
 ) -> Changes:
@@ -95,8 +100,8 @@ def applied(settings: Augment, images: jax.Array, changes: Changes) -> jax.Array
 def applied_in_cpp(settings: Augment, images: jax.Array, changes: Changes) -> jax.Array:
     """Return what :func:`applied` does, from one pass over the images.
 
-    Positions and colours are computed in another order, so that a value halfway between two whole
-    ones may be rounded to the other.
+    Positions and colours are computed in another order, so that a value that is nearly halfway
+    between two whole ones may be rounded to the other.
     """
     nothing = jnp.zeros(len(images), jnp.int32)
     flipped = nothing if changes.flipped is None else changes.flipped.astype(jnp.int32)

@@ -13,7 +13,7 @@ from mlplab.experiment.interrupt import ending_later, interruptible
 from mlplab.experiment.isolation import isolated
 from mlplab.experiment.options import Options
 from mlplab.experiment.session import Session, begin, recorded
-from mlplab.experiment.startup import prepared, start
+from mlplab.experiment.startup import compile_cpp, prepared, start
 from mlplab.recipes.recipe import Recipe
 from mlplab.runs import layout, lock, store
 from mlplab.runs.run import Run
@@ -46,6 +46,7 @@ def run(recipe: Recipe, options: Options, progress: Progress | None = None) -> R
     shared = devices.choose(options.devices)
     start(recipe, progress)
     experiment = prepared(recipe, options, progress)
+    compile_cpp(experiment.is_worth_cpp, progress)
     folder = store.create(options.runs_dir, options.name or default_name(options, recipe))
     if options.name is not None and folder.name != options.name:
         progress.on_note(f"there is a run {options.name} already: this one is {folder.name}")

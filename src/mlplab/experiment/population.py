@@ -21,7 +21,7 @@ from mlplab.experiment.isolation import isolated
 from mlplab.experiment.options import Options
 from mlplab.experiment.prepare import Experiment
 from mlplab.experiment.session import Session, begin, recorded
-from mlplab.experiment.startup import prepared, start
+from mlplab.experiment.startup import compile_cpp, prepared, start
 from mlplab.recipes.recipe import Recipe
 from mlplab.runs import lock, store
 from mlplab.runs.record import Population
@@ -64,6 +64,7 @@ def run(
     start(completed[0], progress)
     experiments = _prepared(completed, options, progress)
     mode = population.choose_mode(_widths(experiments[0]))
+    compile_cpp(mode == "map" and experiments[0].is_worth_cpp, progress)
     facts = Population(members=len(members), mode=mode)
     notes = NotesOnce(progress)
     sessions = []

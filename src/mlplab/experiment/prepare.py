@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mlplab import data, models
 from mlplab.augment import pipeline as augment
+from mlplab.augment.changes import is_slow_in_xla
 from mlplab.data import Dataset, Splits
 from mlplab.data.statistics import channel_statistics
 from mlplab.errors import RecipeError
@@ -26,7 +27,7 @@ from mlplab.experiment.split import split
 from mlplab.models import conversion
 from mlplab.models.layers.inputs import scaling_layer
 from mlplab.optim import optimizers, schedules
-from mlplab.recipes.recipe import Augment, Recipe
+from mlplab.recipes.recipe import Recipe
 from mlplab.runs.record import Source
 from mlplab.training import distillation, losses, monitors, resizing
 from mlplab.training.arrays import Arrays
@@ -89,8 +90,7 @@ class Experiment:
     def is_worth_cpp(self) -> bool:
         """Whether its training is worth compiling C++ for."""
         values = self.recipe.training.epochs * self.inputs("train").size
-        augmented = self.recipe.augment != Augment()
-        return conversion.is_worth_cpp(self.trained, values, augmented)
+        return conversion.is_worth_cpp(self.trained, values, is_slow_in_xla(self.recipe.augment))
 
     @property
     def selects_on_test(self) -> bool:

@@ -16,7 +16,7 @@ from mlplab.experiment.options import KEPT, Options
 from mlplab.experiment.paths import absolute, as_recorded, same_place
 from mlplab.experiment.prepare import Experiment
 from mlplab.experiment.session import Session
-from mlplab.experiment.startup import prepared, start
+from mlplab.experiment.startup import compile_cpp, prepared, start
 from mlplab.models import user_code
 from mlplab.recipes.recipe import Recipe
 from mlplab.runs import checkpoint, layout, lock, store
@@ -74,6 +74,7 @@ def resume(
         shared = devices.choose(options.devices)
         start(recipe, progress)
         experiment = prepared(recipe, options, progress)
+        compile_cpp(experiment.is_worth_cpp, progress)
         _check_data(experiment, record)
         _check_sources(experiment, record)
         _compare_devices(record, len(shared), progress)

@@ -199,7 +199,7 @@ class Session:
                 seed=recipe.seed,
                 resizing=recipe.training.resizing,
                 on_divergence=recipe.training.on_divergence,
-                in_cpp=experiment.is_worth_cpp,
+                worth_cpp=experiment.is_worth_cpp,
             ),
             control=control,
         )

@@ -9,6 +9,7 @@ from mlplab.data import Dataset
 from mlplab.experiment import environment, isolation
 from mlplab.experiment.options import Options
 from mlplab.experiment.prepare import Experiment, prepare
+from mlplab.models.conversion import is_worth_cpp
 from mlplab.models.native import library
 from mlplab.recipes.recipe import Recipe
 from mlplab.training.compilation import keep_compiled
@@ -42,11 +43,16 @@ def prepared(
         recipe, options.data_dir, options.trust, progress.on_note, dataset, options.runs_dir
     )
     isolation.check_code()
-    if experiment.is_worth_cpp:
-        _tell_once(library.before(), progress)
-        _tell_once(library.note(), progress)
+    compile_cpp(is_worth_cpp(experiment.model), progress)
     _trained.add(experiment.model)
     return experiment
+
+
+def compile_cpp(is_worth: bool, progress: Progress) -> None:
+    """Compile the library of C++ if a training is worth it, and tell the user what it waits for."""
+    if is_worth:
+        _tell_once(library.before(), progress)
+        _tell_once(library.note(), progress)
 
 
 def _tell_once(note: str | None, progress: Progress) -> None:

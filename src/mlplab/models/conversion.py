@@ -136,18 +136,18 @@ def fast_layers(model: keras.Model, in_cpp: bool | None = None) -> Iterator[None
             object.__setattr__(layer, "__class__", before)
 
 
-def is_worth_cpp(model: keras.Model, values: int = 0, augmented: bool = False) -> bool:
+def is_worth_cpp(model: keras.Model, values: int = 0, slow_images: bool = False) -> bool:
     """Return whether a training is worth compiling C++ for: that of a plain MLP only if it is long.
 
     Args:
         model: to be trained.
         values: numbers that it is shown in all epochs together.
-        augmented: whether its images are changed.
+        slow_images: whether XLA is slow at how its images are changed.
     """
     layers = model._flatten_layers(include_self=False)
     if any(isinstance(layer, WORTH_CPP) for layer in layers):
         return True
-    return values >= MANY and (augmented or any(_is_slow_in_xla(layer) for layer in layers))
+    return values >= MANY and (slow_images or any(_is_slow_in_xla(layer) for layer in layers))
 
 
 def _is_slow_in_xla(layer: keras.layers.Layer) -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mlplab.training.bookkeeping import Bookkeeping
 from mlplab.training.devices import Sharding
-from mlplab.training.hooks import needs_batches
+from mlplab.training.hooks import needs_batches, overrides
 from mlplab.training.plan import Fit, Plan, Row
 from mlplab.training.resizing import square_of
 from mlplab.training.steps import (
@@ -65,7 +65,7 @@ def fit(model: keras.Model, plan: Plan) -> Fit:
         note = control.progress.on_note
         data.teacher.prepare(plan.data.train, data.augment, control.should_stop, note)
     trainer = CompiledSteps(
-        model, "train", data.class_weights, data.augment, sharding, data.teacher, schedule.in_cpp
+        model, "train", data.class_weights, data.augment, sharding, data.teacher, schedule.worth_cpp
     )
     tester = CompiledSteps(model, "test", sharding=sharding)
     runner = EpochRunner(model, plan, trainer)
@@ -74,7 +74,7 @@ def fit(model: keras.Model, plan: Plan) -> Fit:
     while not books.over:
         epoch = books.next_epoch
         done = books.begin_epoch(epoch)
-        if not (trainer.compile_seconds or sharding):
+        if not (trainer.compile_seconds or sharding or runner.batch_by_batch):
             _compile(books, trainer, tester)
         books.end_epoch(runner.run(epoch, books, control.progress.on_steps, done))
     books.end()
@@ -85,12 +85,16 @@ def fit(model: keras.Model, plan: Plan) -> Fit:
 
 
 def _compile(books: Bookkeeping, trainer: CompiledSteps, tester: CompiledSteps) -> None:
-    """Compile the first programs of training and of validation at the same time."""
+    """Compile the first programs of training and of validation at the same time.
+
+    A callback may change the network before validation: then that is compiled when it comes.
+    """
     begun = time.perf_counter()
     schedule, data = books.plan.schedule, books.plan.data
     first = batches(order(books.plan, books.epoch), schedule.batch_size)[0]
     programs = [trainer.prepared(data.train, first, square_of(schedule.resizing, books.epoch))]
-    if data.validation is not None:
+    changeable = any(overrides(one, ("on_test_begin",)) for one in books.control.callbacks)
+    if data.validation is not None and not changeable:
         rows = np.arange(len(data.validation), dtype=np.int32)
         programs.append(tester.prepared(data.validation, batches(rows, books.validation_batch)[0]))
     with ThreadPoolExecutor() as pool:

@@ -149,7 +149,7 @@ class TrainingSchedule:
             squares of pixels that are averaged.
         on_divergence: ``rewind`` repeats an epoch whose loss is not finite with half the learning
             rate, three times at most.
-        in_cpp: whether the steps of a plain MLP are worth C++, where that is there.
+        worth_cpp: whether this training of a plain MLP is long enough for C++ to pay.
     """
 
     epochs: int = 1
@@ -159,7 +159,7 @@ class TrainingSchedule:
     shuffle: bool = True
     resizing: Sequence[Sequence[int]] = ()
     on_divergence: Literal["stop", "rewind"] = "stop"
-    in_cpp: bool = False
+    worth_cpp: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

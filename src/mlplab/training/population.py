@@ -83,8 +83,10 @@ def fit(
     for model, plan in zip(models, plans, strict=True):
         model._symbolic_build(data_batch=(plan.data.train.x[:1], plan.data.train.y[:1]))
     first = plans[0].data
-    in_cpp = mode == "map" and plans[0].schedule.in_cpp
-    trainer = CompiledSteps(models[0], "train", first.class_weights, first.augment, in_cpp=in_cpp)
+    worth_cpp = mode == "map" and plans[0].schedule.worth_cpp
+    trainer = CompiledSteps(
+        models[0], "train", first.class_weights, first.augment, worth_cpp=worth_cpp
+    )
     tester = CompiledSteps(models[0], "test")
     books = [Bookkeeping(*member, tester) for member in zip(models, plans, strict=True)]
     steps: _Turns | _Together = (

@@ -84,7 +84,7 @@ class _Steps:
             data.augment,
             sharding,
             data.teacher,
-            plan.schedule.in_cpp,
+            plan.schedule.worth_cpp,
         )
         state = take_state(model, "train")
         self.state: State = tuple([jnp.copy(array) for array in group] for group in state)

@@ -142,7 +142,7 @@ class CompiledSteps:
         augment: changes each batch before the model sees it.
         sharding: of several devices, which then share each batch.
         teacher: adds its predictions to the labels.
-        in_cpp: whether a plain MLP is worth C++; others always are.
+        worth_cpp: whether a plain MLP is worth C++; networks with ``conversion.WORTH_CPP`` are.
     """
 
     model: keras.Model
@@ -151,7 +151,7 @@ class CompiledSteps:
     augment: Augmentation | None = None
     sharding: Sharding | None = None
     teacher: Teacher | None = None
-    in_cpp: bool = False
+    worth_cpp: bool = False
     compile_seconds: float = 0.0
     _compiled: dict[tuple[int, ...], Program] = field(default_factory=dict)
 
@@ -196,8 +196,8 @@ class CompiledSteps:
     ) -> Callable[[], None]:
         """Trace the program for steps of the model's own, and return what compiles it.
 
-        So that programs can be compiled at the same time, which nothing else may be while a model
-        is traced. Arguments are those of :meth:`run`.
+        Programs can be compiled in parallel, but only one can be traced at a time. Arguments are
+        those of :meth:`run`.
         """
         inputs = run_inputs(self.model, self.augment, self.class_weights, self.teacher)
         rows, number = jnp.asarray(order), jnp.int32(0)
@@ -210,7 +210,7 @@ class CompiledSteps:
         return compile_it
 
     def _key(self, data: Arrays, order: NDArray[np.int32], square: int) -> tuple[int, ...]:
-        """Return the shapes, which determine a program: it runs any of its steps and epochs."""
+        """Return what determines a program; it runs any of its steps and epochs."""
         return (*data.x.shape, len(data), *order.shape, square)
 
     def _traced(self, arguments: tuple[Any, ...], square: int) -> jax.stages.Lowered:
@@ -234,7 +234,7 @@ class CompiledSteps:
     ) -> tuple[State, Logs]:
         """Compute the steps of :meth:`run`; to be traced."""
         step = self.model.train_step if self.mode == "train" else self.model.test_step
-        cpp = (self.in_cpp or is_worth_cpp(self.model)) and library.found()
+        cpp = (self.worth_cpp or is_worth_cpp(self.model)) and library.found()
         batch_at = self._batches(data, inputs, epoch, cpp)
 
         def one(index: jax.Array, state: State) -> tuple[Logs, State]:

@@ -1,7 +1,5 @@
 // Changes of training images that keep their labels: an image at a time, from mirroring to the grey
 // square, while it is in the cache of its core.
-#include <cmath>
-
 #include "simd.h"
 
 namespace ffi = xla::ffi;
@@ -61,23 +59,19 @@ uint8_t Rounded(float value) {
   return static_cast<uint8_t>(bits);
 }
 
+// kChannels are the channels, or 0 where their number is not known before.
 template <int64_t kChannels>
-void FlipPixels(int64_t rows, int64_t wide, const uint8_t* from, uint8_t* to) {
-  for (int64_t y = 0; y < rows; ++y, from += wide * kChannels) {
-    for (int64_t x = wide - 1; x >= 0; --x, to += kChannels) {
-      std::memcpy(to, from + x * kChannels, kChannels);
-    }
+void FlipPixels(const Image& image, const uint8_t* from, uint8_t* to) {
+  int64_t c = kChannels ? kChannels : image.c, wide = image.w;
+  for (int64_t y = 0; y < image.h; ++y, from += wide * c) {
+    for (int64_t x = wide - 1; x >= 0; --x, to += c) std::memcpy(to, from + x * c, c);
   }
 }
 
 void Flip(const Image& image, const uint8_t* from, uint8_t* to) {
-  if (image.c == 3) return FlipPixels<3>(image.h, image.w, from, to);
-  if (image.c == 1) return FlipPixels<1>(image.h, image.w, from, to);
-  for (int64_t y = 0; y < image.h; ++y, from += image.Row()) {
-    for (int64_t x = image.w - 1; x >= 0; --x, to += image.c) {
-      std::memcpy(to, from + x * image.c, image.c);
-    }
-  }
+  if (image.c == 3) return FlipPixels<3>(image, from, to);
+  if (image.c == 1) return FlipPixels<1>(image, from, to);
+  FlipPixels<0>(image, from, to);
 }
 
 // Four channels of a pixel.
@@ -86,10 +80,9 @@ constexpr int64_t kFour = 4;
 
 // Writes the first of them, rounded.
 void WriteSome(Four values, int64_t count, uint8_t* to) {
-  typedef uint32_t Bits __attribute__((vector_size(16)));
+  typedef uint32_t Whole __attribute__((vector_size(16)));
   typedef uint8_t Bytes __attribute__((vector_size(4)));
-  Four lifted = values + kWhole;
-  Bytes bytes = __builtin_convertvector(reinterpret_cast<Bits&>(lifted) & 255, Bytes);
+  Bytes bytes = __builtin_convertvector(reinterpret_cast<Whole>(values + kWhole) & 255, Bytes);
   if (count == 3) {
     std::memcpy(to, &bytes, 3);
   } else {
@@ -183,7 +176,6 @@ void Shift(const Image& image, int64_t down, int64_t right, const uint8_t* from,
 
 // Scales brightness, then the distance from the image's mean, then that from each pixel's grey.
 // All three are linear: together they are one matrix, of `columns` from each channel, and a constant.
-// kChannels are the channels, or 0 where their number is not known before.
 template <int64_t kChannels>
 void ColourPixels(const Image& image, const float* amount, uint8_t* pixels) {
   int64_t places = image.h * image.w, c = kChannels ? kChannels : image.c;

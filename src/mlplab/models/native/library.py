@@ -1,7 +1,8 @@
 """Compiles the C++ files beside this one, once for each kind of processor, and loads the result.
 
-XLA's CPU backend is slow at some parts of a step of a convolutional network. In C++, as calls of
-XLA, these run on its own threads within the compiled loop. The machine's C++ compiler makes them;
+XLA's CPU backend is slow at some parts of a step: convolutions and what goes with them,
+normalisation, augmentation. In C++, as calls of XLA, these run on its own threads within the
+compiled loop. The machine's C++ compiler makes them;
 the extra ``native`` brings one. Without it, everything works as before, only slower.
 """
 
