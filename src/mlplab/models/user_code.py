@@ -10,6 +10,7 @@ import importlib
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -135,10 +136,13 @@ def _current(name: str) -> ModuleType:
         for key, module in list(sys.modules.items())
         if loaded is not None and _is_among(key, module, root, {**found, **_loaded.get(name, {})})
     }
-    for key in stale:
+    # Python recognises a changed file by the second of its change and its length. So bytecode that
+    # is there could stand in for this version, and bytecode that is written now for the next one.
+    for key, module in stale.items():
         del sys.modules[key]
-    # Python recognises a changed file by the second of its change and its length, so bytecode that
-    # is written now could stand in for the next version.
+        if cached := getattr(module, "__cached__", None):
+            with suppress(OSError):
+                Path(cached).unlink(missing_ok=True)
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         module = importlib.import_module(name)
