@@ -34,7 +34,7 @@ class Changes(NamedTuple):
 
 
 def is_slow_in_xla(settings: Augment) -> bool:
-    """Return whether there are changes that take XLA twice as long as C++, or longer."""
+    """Return whether there are changes that take XLA nearly twice as long as C++, or longer."""
     return bool(settings.crop_resize or settings.rotation or settings.mixes)
 
 
