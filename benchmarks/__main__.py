@@ -20,6 +20,7 @@ QUESTIONS = (
     ("time_to_accuracy",),
     ("time_to_accuracy", "--recipe", "mlp-budget", "--seeds", "3", "--cold"),
     ("augmentation",),
+    ("long_mlps",),
     ("ui",),
     ("scaling",),
 )

@@ -33,7 +33,7 @@ def epoch_seconds(changes: list[str], native: str, epochs: int) -> float:
         command = [sys.executable, "-m", "mlplab", *words, "--name", "run", "--runs-dir", folder]
         subprocess.run(command, env={**os.environ, "MLPLAB_NATIVE": native}, check=True)
         rows = (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()
-    return statistics.median(json.loads(row)["seconds"] for row in rows)
+    return statistics.median(float(json.loads(row)["seconds"]) for row in rows)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The engine computes what Keras's ``fit`` computes."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -278,6 +279,30 @@ def test_a_program_that_was_prepared_is_not_compiled_again() -> None:
     assert steps.compile_seconds == 0
     evaluate(steps, VALIDATION, batch_size=25)
     assert steps.compile_seconds > 0
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_train_batch_begin", "on_test_begin"])
+def test_what_a_callback_changes_before_steps_is_what_they_compute(hook: str) -> None:
+    class Answer(keras.layers.Layer):
+        seen = 0.0
+
+        def call(self, inputs: jax.Array) -> jax.Array:
+            return inputs * 0 + jax.nn.one_hot(0, 3) * self.seen
+
+    def tell(*given: Any, **more: Any) -> None:
+        answer.seen = 5.0
+
+    answer, flat = Answer(), keras.layers.Flatten()
+    inputs = keras.Input((4, 4, 1))
+    model = keras.Model(inputs, answer(keras.layers.Dense(3)(flat(inputs))))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, metrics=["accuracy"])
+
+    teller = type("Tell", (keras.callbacks.Callback,), {hook: tell})
+    data = TrainingData(train=DATA, validation=VALIDATION)
+    (row,) = fit(model, Plan(data=data, control=Control(callbacks=[teller()]))).rows
+    told = math.log(math.exp(5) + 2) - 5 * np.mean(Y[:50] == 0)
+    assert row["val_loss"] == pytest.approx(told, abs=1e-4)
 
 
 @given(n=st.integers(1, 400), batch_size=st.integers(1, 500))
