@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from mlplab.api import (
         Run,
         compare,
+        cross_validate,
         load_run,
         lr_find,
         recipe,
@@ -63,6 +64,7 @@ __all__ = [
     "Run",
     "TensorBoard",
     "compare",
+    "cross_validate",
     "data",
     "evaluate",
     "fit",

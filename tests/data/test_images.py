@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mlplab.data import formats, images
-from mlplab.data.images import read_image
+from mlplab.data.images import Fit, read_image
 from mlplab.errors import DataError
 
 COLOUR = (4, 4, 3)
@@ -41,6 +41,23 @@ def test_any_size_and_mode_comes_out_in_the_shape(
     read = read_image(saved(Image.new(mode, size)), shape)
     assert read.shape == shape
     assert read.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("fit", "left", "above", "below"),
+    [("crop", 10, 10, 200), ("stretch", 10, 10, 200), ("pad", 128, 10, 200)],
+)
+def test_an_image_that_is_not_square_is_cut_padded_or_distorted(
+    fit: Fit, left: int, above: int, below: int
+) -> None:
+    """One of 40 rows and 20 columns, of which the first row is black."""
+    pixels = np.full((40, 20), 10, np.uint8)
+    pixels[0], pixels[20:] = 0, 200
+    read = read_image(saved(Image.fromarray(pixels)), (20, 20, 1), fit)[..., 0]
+    assert read[5, 0] == left
+    assert read[5, 10] == above
+    assert read[15, 10] == below
+    assert (read[0, 10] < 8) == (fit != "crop")
 
 
 @pytest.mark.parametrize(
@@ -169,12 +186,17 @@ SLOPE = (0.7 * np.add.outer(np.arange(240), np.arange(120))).astype(np.uint8)
      ("F", "TIFF"), ("CMYK", "TIFF")],
 )  # fmt: skip
 @pytest.mark.parametrize("orientation", [1, 6])
-@pytest.mark.parametrize("shape", [(8, 8, 3), (8, 16, 1), (100, 100, 3)])
+@pytest.mark.parametrize(
+    ("shape", "fit"),
+    [((8, 8, 3), "crop"), ((8, 16, 1), "crop"), ((100, 100, 3), "crop"), ((8, 16, 1), "stretch"),
+     ((100, 100, 3), "stretch"), ((8, 8, 3), "pad"), ((8, 16, 1), "pad"), ((100, 100, 3), "pad")],
+)  # fmt: skip
 def test_a_large_image_is_the_same_in_strips(
     mode: str,
     format: str,
     orientation: int,
     shape: tuple[int, int, int],
+    fit: Fit,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if mode.startswith(("I", "F")):
@@ -184,10 +206,10 @@ def test_a_large_image_is_the_same_in_strips(
     exif = Image.Exif()
     exif[0x0112] = orientation
     content = saved(image, format, exif=exif)
-    whole = read_image(content, shape).astype(int)
+    whole = read_image(content, shape, fit).astype(int)
     monkeypatch.setattr(images, "LARGE", 1000)
     monkeypatch.setattr(images, "STRIP", 1500)
-    difference = abs(read_image(content, shape) - whole)
+    difference = abs(read_image(content, shape, fit) - whole)
     assert difference.mean() < 2
     assert difference.max() < 12
 

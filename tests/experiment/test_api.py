@@ -18,7 +18,16 @@ SMALL: dict[str, Any] = {
 @pytest.mark.usefixtures("without_pictures")
 def test_runs_from_python_are_public_runs_with_network_and_page(tmp_path: Path) -> None:
     recipe = mlplab.recipe("quickstart", **SMALL)
-    runs = {"Run", "recipe", "train", "train_population", "resume", "load_run", "compare"}
+    runs = {
+        "Run",
+        "recipe",
+        "train",
+        "train_population",
+        "resume",
+        "load_run",
+        "compare",
+        "cross_validate",
+    }
     more = {"data", "evaluate", "fit", "lr_find", "predict", "recipe_of", "study", "TensorBoard"}
     assert set(dir(mlplab)) == runs | more
     members = [recipe.model_copy(update={"seed": seed}) for seed in (1, 2)]

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from tests.helpers import train
 from typer.testing import CliRunner
 
 import mlplab
 from mlplab.cli.app import app
+from mlplab.errors import RecipeError
 from mlplab.runs.run import Run
 
 TABLES: dict[str, Any] = {
@@ -113,3 +115,34 @@ def test_a_run_validated_on_test_is_averaged_there_too(tmp_path: Path) -> None:
     assert run.metrics["validation"] == run.metrics["test"]
     assert run.metrics["test"]["tta"]["views"] == 10
     assert run.record.test_openings == 2
+
+
+def test_a_calibrated_network_is_saved_and_predicts_the_same_classes(
+    plain: Run, tmp_path: Path
+) -> None:
+    calibrate = {"calibrate": "temperature"}
+    run = train(mlplab.recipe("quickstart", **TABLES, evaluation=calibrate), tmp_path, "calibrated")
+    temperature = run.record.temperature
+    assert temperature is not None
+    for split in ("validation", "test"):
+        before, after = (
+            r.predictions(split)["probabilities"].astype(np.float64) for r in (plain, run)
+        )
+        np.testing.assert_allclose(after, softmax(np.log(before) / temperature, 1), rtol=1e-3)
+        assert run.metrics[split]["accuracy"] == plain.metrics[split]["accuracy"]
+    assert run.metrics["validation"]["loss"] < plain.metrics["validation"]["loss"]
+    measured = run.metrics["validation"]["loss"]
+    assert command(run, "evaluate", "calibrated", "--split", "validation").exit_code == 0
+    assert run.metrics["validation"]["loss"] == pytest.approx(measured, rel=1e-6)
+    assert command(run, "report", "calibrated").exit_code == 0
+    assert f"<dd>{temperature:.2f}</dd>" in (run.folder / "report.html").read_text()
+
+
+def test_nothing_is_calibrated_on_the_test_split() -> None:
+    with pytest.raises(RecipeError, match="would be fitted on the test split"):
+        mlplab.recipe(
+            "quickstart",
+            **TABLES,
+            data={"validation": "test"},
+            evaluation={"calibrate": "temperature"},
+        )

@@ -116,6 +116,49 @@ def info(
 
 
 @commands.command()
+def clean(
+    path: Annotated[str, typer.Argument(help="Your own image files: a folder, or a CSV file.")],
+    folds: Annotated[
+        Path | None,
+        path_option(
+            help="The folder that `mlplab train … --folds` wrote: list doubtful labels as well."
+        ),
+    ] = None,
+    output: Annotated[Path, path_option("--out", help="The list to write.")] = Path("clean.csv"),
+    as_json: AsJson = False,
+) -> None:
+    """List files to leave out: unreadable, repeated and nearly equal ones, doubtful labels.
+
+    No file is changed. Look at the list, remove the rows of files to keep, and train with
+    data.exclude=clean.csv.
+
+    Example: mlplab data clean photos/ --out clean.csv
+    """
+    from collections import Counter
+
+    from mlplab import data, recipes
+    from mlplab.data import clean as cleaning
+    from mlplab.data.similar import SIDE
+    from mlplab.report import folds as over_folds
+
+    shape = {"image_size": SIDE, "channels": 1, "fit": "stretch"}
+    settings = recipes.validate({"data": {"name": "folder", "path": path, **shape}}).data
+    dataset = data.load(settings, None, note)
+    found = cleaning.unreadable(dataset) + cleaning.duplicates(dataset)
+    if folds is not None:
+        found += cleaning.doubted(over_folds.doubted(folds))
+    cleaning.write(found, output)
+    if as_json:
+        print_json({"list": str(output), "files": [row._asdict() for row in found]})
+        return
+    counts = Counter(row.reason for row in found)
+    for reason in cleaning.REASONS:
+        example = next((f", such as {row.file}" for row in found if row.reason == reason), "")
+        out.print(f"{reason:15} {counts[reason]:6,}{example}", markup=False)
+    out.print(f"list  {output}: train with data.exclude={output}", markup=False)
+
+
+@commands.command()
 def fetch(name: Name, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Download a published data set, continuing an earlier download.
 

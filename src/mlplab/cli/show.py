@@ -17,6 +17,7 @@ from mlplab.text import counted
 
 if TYPE_CHECKING:
     from mlplab.report.comparison import Comparison
+    from mlplab.report.folds import Folds
     from mlplab.statistics.metrics import Metric
 
 SPLITS = ("train", "validation", "test", "cifar10.1")
@@ -133,6 +134,29 @@ def replicates(console: Console, records: Sequence[Record]) -> None:
         each = "  ".join(f"{100 * value:.1f}" for value in values)
         table.add_row(row, formatting.percent(statistics.mean(values)), spread, each)
     console.print(table)
+
+
+def folds(console: Console, found: "Folds", folder: Path) -> None:
+    """Print the accuracy over folds, and what their predictions together say."""
+    table = Table(title=counted(len(found.names), "fold"), box=None, pad_edge=False)
+    table.title_justify = "left"
+    for heading in ("", "mean", "95 % interval", "each fold"):
+        left = heading in ("", "each fold")
+        table.add_column(heading, justify="left" if left else "right")
+    each = "  ".join(f"{100 * value:.1f}" for value in found.accuracies)
+    between = f"{100 * found.low:.1f} to {100 * found.high:.1f}" if found.low == found.low else "–"
+    table.add_row("accuracy", formatting.percent(found.mean), between, each)
+    console.print(table)
+    metrics = found.metrics
+    balanced = formatting.percent(metrics["balanced_accuracy"])
+    console.print(
+        f"all {metrics['n']:,} images, each predicted by a network new to it: loss"
+        f" {metrics['loss']:.3f}, balanced accuracy {balanced}"
+    )
+    if found.labels:
+        few = counted(len(found.labels), "image")
+        console.print(f"labels to look at: {few}, such as {escape(found.labels[0]['file'])}")
+    console.print(f"folder      {escape(str(folder))}")
 
 
 def _rows(record: Record) -> Iterator[tuple[str, dict[str, Any]]]:

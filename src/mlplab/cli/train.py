@@ -1,6 +1,7 @@
 """``mlplab train``."""
 
 import contextlib
+import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from mlplab.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from mlplab.experiment.options import Options
+    from mlplab.report.folds import Folds
     from mlplab.runs.run import Run
 
 Resume = Literal["never", "auto"]
@@ -48,6 +50,15 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed to use instead of the recipe's.")] = None,
     seeds: Annotated[
         str | None, typer.Option(help="Several runs: 0..4 or 0,3,7.", metavar="A..B")
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            max=100,
+            help="Several runs: hold out each of this many equal parts of the training images once."
+            " Every image is then predicted by a network that has not seen it.",
+        ),
     ] = None,
     population: Annotated[
         list[str] | None,
@@ -114,6 +125,11 @@ def train(
         raise RecipeError(
             "--population cannot be combined with --seed or --seeds: write --population seed=0..4"
         )
+    if folds and (seeds is not None or population):
+        raise RecipeError(
+            "--folds cannot be combined with --seeds or --population: give one --seed, which"
+            " decides the folds"
+        )
     if population and (profile or devices != "1"):
         raise RecipeError(
             "--population cannot be combined with --profile or --devices, which are for a single"
@@ -138,6 +154,8 @@ def train(
             note(f"--seeds {seeds} is one run, with seed {seeds}; several seeds are written 0..2")
         numbers = parse_seeds(seeds) if seeds else [chosen.seed if seed is None else seed]
         variants = [recipes.with_seed(chosen, number) for number in numbers]
+        if folds:
+            variants = recipes.over_folds(variants[0], folds)
 
     from mlplab.experiment.options import Options
 
@@ -162,14 +180,34 @@ def train(
         done = _together(variants, options, command, quiet, as_json)
     else:
         done = _in_turn(variants, options, command, quiet, as_json, resume)
+    whole = _over_folds(done, runs_dir) if folds == len(done) else None
     if as_json:
         records = [run.record.to_json() for run in done]
-        print_json(records if seeds or population else records[0])
+        several = {"runs": records, **whole.to_json()} if whole else records
+        print_json(several if seeds or population or folds else records[0])
     elif population:
         members.show(out, [run.record for run in done])
+    elif whole:
+        show.folds(out, whole, _place(done[0], runs_dir))
     elif len(done) > 1:
         show.replicates(out, [run.record for run in done])
     end_by_status(done)
+
+
+def _over_folds(done: "list[Run]", runs_dir: Path) -> "Folds | None":
+    """Write what finished runs over all folds found together."""
+    from mlplab.report import folds
+
+    if any(run.record.status != "finished" for run in done):
+        return None
+    found = folds.together(done)
+    folds.write(found, _place(done[0], runs_dir))
+    return found
+
+
+def _place(first: "Run", runs_dir: Path) -> Path:
+    """Return the folder for what the runs over all folds found, beside them."""
+    return runs_dir / f"{first.name.removesuffix('-f1')}-folds"
 
 
 def end_by_status(done: "list[Run]") -> None:
@@ -210,7 +248,9 @@ def _in_turn(
     done: list[Run] = []
     for variant in variants:
         several = options.name and len(variants) > 1
-        name = f"{options.name}-s{variant.seed}" if several else options.name
+        fold = variant.data.fold
+        ending = f"s{variant.seed}" if fold is None else f"f{fold[0]}"
+        name = f"{options.name}-{ending}" if several else options.name
         own = replace(options, name=name, command=command(variant))
         begun = resuming.unfinished(variant, own) if resume == "auto" else None
         with watching(variant, 1, quiet, as_json) as shown:
@@ -273,6 +313,8 @@ def _command(
     test: bool | None,
 ) -> str:
     words = ["mlplab", "train", recipe, *overrides]
+    if variant.data.fold is not None and not any(x.startswith("data.fold=") for x in overrides):
+        words.append(f"data.fold={json.dumps(variant.data.fold)}")
     if with_rate:
         words.append(f"optimizer.learning_rate={variant.optimizer.params['learning_rate']}")
     words += ["--seed", str(variant.seed)]

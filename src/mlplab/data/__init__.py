@@ -91,7 +91,7 @@ def load(settings: Data, data_dir: Path | None = None, warn: Warn = _warn) -> Da
         warn(
             f"more than half of the picture is cut away in {len(dataset.cropped):,} of {total:,}"
             f" files, which are long and narrow, such as {dataset.cropped[0]}: images are cropped"
-            " to squares around their centres; cut these into squares to use all of them"
+            " to squares around their centres; data.fit=pad keeps them whole, between grey bars"
         )
     return of_classes(dataset, settings.classes) if settings.classes else dataset
 

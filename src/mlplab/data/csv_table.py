@@ -13,11 +13,12 @@ LARGEST = 2**28
 """Bytes; a million rows of file names and labels take 50 MB."""
 
 
-def read_table(path: Path, warn: Warn) -> tuple[list[str], list[list[str]]]:
+def read_table(path: Path, warn: Warn, least: int = 2) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of a CSV file, cells without spaces around them.
 
     Its cells may be separated by commas, semicolons or tabs. It may be UTF-8, another Unicode with
-    a mark at its start, or Windows-1252, which is said to ``warn``.
+    a mark at its start, or Windows-1252, which is said to ``warn``. It needs ``least`` rows, the
+    header among them.
 
     Raises:
         DataError: it cannot be read, is no such text, has no rows, or rows of different lengths.
@@ -33,7 +34,7 @@ def read_table(path: Path, warn: Warn) -> tuple[list[str], list[list[str]]]:
         raise DataError(f"{path} is no CSV file: {error}") from None
     rows = [[cell.strip() for cell in row] for row in rows]
     rows = [row for row in rows if any(row)]
-    if len(rows) < 2:
+    if len(rows) < least:
         raise DataError(
             f"{path} is empty: expected a row of column names, then a row for each image"
         )

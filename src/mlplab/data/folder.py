@@ -16,8 +16,9 @@ from mlplab.data.cache import Source, Warn, decoded, status_fingerprint
 from mlplab.data.channels import Channels
 from mlplab.data.dataset import Dataset, Split, whole
 from mlplab.data.divide import TEST_SEED, by_index, divided
+from mlplab.data.excluded import without
 from mlplab.data.formats import rasters
-from mlplab.data.images import Shape, UnreachableError, read_images
+from mlplab.data.images import Fit, Shape, UnreachableError, read_images
 from mlplab.data.layout import understand
 from mlplab.data.splits import check_sizes
 from mlplab.data.trees import Tree, all_files, class_name, relative, same_classes, scan
@@ -77,11 +78,13 @@ def load_trees(
     Raises:
         DataError: a class is unreadable or too small for the splits.
     """
+    trees = without(trees, root, settings, warn)
     _check_sizes(trees, wanted, settings)
     channels = settings.channels
     shape = (settings.image_size, settings.image_size, 1 if channels == 1 else 3)
     return decoded(
-        source("folder", trees, shape, root, settings.test, wanted, channels, groups), warn
+        source("folder", trees, shape, root, settings.test, wanted, channels, groups, settings.fit),
+        warn,
     )
 
 
@@ -111,6 +114,7 @@ def source(
     wanted: Collection[str] = (),
     channels: Channels = 3,
     groups: Mapping[Path, str] | None = None,
+    fit: Fit = "crop",
 ) -> Source:
     """Return the data set of these files.
 
@@ -126,10 +130,11 @@ def source(
         channels: as in ``shape``; with ``"auto"``, which is read with three, one is left of images
             that are all grey.
         groups: of the training and validation files, of which each stays on one side of a split.
+        fit: what is done about images of other proportions.
     """
 
     def read() -> Dataset:
-        read = {role: _read(tree, root, shape) for role, tree in trees.items()}
+        read = {role: _read(tree, root, shape, fit) for role, tree in trees.items()}
         class_names, parts = _usable(trees["train"].class_names, read, wanted)
         for role, part in parts.items():
             _check_readable(trees[role], class_names, part)
@@ -144,9 +149,9 @@ def source(
             None if groups is None else _numbered([groups[path] for path in files["train"]]),
         )
         repeatable = all(part.repeatable for part in parts.values())
-        return replace(sources.add(dataset, files, root, shape), repeatable=repeatable)
+        return replace(sources.add(dataset, files, root, shape, fit), repeatable=repeatable)
 
-    facts = (name, shape, share, TEST_SEED, sorted(wanted), rasters(), channels)
+    facts = (name, shape, share, TEST_SEED, sorted(wanted), rasters(), channels, fit)
     return Source(partial(_fingerprint, trees, root, groups, *facts), read)
 
 
@@ -195,7 +200,7 @@ class Part:
     repeatable: bool
 
 
-def _read(tree: Tree, root: Path, shape: Shape) -> Part:
+def _read(tree: Tree, root: Path, shape: Shape, fit: Fit) -> Part:
     """Read all images; those that cannot be read are named and left out."""
     paths = [path for files in tree.files for path in files]
     classes = np.repeat(np.arange(len(tree.files)), [len(files) for files in tree.files]).tolist()
@@ -207,7 +212,7 @@ def _read(tree: Tree, root: Path, shape: Shape) -> Part:
     files: list[Path] = []
     skipped: list[tuple[str, int]] = []
     repeatable = True
-    for path, label, image in zip(paths, classes, read_images(paths, shape), strict=True):
+    for path, label, image in zip(paths, classes, read_images(paths, shape, fit), strict=True):
         if isinstance(image, DataError):
             reason = str(image).partition(" cannot be read: ")[2]
             skipped.append((f"{relative(path, root)}: {reason}", label))

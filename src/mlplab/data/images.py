@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,12 @@ from mlplab.errors import DataError
 
 Shape = tuple[int, int, int]
 """Height, width and channels (1: grey, 3: red, green, blue)."""
+
+Fit = Literal["crop", "pad", "stretch"]
+"""How an image gets other proportions: cut to its centre, between grey bars, or distorted."""
+
+BARS = 128
+"""Grey value of the bars: scaled to [-1, 1], nearly nothing."""
 
 LARGE = 1 << 22
 """Images of more pixels are read one at a time, in strips: decoded, one takes up to 1.5 GB."""
@@ -40,16 +47,18 @@ class UnreachableError(DataError):
 
 
 def read_image(
-    source: Path | str | bytes, shape: Shape, *, name: str = "the image"
+    source: Path | str | bytes, shape: Shape, fit: Fit = "crop", *, name: str = "the image"
 ) -> NDArray[np.uint8]:
     """Read an image file of any size and mode that Pillow reads.
 
-    It is rotated as its EXIF data say, put on white where it is transparent, scaled so that it
-    covers the target and cropped around its centre. Of an animation, the first frame is used.
+    It is rotated as its EXIF data say, put on white where it is transparent, and scaled: so that
+    it covers the target, cropped around its centre; or so that the target contains it, between grey
+    bars; or to the target's proportions. Of an animation, the first frame is used.
 
     Args:
         source: a path, or the content of a file.
         shape: height, width, channels of the result.
+        fit: what is done about other proportions than the target's.
         name: name of the image in errors when ``source`` is a file's content.
 
     Returns:
@@ -60,23 +69,27 @@ def read_image(
             considers safe (``PIL.Image.MAX_IMAGE_PIXELS``).
     """
     with _strict_pillow():
-        return _read(source, shape, name)
+        return _read(source, shape, fit, name)
 
 
 def read_images(
-    sources: Sequence[Path] | Sequence[bytes], shape: Shape, names: Sequence[str] | None = None
+    sources: Sequence[Path] | Sequence[bytes],
+    shape: Shape,
+    fit: Fit = "crop",
+    names: Sequence[str] | None = None,
 ) -> Iterator[NDArray[np.uint8] | DataError]:
     """Read many files in order, on every core: the array of each, or why it could not be read.
 
     Args:
         sources: paths, or the contents of files.
         shape: height, width, channels of each result.
+        fit: as in :func:`read_image`.
         names: of the images in errors where ``sources`` are the contents of files.
     """
 
     def attempt(source: Path | bytes, name: str) -> NDArray[np.uint8] | DataError:
         try:
-            return _read(source, shape, name)
+            return _read(source, shape, fit, name)
         except DataError as error:
             return error
 
@@ -135,9 +148,9 @@ def _strict_pillow() -> Iterator[None]:
         yield
 
 
-def _read(source: Path | str | bytes, shape: Shape, name: str) -> NDArray[np.uint8]:
+def _read(source: Path | str | bytes, shape: Shape, fit: Fit, name: str) -> NDArray[np.uint8]:
     height, width, channels = shape
-    mode = "L" if channels == 1 else "RGB"
+    size, mode = (width, height), "L" if channels == 1 else "RGB"
     with opened(source, name) as image:
         _check_scans(image, source)
         # A JPEG can be decoded at a fraction of its size; twice the target's is enough for the
@@ -145,11 +158,19 @@ def _read(source: Path | str | bytes, shape: Shape, name: str) -> NDArray[np.uin
         image.draft(None, (2 * max(height, width),) * 2)
         if image.width * image.height > LARGE:
             with _alone:
-                plain = ImageOps.exif_transpose(_in_strips(image, mode, (width, height)))
+                plain = ImageOps.exif_transpose(_in_strips(image, mode, size, fit))
         else:
             plain = _opaque(ImageOps.exif_transpose(image), mode, _white(image))
-        fitted = ImageOps.fit(plain, (width, height))
-        return np.array(fitted, dtype=np.uint8).reshape(height, width, channels)
+        return np.array(_fitted(plain, size, fit), np.uint8).reshape(height, width, channels)
+
+
+def _fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+    """Return an 8-bit image in another size."""
+    if fit == "crop":
+        return ImageOps.fit(image, size)
+    if fit == "stretch":
+        return image.resize(size)
+    return ImageOps.pad(image, size, color=(BARS,) * len(image.getbands()))
 
 
 def _check_scans(image: Image.Image, source: Path | str | bytes) -> None:
@@ -162,8 +183,8 @@ def _check_scans(image: Image.Image, source: Path | str | bytes) -> None:
         raise ValueError(f"it has {scans:,} scans; save it again")
 
 
-def _in_strips(image: Image.Image, mode: str, size: tuple[int, int]) -> Image.Image:
-    """Return the centre of a large image, opaque and at its final size.
+def _in_strips(image: Image.Image, mode: str, size: tuple[int, int], fit: Fit) -> Image.Image:
+    """Return a large image, or its centre, opaque and at its final size, without bars.
 
     It is processed strip by strip, so that there is one whole copy of the image, not five.
     """
@@ -171,9 +192,14 @@ def _in_strips(image: Image.Image, mode: str, size: tuple[int, int]) -> Image.Im
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     if orientation > 4:  # rotated by a quarter turn
         size = size[::-1]
-    share = min(image.width / size[0], image.height / size[1])
-    width, height = (min(whole, math.ceil(share * side)) for whole, side in
-                     zip(image.size, size, strict=True))  # fmt: skip
+    shares = image.width / size[0], image.height / size[1]
+    if fit == "pad":
+        size = (max(1, round(image.width / max(shares))), max(1, round(image.height / max(shares))))
+    share = min(shares)
+    width, height = image.size
+    if fit == "crop":
+        width = min(width, math.ceil(share * size[0]))
+        height = min(height, math.ceil(share * size[1]))
     left, top = (image.width - width) // 2, (image.height - height) // 2
     factor = max(1, int(share) // 2)
     rows = max(1, STRIP // (width * factor)) * factor

@@ -41,6 +41,8 @@ def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
                 f"data.path: '{path}' is no file of images with labels; these end in"
                 f" {', '.join(FILES)}"
             )
+        if read is not listed.load:
+            _check_nothing_excluded(settings)
         return read(path, settings, warn)
     if not path.is_dir():
         raise DataError(f"data.path: there is no folder or file '{path}'; {EXPECTED}")
@@ -52,5 +54,14 @@ def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
     if lists:
         return listed.load_lists(path, lists, settings, warn)
     if tables:
+        _check_nothing_excluded(settings)
         return parquet_files.load(path, settings, warn)
     return folder.load(settings, data_dir, warn)
+
+
+def _check_nothing_excluded(settings: Data) -> None:
+    if settings.exclude is not None:
+        raise DataError(
+            "data.exclude leaves out image files of a folder or of a CSV list; leave the rows out"
+            " of this file instead"
+        )

@@ -17,12 +17,12 @@ from mlplab.data.dataset import Dataset, whole
 from mlplab.data.divide import TEST_SEED, by_index, divided
 from mlplab.data.formats import rasters
 from mlplab.data.hub import SCHEME
-from mlplab.data.images import Shape, read_images
+from mlplab.data.images import Fit, Shape, read_images
 from mlplab.data.layout import IMAGES as ENDINGS
 from mlplab.data.layout import ROLES, folders, listed, split_name
 from mlplab.data.parquet import stated_files
 from mlplab.data.parquet_columns import class_names_of, columns_of
-from mlplab.data.sources import share_left
+from mlplab.data.sources import is_mostly_cut
 from mlplab.data.trees import all_files, relative
 from mlplab.data.understood import summary
 from mlplab.errors import DataError, first_line
@@ -65,7 +65,7 @@ def load(path: Path, settings: Data, warn: Warn) -> Dataset:
             for role, found in roles.items()
             for file in found
         ]
-        choices = shape, settings.test, settings.channels, TEST_SEED, rasters()
+        choices = shape, settings.test, settings.channels, settings.fit, TEST_SEED, rasters()
         return json.dumps([facts, "parquet", choices])
 
     dataset = decoded(Source(fingerprint, partial(_read, root, roles, shape, settings)), warn)
@@ -166,7 +166,7 @@ def _read(root: Path, roles: Roles, shape: Shape, settings: Data) -> Dataset:
         for file in found:
             if columns_of(file, tables[file].schema_arrow) != (image, label):
                 raise DataError(f"{file} has other columns than {first}")
-            _add(rows, file, root, image, label, shape)
+            _add(rows, file, root, image, label, shape, settings.fit)
         if not rows.images:
             reason = rows.skipped[0] if rows.skipped else "it is empty"
             raise DataError(f"{root}: no image of the {role} split can be read\nFirst: {reason}")
@@ -198,14 +198,16 @@ def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(f"{path} is damaged or no Parquet file: {first_line(error)}")
 
 
-def _add(rows: Rows, path: Path, root: Path, image: str, label: str, shape: Shape) -> None:
+def _add(
+    rows: Rows, path: Path, root: Path, image: str, label: str, shape: Shape, fit: Fit
+) -> None:
     """Add the images of a file; those that cannot be read are named and left out."""
     number, file = 0, relative(path, root)
     for encoded, values in _batches(path, image, label):
         contents = [content or b"" for content in encoded]
         names = [f"{file} row {number + n}" for n in range(len(contents))]
         number += len(contents)
-        found = read_images(contents, shape, names)
+        found = read_images(contents, shape, fit, names)
         for pixels, content, value, name in zip(found, contents, values, names, strict=True):
             if isinstance(pixels, DataError):
                 rows.skipped.append(str(pixels).replace(" cannot be read", "", 1))
@@ -214,7 +216,7 @@ def _add(rows: Rows, path: Path, root: Path, image: str, label: str, shape: Shap
             rows.values.append(value)
             rows.names.append(name)
             rows.digests.append(hashlib.sha256(content).hexdigest())
-            if share_left(content, shape) < 0.5:
+            if is_mostly_cut(content, shape, fit):
                 rows.cropped.append(name)
 
 

@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlplab.data.dataset import Dataset
-from mlplab.data.images import Shape, opened
+from mlplab.data.images import Fit, Shape, opened
 from mlplab.data.trees import relative
 from mlplab.errors import DataError
 
 
-def add(dataset: Dataset, files: Mapping[str, Sequence[Path]], root: Path, shape: Shape) -> Dataset:
+def add(
+    dataset: Dataset, files: Mapping[str, Sequence[Path]], root: Path, shape: Shape, fit: Fit
+) -> Dataset:
     """Return a data set with names and digests of its files, and those that are badly cropped.
 
     Args:
@@ -19,6 +21,7 @@ def add(dataset: Dataset, files: Mapping[str, Sequence[Path]], root: Path, shape
         files: for ``train`` and ``test``, the file of each image, by ``index``.
         root: the folder that the names are relative to.
         shape: of the images.
+        fit: how they were brought into it.
 
     Raises:
         DataError: a file cannot be read any more.
@@ -30,7 +33,7 @@ def add(dataset: Dataset, files: Mapping[str, Sequence[Path]], root: Path, shape
         dataset,
         files={split: tuple(names[path] for path in paths) for split, paths in files.items()},
         digests={split: tuple(digests[path] for path in paths) for split, paths in files.items()},
-        cropped=tuple(names[path] for path in everything if share_left(path, shape) < 0.5),
+        cropped=tuple(names[path] for path in everything if is_mostly_cut(path, shape, fit)),
     )
 
 
@@ -42,11 +45,13 @@ def _digest(path: Path) -> str:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def share_left(source: Path | bytes, shape: Shape) -> float:
-    """Return the share of an image that is left when it is cropped to the proportions of a shape.
+def is_mostly_cut(source: Path | bytes, shape: Shape, fit: Fit) -> bool:
+    """Return whether less than half of an image is left in the proportions of a shape.
 
     Turning it by a quarter, as EXIF data may say, does not change that where the shape is square.
     """
+    if fit != "crop":
+        return False
     with opened(source, "the image") as image:
         across = image.width * shape[0] / (image.height * shape[1])
-    return min(across, 1 / across)
+    return min(across, 1 / across) < 0.5

@@ -7,12 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlplab.data.dataset import Dataset, Split, Splits
+from mlplab.data.folds import folds_of
 from mlplab.data.groups import groups_held_out
 from mlplab.errors import DataError
 
 
 def split(
-    dataset: Dataset, validation: float | Literal["test"], seed: int, share: float = 1.0
+    dataset: Dataset,
+    validation: float | Literal["test"],
+    seed: int,
+    share: float = 1.0,
+    fold: tuple[int, int] | None = None,
 ) -> Splits:
     """Hold validation images out of the training split.
 
@@ -26,11 +31,15 @@ def split(
             experiment did.
         seed: decides which images are held out; the same seed holds out the same ones.
         share: share of every class's remaining images to train on.
+        fold: which of how many folds is held out instead, from 1, also where a validation split was
+            published. The seed decides the folds.
 
     Raises:
-        DataError: a class has fewer than two training images.
+        DataError: a class has fewer than two training images, or fewer than there are folds.
     """
     names = dataset.class_names
+    if fold is not None:
+        return _fold(dataset, *fold, seed, share)
     published = dataset.validation
     if published is None and validation == "test":
         return Splits(_part(dataset.train, share, seed, names), dataset.test, dataset.test)
@@ -45,6 +54,15 @@ def split(
     if validation == "test":
         return Splits(train, dataset.test, dataset.test)
     return Splits(train, dataset.train.take(held_out), dataset.test)
+
+
+def _fold(dataset: Dataset, number: int, folds: int, seed: int, share: float) -> Splits:
+    train, names = dataset.train, dataset.class_names
+    groups = None if dataset.groups is None else dataset.groups[train.index]
+    is_held_out = folds_of(train.labels, folds, seed, names, groups) == number - 1
+    kept = train.take(np.flatnonzero(~is_held_out))
+    held_out = train.take(np.flatnonzero(is_held_out))
+    return Splits(_part(kept, share, seed, names), held_out, dataset.test)
 
 
 def _part(train: Split, share: float, seed: int, class_names: Sequence[str]) -> Split:

@@ -33,6 +33,9 @@ def summary(root: Path | str, places: Mapping[str, str], settings: Data, dataset
     if settings.validation == "test":
         purposes["test"] = "validation and testing"
         used.pop("validation", None)
+    elif settings.fold is not None:
+        used["train"] += used.pop("validation", 0)
+        purposes["train"] = "training and validation"
     elif "validation" not in used:
         purposes["train"] = "training and validation"
     texts = []

@@ -11,13 +11,14 @@ import re
 import secrets
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlplab import files, memory
 from mlplab.data import images
+from mlplab.data.images import Fit
 from mlplab.errors import MlplabError, RunError, first_line
 from mlplab.experiment.isolation import isolated
 from mlplab.experiment.networks import load_network
@@ -47,14 +48,14 @@ from pictures.images import read_image
 
 session = onnxruntime.InferenceSession("{network}")
 names = json.load(open("{facts}"))["class_names"]
-image = read_image("photo.jpg", ({height}, {width}, {channels}))
+image = read_image("photo.jpg", ({height}, {width}, {channels}), "{fit}")
 (probabilities,) = session.run(None, {{session.get_inputs()[0].name: image[None]}})
 print(names[probabilities[0].argmax()])
 ```
 
 It needs onnxruntime, NumPy and Pillow, but not mlplab. `pictures/` reads images of any size and
 kind as mlplab does: turned as their EXIF data say, put on white where they are transparent, scaled,
-cropped, 16 bits reduced to 8.
+made square ("{fit}"), 16 bits reduced to 8.
 """
 READER = "pictures"
 OURS = re.compile(r"^from (mlplab\.[\w.]+) import", re.MULTILINE)
@@ -88,7 +89,7 @@ def export(run: Run, folder: Path, trust: bool = False) -> Path:
     try:
         with files.storage(str(folder)):
             aside.mkdir(parents=True)
-            _write_facts(aside, run.name, record)
+            _write_facts(aside, run.name, record, run.recipe.data.fit)
             try:
                 onnx.export(model, aside / layout.NETWORK)
                 _try(aside, model, record.image_shape)
@@ -102,7 +103,7 @@ def export(run: Run, folder: Path, trust: bool = False) -> Path:
     return folder
 
 
-def _write_facts(folder: Path, name: str, record: Record) -> None:
+def _write_facts(folder: Path, name: str, record: Record, fit: Fit) -> None:
     height, width, channels = record.image_shape
     facts = {
         "schema": 1,
@@ -110,6 +111,7 @@ def _write_facts(folder: Path, name: str, record: Record) -> None:
         "config_id": record.config_id,
         "class_names": record.class_names,
         "image_shape": record.image_shape,
+        "fit": fit,
         "input": "uint8 [n, height, width, channels], 0 to 255",
         "output": "float32 [n, classes], probabilities",
     }
@@ -121,6 +123,7 @@ def _write_facts(folder: Path, name: str, record: Record) -> None:
         height=height,
         width=width,
         channels=channels,
+        fit=fit,
         classes=len(record.class_names),
     )
     (folder / README).write_text(text, "utf-8")
@@ -159,6 +162,7 @@ class Exported:
     Attributes:
         class_names: the meaning of the probabilities.
         image_shape: height, width and channels.
+        fit: how pictures of other proportions are brought into that shape.
 
     Raises:
         RunError: if the folder is damaged, or ONNX Runtime is not installed.
@@ -176,6 +180,9 @@ class Exported:
             if not (1 <= min(height, width) <= max(height, width) <= SIDE and channels in (1, 3)):
                 raise ValueError(f"images of {height}×{width}×{channels}")
             self.image_shape = (height, width, channels)
+            self.fit: Fit = facts.get("fit", "crop")
+            if self.fit not in get_args(Fit):
+                raise ValueError(f"fit {self.fit!r}")
             size = {"the exported network": 2 * (folder / layout.NETWORK).stat().st_size}
             memory.check(size, "It was not written by mlplab.", memory.available(), RunError)
             providers = ["CPUExecutionProvider"]

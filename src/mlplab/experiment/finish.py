@@ -36,6 +36,8 @@ def finish(session: Session) -> None:
     if sound:
         # Evaluated as it is saved, in float32, whatever the precision of training.
         model = conversion.to_keras(model)
+        if experiment.recipe.evaluation.calibrate:
+            record.temperature = judge.calibrate(model, experiment.splits.validation)
         if session.options.keep != "results":
             saving.save(model, folder / layout.MODEL)
         model = judge.fast(model)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mlplab import data, figures, files
 from mlplab.data.folder import pictures
-from mlplab.data.images import read_image, read_images
+from mlplab.data.images import Fit, Shape, read_image, read_images
 from mlplab.errors import DataError, RunError, nearest
 from mlplab.evaluation import evaluate as evaluation
 from mlplab.evaluation.saliency import explainer
@@ -156,7 +156,8 @@ def predict(
         return evaluation.probabilities(model, images)
 
     shape = (height, width, channels)
-    results = _classified(paths, shape, record.class_names, answer)
+    fit = run.recipe.data.fit
+    results = _classified(paths, shape, fit, record.class_names, answer)
     if explain is None:
         return results
     with files.storage(str(explain)):
@@ -164,7 +165,7 @@ def predict(
     why = explainer(model)
     numbered = enumerate(zip(paths, results, strict=True), start=1)
     return [
-        result if result.error else _explained(why, shape, path, result, number, explain)
+        result if result.error else _explained(why, shape, fit, path, result, number, explain)
         for number, (path, result) in numbered
     ]
 
@@ -179,19 +180,20 @@ def predict_exported(folder: Path, paths: Sequence[Path]) -> list[Prediction]:
     network = Exported(folder)
     names, answer = network.class_names, network.probabilities
     found = [picture for path in paths for picture in pictures(path)]
-    return _classified(found, network.image_shape, names, answer)
+    return _classified(found, network.image_shape, network.fit, names, answer)
 
 
 def _classified(
     paths: Sequence[Path],
-    shape: tuple[int, int, int],
+    shape: Shape,
+    fit: Fit,
     class_names: Sequence[str],
     answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
 ) -> list[Prediction]:
     found = []
     for start in range(0, len(paths), AT_ONCE):
         chosen = paths[start : start + AT_ONCE]
-        images = list(read_images(chosen, shape))
+        images = list(read_images(chosen, shape, fit))
         readable = [image for image in images if not isinstance(image, DataError)]
         answers = iter(answer(np.stack(readable)) if readable else ())
         found += [
@@ -213,13 +215,14 @@ def _prediction(
 
 def _explained(
     why: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
-    shape: tuple[int, int, int],
+    shape: Shape,
+    fit: Fit,
     path: Path,
     result: Prediction,
     number: int,
     folder: Path,
 ) -> Prediction:
-    image = read_image(path, shape)
+    image = read_image(path, shape, fit)
     said = f"{result.classes[0]}, {100 * result.probabilities[0]:.0f} %"
     target = folder / f"{number:03d}-{path.stem}.png"
     with files.storage(str(target)):

@@ -15,10 +15,12 @@ from mlplab.data import Split, Splits
 from mlplab.errors import optional
 from mlplab.evaluation import evaluate, fields, sensitivity
 from mlplab.models import conversion
+from mlplab.models.calibrated import divide_logits
 from mlplab.models.filters import first_filters
 from mlplab.recipes.recipe import Evaluation
 from mlplab.runs import layout, store
 from mlplab.statistics.metrics import classification_metrics, confusion
+from mlplab.statistics.temperature import temperature
 
 Predictions = dict[str, NDArray[np.float32]]
 
@@ -36,6 +38,19 @@ def fast(model: keras.Model) -> keras.Model:
     if not any(isinstance(layer, kinds) for layer in model.layers):
         return model
     return conversion.to_fast(model, "float32")
+
+
+def calibrate(model: keras.Model, held_out: Split) -> float:
+    """Divide a network's logits by the number that suits some images best, and return it.
+
+    Args:
+        model: in the form in which it is saved.
+        held_out: images that it was not trained on, and that are not the test split.
+    """
+    predicted = evaluate.probabilities(fast(model), held_out.images)
+    best = temperature(predicted, held_out.labels)
+    divide_logits(model, best)
+    return best
 
 
 def judge(

@@ -29,8 +29,10 @@ def absolute(settings: Data, path: Path | None = None) -> Data:
         return settings
     if path is None and not is_file(settings):
         return settings
-    found = expanded(path or settings.path).resolve()
-    return settings.model_copy(update={"path": str(found)})
+    update = {"path": str(expanded(path or settings.path).resolve())}
+    if settings.exclude is not None:
+        update["exclude"] = str(expanded(settings.exclude).resolve())
+    return settings.model_copy(update=update)
 
 
 def is_remote(settings: Data) -> bool:

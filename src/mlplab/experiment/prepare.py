@@ -24,7 +24,7 @@ from mlplab.experiment import budget, data_checks, features, parents, sizes
 from mlplab.experiment.complete import complete, own_optimizer
 from mlplab.experiment.paths import resolved
 from mlplab.experiment.split import split
-from mlplab.models import conversion
+from mlplab.models import calibrated, conversion
 from mlplab.models.layers.inputs import scaling_layer
 from mlplab.optim import optimizers, schedules
 from mlplab.recipes.recipe import Recipe
@@ -143,6 +143,8 @@ def prepare(
     keras.utils.set_random_seed(recipe.seed)
     opened = parents.open_all(recipe, runs_dir, dataset, splits, trust, note, data_dir)
     model, sources = _network(recipe, opened, dataset, splits, trust, note)
+    if recipe.evaluation.calibrate:
+        calibrated.check(model)
     known = features.for_splits(recipe, model, splits, note)
     trained = features.head(model) if known else model
     loss = losses.build(recipe.loss, recipe.augment.mixes, recipe.teacher)

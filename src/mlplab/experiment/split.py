@@ -18,7 +18,8 @@ from mlplab.runs.run import Run
 def split(dataset: Dataset, recipe: Recipe) -> Splits:
     """Split a data set as a recipe and its seed say."""
     settings = recipe.data
-    return data.split(dataset, settings.validation, recipe.seed, settings.share)
+    fold = None if settings.fold is None else (settings.fold[0], settings.fold[1])
+    return data.split(dataset, settings.validation, recipe.seed, settings.share, fold)
 
 
 def data_of(

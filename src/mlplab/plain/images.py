@@ -35,13 +35,18 @@ def of_classes(images, labels):
 
 READ_IMAGE = '''\
 def read_image(path):
-    """Return an image on white, upright, its centre cropped: uint8 [SIDE, SIDE, 3]."""
+    """Return an image on white, upright and square: uint8 [SIDE, SIDE, 3]."""
     with Image.open(path) as image:
         image = ImageOps.exif_transpose(image)
         if image.has_transparency_data:
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image.convert("RGBA"))
-        return np.asarray(ImageOps.fit(image.convert("RGB"), (SIDE, SIDE)))'''
+        return np.asarray({fitted})'''
+FITTED = {
+    "crop": 'ImageOps.fit(image.convert("RGB"), (SIDE, SIDE))',
+    "pad": 'ImageOps.pad(image.convert("RGB"), (SIDE, SIDE), color=(128, 128, 128))',
+    "stretch": 'image.convert("RGB").resize((SIDE, SIDE))',
+}
 
 READ_FOLDER = '''\
 def read_folder(folder):
@@ -175,4 +180,5 @@ def _folder(facts: Facts) -> Part:
             "x_train, y_train = x_train[kept], y_train[kept]",
         )
     imports = ("from pathlib import Path", "from PIL import Image, ImageOps")
-    return Part(code, (READ_IMAGE, READ_FOLDER), imports)
+    read_image = READ_IMAGE.replace("{fitted}", FITTED[facts.recipe.data.fit])
+    return Part(code, (read_image, READ_FOLDER), imports)

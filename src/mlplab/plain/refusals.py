@@ -31,8 +31,12 @@ def _part(recipe: Recipe, rewinds: int) -> str | None:
         return "[teacher] needs the networks of other runs"
     if model.init_from is not None:
         return f"model.init_from: it starts from the weights of {model.init_from}"
+    if recipe.data.fold is not None:
+        return "data.fold holds one of several equal parts out"
     if recipe.training.resizing:
         return "training.resizing changes the resolution while it trains"
+    if recipe.evaluation.calibrate:
+        return "evaluation.calibrate changes the weights when training has ended"
     if rewinds:
         return "training.on_divergence = 'rewind' repeated some of its epochs"
     for key, callback in recipe.callbacks.items():

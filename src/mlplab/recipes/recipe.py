@@ -45,12 +45,22 @@ class Data(Table):
         description="side in pixels that your own image files are resized to; by default, for a"
         " pretrained network, its own",
     )
+    fit: Literal["crop", "pad", "stretch"] = Field(
+        "crop",
+        description="of your own image files that are not square: cut to the centre, padded with"
+        " grey bars, or distorted",
+    )
     channels: Literal["auto", 1, 3] = Field(
         "auto",
         description="of your own images: 1 for grey, 3 for colour; 'auto' is 1 if all are grey",
     )
     classes: list[str] = Field(
         [], max_length=10_000, description="the classes that are kept; all where none is named"
+    )
+    exclude: Annotated[str | None, *Absent] = Field(
+        None,
+        description="a CSV file with a column 'file', as `mlplab data clean` writes: these of your"
+        " own image files are left out",
     )
     scaling: Literal["symmetric", "unit", "standard"] = Field(
         "symmetric",
@@ -59,6 +69,10 @@ class Data(Table):
     validation: Annotated[float, Field(gt=0, lt=1)] | Literal["test"] = Field(
         0.1, description="share of the training images held out for every choice, or 'test'"
     )
+    fold: Annotated[list[int] | None, *Absent] = Field(
+        None,
+        description="instead, one of several equal parts is held out: [2, 5] is the second of five",
+    )
     share: float = Field(
         1.0, gt=0, le=1, description="share of each class's training images that is trained on"
     )
@@ -66,12 +80,29 @@ class Data(Table):
         0.2, gt=0, lt=1, description="share held out for testing where none is published"
     )
 
+    @field_validator("fold")
+    @classmethod
+    def _is_one_of_several(cls, fold: list[int] | None) -> list[int] | None:
+        if fold is not None and (len(fold) != 2 or not 1 <= fold[0] <= fold[1] or fold[1] < 2):
+            raise ValueError("write [2, 5] for the second of five parts")
+        return fold
+
+    @model_validator(mode="after")
+    def _fold_holds_out(self) -> "Data":
+        if self.fold is not None and self.validation == "test":
+            raise ValueError(
+                "data.fold holds training images out, but data.validation = 'test' none: leave one"
+                " of them out"
+            )
+        return self
+
     @model_validator(mode="after")
     def _folder_has_path(self) -> "Data":
         if (self.name == "folder") != (self.path is not None):
             raise ValueError("data.path is needed with data.name = 'folder', and only there")
-        if self.path is None and self.channels != "auto":
-            raise ValueError("data.channels is for your own images, data.name = 'folder'")
+        for key, unset in (("channels", "auto"), ("fit", "crop"), ("exclude", None)):
+            if self.path is None and getattr(self, key) != unset:
+                raise ValueError(f"data.{key} is for your own images, data.name = 'folder'")
         return self
 
 
@@ -199,6 +230,11 @@ class Evaluation(Table):
         le=1024,
         description="test-time augmentation: also show it shifted by this many pixels",
     )
+    calibrate: Annotated[Literal["temperature"] | None, *Absent] = Field(
+        None,
+        description="'temperature' divides the trained network's logits by the number for which its"
+        " log loss on the validation images is lowest; no prediction changes",
+    )
 
     @property
     def tta(self) -> bool:
@@ -257,6 +293,15 @@ class Recipe(Table):
                 side = model.get("image_size", Pretrained.model_fields["image_size"].default)
                 return {**tables, "data": {**tables["data"], "image_size": side}}
         return tables
+
+    @model_validator(mode="after")
+    def _test_calibrates_nothing(self) -> "Recipe":
+        if self.evaluation.calibrate and self.data.validation == "test":
+            raise ValueError(
+                "evaluation.calibrate would be fitted on the test split, as data.validation ="
+                " 'test': hold validation images out of training, data.validation = 0.1"
+            )
+        return self
 
     @field_validator("model", mode="before")
     @classmethod

@@ -38,6 +38,15 @@ TRACKERS = "track"
 SPLITS = ["train", "validation", "test"]
 """Stands for ``evaluation.splits`` in every identity; it was the default once."""
 
+ADDED: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
+    ("data", "channels", ("auto", 3)),
+    ("data", "fit", ("crop",)),
+    ("data", "exclude", ("none",)),
+    ("data", "fold", ("none",)),
+    ("evaluation", "calibrate", ("none",)),
+)
+"""Keys that recipes have had since later, and values that leave a recipe what it was before."""
+
 
 def config_id(
     recipe: Recipe,
@@ -94,8 +103,9 @@ def _hash(
         tables["callbacks"] = kept
     if recipe.data.path is not None and data is not None:
         tables["data"]["path"] = data
-    if tables["data"]["channels"] != 1:  # without the key, as it was before it existed
-        del tables["data"]["channels"]
+    for table, key, before in ADDED:
+        if tables[table][key] in before:
+            del tables[table][key]
     known = sources or {}
     if isinstance(tables.get("teacher"), dict):
         tables["teacher"]["runs"] = [known.get(name, name) for name in tables["teacher"]["runs"]]
@@ -108,6 +118,19 @@ def _hash(
 
 def _without_trackers(callbacks: Tables) -> Tables:
     return {key: told for key, told in callbacks.items() if told["name"].lower() != TRACKERS}
+
+
+def over_folds(recipe: Recipe, folds: int) -> list[Recipe]:
+    """Return a recipe for each of several folds.
+
+    Raises:
+        RecipeError: if there are fewer than two, or the recipe holds out no training images.
+    """
+    tables = to_tables(recipe)
+    return [
+        validate({**tables, "data": tables["data"] | {"fold": [fold, folds]}})
+        for fold in range(1, folds + 1)
+    ]
 
 
 def with_seed(recipe: Recipe, seed: int) -> Recipe:

@@ -73,8 +73,10 @@ def calibration(record: Record, recipe: Recipe) -> Finding | None:
     # the interval of the accuracy.
     if error < CALIBRATION_ERROR or low <= confidence <= high:
         return None
-    over = confidence > accuracy
-    if over:
+    over, calibrated = confidence > accuracy, recipe.evaluation.calibrate
+    if calibrated:
+        why = " It was calibrated on the validation images, which these seem to differ from."
+    elif over:
         why = (
             " Fewer epochs, more regularisation or label smoothing (`loss.label_smoothing`) make a"
             " network less confident."
@@ -83,6 +85,12 @@ def calibration(record: Record, recipe: Recipe) -> Finding | None:
         why = " That is usual with dropout, label smoothing and mixed images."
     else:
         why = " That is usual early in training."
+    remedy = () if calibrated else ("evaluation.calibrate=temperature",)
+    for override in remedy:
+        why += (
+            f" `{override}` makes it about as confident as it is accurate on the validation images,"
+            " and changes no prediction."
+        )
     return Finding(
         kind="calibration",
         heading="Calibration",
@@ -92,6 +100,7 @@ def calibration(record: Record, recipe: Recipe) -> Finding | None:
             f" for {percent(accuracy)} (calibration error {points(error)}).{why}"
         ),
         evidence={"split": split, **evidence},
+        overrides=list(remedy),
     )
 
 

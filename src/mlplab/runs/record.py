@@ -175,6 +175,7 @@ class Record(BaseModel):
         learnt: what the network has learnt: ``sensitivity`` (accuracy on shifted and noisy images
             of the split that it names), and ``fields`` of its first layer, if that is dense: how
             many ``units``, how many ``empty``, ``local_share`` and ``field_spread`` of the others.
+        temperature: that the logits of the trained network were divided by, or ``None``.
         repeated: held-out images that are also training images, by split: how many ``images``,
             their ``share``, how many are of an ``other_class`` in training, and names in ``pairs``.
         label_candidates: held-out images whose labels may be wrong, by split: how many ``images``,
@@ -215,6 +216,7 @@ class Record(BaseModel):
     epochs: int = 0
     best_epoch: int = 0
     metrics: dict[str, dict[str, Any]] = {}
+    temperature: float | None = None
     selected_on: str = "validation"
     test_openings: NonNegativeInt = 0
     ledger: dict[str, int] = {}

@@ -64,6 +64,29 @@ def paired(differences: ArrayLike, confidence: float | NDArray[np.float64] = 0.9
     return Interval(mean, mean - half, mean + half, p)
 
 
+def corrected(values: ArrayLike, ratio: float, confidence: float = 0.95) -> Interval:
+    """Return the interval of a mean over folds, corrected for their common training images.
+
+    The folds' training sets overlap, so their results vary together, and the usual interval is too
+    short. Nadeau and Bengio 2003, "Inference for the Generalization Error", section 3: the
+    variance of the mean is taken as s² (1/n + ratio) instead of s²/n.
+
+    Args:
+        values: float [..., n], a result of each fold, or a difference.
+        ratio: held-out images of a fold over its training images: 1/4 for five folds.
+        confidence: probability that such an interval covers the true mean.
+    """
+    numbers = np.asarray(values, np.float64)
+    n = numbers.shape[-1]
+    plain = paired(numbers, confidence)
+    wider = math.sqrt(1 + n * ratio)
+    half = wider * (plain.high - plain.mean)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        t = numbers.mean(axis=-1) / (numbers.std(axis=-1, ddof=1) * math.sqrt(1 / n + ratio))
+    p = np.where(np.isnan(plain.p), np.nan, 2 * stdtr(n - 1, -np.abs(t)))
+    return Interval(plain.mean, plain.mean - half, plain.mean + half, p)
+
+
 class Adjusted(NamedTuple):
     """A family of comparisons, adjusted so that a false verdict among them is rare.
 

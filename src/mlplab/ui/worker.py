@@ -86,7 +86,9 @@ class Known:
         """Return the image that a question is about: a file, or one of a split."""
         if "path" in question:
             height, width, channels = self.record.image_shape
-            return read_image(Path(question["path"]), (height, width, channels))
+            return read_image(
+                Path(question["path"]), (height, width, channels), self.run.recipe.data.fit
+            )
         return self.picture(question["split"], question["index"])
 
 
