@@ -37,6 +37,13 @@ def test_groups_stay_together_and_folds_stay_even() -> None:
     assert np.ptp(np.bincount(found)) < 40
 
 
+def test_groups_of_one_image_are_dealt_as_evenly_as_images() -> None:
+    labels = np.repeat(np.arange(20, dtype=np.int32), 6)
+    names = [str(label) for label in range(20)]
+    found = folds_of(labels, 5, 0, names, np.arange(120))
+    assert np.bincount(found).tolist() == [24] * 5
+
+
 @pytest.mark.parametrize(("groups", "said"), [(None, "images"), ([1, 1, 1, 1, 2, 2, 2], "groups")])
 def test_a_class_that_cannot_be_in_every_fold_is_refused(
     groups: list[int] | None, said: str

@@ -143,7 +143,11 @@ def clean(
 
     shape = {"image_size": SIDE, "channels": 1, "fit": "stretch"}
     settings = recipes.validate({"data": {"name": "folder", "path": path, **shape}}).data
+    if not Path(path).is_dir() and Path(path).suffix.lower() not in (".csv", ".tsv"):
+        raise UserError(f"{path}: expected a folder of image files, or a CSV file that lists them")
     dataset = data.load(settings, None, note)
+    if not dataset.digests or any(" row " in name for name in dataset.files["train"][:1]):
+        raise UserError(f"{path} holds no image files that could be left out")
     found = cleaning.unreadable(dataset) + cleaning.duplicates(dataset)
     if folds is not None:
         found += cleaning.doubted(over_folds.doubted(folds))

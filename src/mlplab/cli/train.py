@@ -125,6 +125,12 @@ def train(
         raise RecipeError(
             "--population cannot be combined with --seed or --seeds: write --population seed=0..4"
         )
+    if folds and test:
+        raise RecipeError(
+            "--folds cannot be combined with --test: the runs of all folds are judged by validation"
+        )
+    if folds and any(item.startswith("data.fold=") for item in overrides or []):
+        raise RecipeError("--folds sets data.fold for each run; leave data.fold out")
     if folds and (seeds is not None or population):
         raise RecipeError(
             "--folds cannot be combined with --seeds or --population: give one --seed, which"
@@ -169,7 +175,7 @@ def train(
         name=name,
         group=group,
         recipe_name=Path(recipe).stem,
-        test=test,
+        test=False if folds else test,
         devices=devices,
         trust=trust,
         profile=profile,
@@ -248,7 +254,7 @@ def _in_turn(
     done: list[Run] = []
     for variant in variants:
         several = options.name and len(variants) > 1
-        fold = variant.data.fold
+        fold = variant.data.fold if variant.seed == variants[0].seed == variants[-1].seed else None
         ending = f"s{variant.seed}" if fold is None else f"f{fold[0]}"
         name = f"{options.name}-{ending}" if several else options.name
         own = replace(options, name=name, command=command(variant))

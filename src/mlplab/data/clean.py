@@ -53,6 +53,8 @@ def duplicates(dataset: Dataset) -> list[Found]:
     found: dict[int, Found] = {}
     for reason, pairs in (("duplicate", _repeated(digests)), ("near duplicate", near(pictures))):
         for kept, other in pairs:
+            if kept in found:  # left out itself: of pictures in a row, some have to stay
+                continue
             detail = f"of {names[kept]}"
             if labels[kept] != labels[other]:
                 detail += f", which is of another class, {dataset.class_names[labels[kept]]}"

@@ -56,8 +56,9 @@ def _check(counts: NDArray[np.int64], folds: int, class_names: Sequence[str], wh
     few = np.flatnonzero(there < folds).tolist()
     if few:
         raise DataError(
-            f"too few {what} for {folds} folds: every class needs one in each, but"
-            f" '{class_names[few[0]]}' has {there[few[0]]}. Take fewer folds, or leave it out"
+            f"too few {what} for {folds} folds: every class needs {folds}, but"
+            f" '{class_names[few[0]]}' has {there[few[0]]}. Use fewer folds, or leave that class"
+            " out"
         )
 
 
@@ -66,11 +67,12 @@ def _dealt(counts: NDArray[np.int64], folds: int, rng: np.random.Generator) -> N
     shares = counts / counts.sum(axis=0)
     order = rng.permutation(len(counts))
     order = order[np.argsort(-shares[order].sum(axis=1), kind="stable")]
-    reached = np.zeros((folds, counts.shape[1]))
+    reached, images = np.zeros((folds, counts.shape[1])), np.zeros(folds)
     result = np.empty(len(counts), np.int64)
     for group in order:
-        # The squares' sum grows by 2 · reached · share and a constant.
-        fold = int((reached @ shares[group]).argmin())
+        # The squares' sum grows by 2 · reached · share and a constant; of equals, the smallest.
+        fold = int(np.lexsort((images, reached @ shares[group]))[0])
         result[group] = fold
         reached[fold] += shares[group]
+        images[fold] += counts[group].sum()
     return result

@@ -31,6 +31,8 @@ def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
         DataError: nothing is there, its layout is ambiguous, or it is damaged or unsuitable.
     """
     place = settings.path or ""
+    if place.startswith((given.SCHEME, SCHEME)):
+        _check_nothing_excluded(settings)
     if place.startswith(given.SCHEME):
         return given.load(settings, data_dir, warn)
     path = downloaded(place) if place.startswith(SCHEME) else expanded(place)
@@ -62,6 +64,6 @@ def load(settings: Data, data_dir: Path | None, warn: Warn) -> Dataset:
 def _check_nothing_excluded(settings: Data) -> None:
     if settings.exclude is not None:
         raise DataError(
-            "data.exclude leaves out image files of a folder or of a CSV list; leave the rows out"
-            " of this file instead"
+            "data.exclude leaves out image files of a folder or of a CSV list; leave the images out"
+            " of these data instead"
         )

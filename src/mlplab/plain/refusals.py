@@ -31,6 +31,8 @@ def _part(recipe: Recipe, rewinds: int) -> str | None:
         return "[teacher] needs the networks of other runs"
     if model.init_from is not None:
         return f"model.init_from: it starts from the weights of {model.init_from}"
+    if recipe.data.exclude is not None:
+        return "data.exclude leaves out the files of a list"
     if recipe.data.fold is not None:
         return "data.fold holds one of several equal parts out"
     if recipe.training.resizing:

@@ -59,8 +59,8 @@ class Data(Table):
     )
     exclude: Annotated[str | None, *Absent] = Field(
         None,
-        description="a CSV file with a column 'file', as `mlplab data clean` writes: these of your"
-        " own image files are left out",
+        description="a CSV file with a column 'file', as `mlplab data clean` writes: the image"
+        " files that it lists are left out",
     )
     scaling: Literal["symmetric", "unit", "standard"] = Field(
         "symmetric",
@@ -71,7 +71,8 @@ class Data(Table):
     )
     fold: Annotated[list[int] | None, *Absent] = Field(
         None,
-        description="instead, one of several equal parts is held out: [2, 5] is the second of five",
+        description="hold out one of several equal parts instead of a share: [2, 5] is the second"
+        " of five",
     )
     share: float = Field(
         1.0, gt=0, le=1, description="share of each class's training images that is trained on"
@@ -91,8 +92,8 @@ class Data(Table):
     def _fold_holds_out(self) -> "Data":
         if self.fold is not None and self.validation == "test":
             raise ValueError(
-                "data.fold holds training images out, but data.validation = 'test' none: leave one"
-                " of them out"
+                "data.fold holds training images out, but data.validation = 'test' holds none out;"
+                " remove one of the two settings"
             )
         return self
 
@@ -298,7 +299,7 @@ class Recipe(Table):
     def _test_calibrates_nothing(self) -> "Recipe":
         if self.evaluation.calibrate and self.data.validation == "test":
             raise ValueError(
-                "evaluation.calibrate would be fitted on the test split, as data.validation ="
+                "evaluation.calibrate would be fitted on the test split, because data.validation ="
                 " 'test': hold validation images out of training, data.validation = 0.1"
             )
         return self

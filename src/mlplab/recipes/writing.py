@@ -102,7 +102,8 @@ def _hash(
     if kept := _without_trackers(tables.pop("callbacks", {})):
         tables["callbacks"] = kept
     if recipe.data.path is not None and data is not None:
-        tables["data"]["path"] = data
+        tables["data"]["path"] = data  # without the files that data.exclude lists
+        tables["data"]["exclude"] = "none"
     for table, key, before in ADDED:
         if tables[table][key] in before:
             del tables[table][key]

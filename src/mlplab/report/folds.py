@@ -100,7 +100,9 @@ def together(runs: Sequence[Run]) -> Folds:
     predictions = {key: np.concatenate([part[key] for part in parts])[order] for key in keys}
     probabilities, labels = predictions["probabilities"], predictions["labels"]
     accuracies = [run.metrics["validation"]["accuracy"] for run in runs]
-    interval = corrected(accuracies, 1 / (len(runs) - 1))
+    images = [run.record.images for run in runs]
+    ratio = sum(i.validation for i in images if i) / sum(i.count for i in images if i)
+    interval = corrected(accuracies, ratio)
     top_k = runs[0].recipe.evaluation.top_k
     return Folds(
         names=[run.name for run in runs],

@@ -75,7 +75,7 @@ def calibration(record: Record, recipe: Recipe) -> Finding | None:
         return None
     over, calibrated = confidence > accuracy, recipe.evaluation.calibrate
     if calibrated:
-        why = " It was calibrated on the validation images, which these seem to differ from."
+        why = " It was calibrated on the validation images: one temperature was not enough."
     elif over:
         why = (
             " Fewer epochs, more regularisation or label smoothing (`loss.label_smoothing`) make a"
@@ -85,7 +85,8 @@ def calibration(record: Record, recipe: Recipe) -> Finding | None:
         why = " That is usual with dropout, label smoothing and mixed images."
     else:
         why = " That is usual early in training."
-    remedy = () if calibrated else ("evaluation.calibrate=temperature",)
+    fitted = not calibrated and record.selected_on != "test"
+    remedy = ("evaluation.calibrate=temperature",) if fitted else ()
     for override in remedy:
         why += (
             f" `{override}` makes it about as confident as it is accurate on the validation images,"

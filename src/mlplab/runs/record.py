@@ -175,7 +175,7 @@ class Record(BaseModel):
         learnt: what the network has learnt: ``sensitivity`` (accuracy on shifted and noisy images
             of the split that it names), and ``fields`` of its first layer, if that is dense: how
             many ``units``, how many ``empty``, ``local_share`` and ``field_spread`` of the others.
-        temperature: that the logits of the trained network were divided by, or ``None``.
+        temperature: by which the logits of the trained network were divided, or ``None``.
         repeated: held-out images that are also training images, by split: how many ``images``,
             their ``share``, how many are of an ``other_class`` in training, and names in ``pairs``.
         label_candidates: held-out images whose labels may be wrong, by split: how many ``images``,
