@@ -12,7 +12,6 @@ from mlplab.recipes.recipe import Recipe
 from mlplab.runs import store
 
 if TYPE_CHECKING:
-    from mlplab.report.folds import Folds
     from mlplab.training.plan import Progress
 
 
@@ -114,7 +113,7 @@ def train(
         runs_dir=runs_folder(runs_dir),
         name=name,
         group=group,
-        recipe_name=_title(recipe, model),
+        recipe_name=title_of(recipe, model),
         test=_by_earlier_name(test, open_test),
         devices=str(devices),
         trust=trust,
@@ -124,81 +123,6 @@ def train(
     found = execute.run(chosen, options, watching(progress, chosen))
     interrupt.end_if_asked()
     return Run(found.folder)
-
-
-def cross_validate(
-    recipe: Recipe | str | None = None,
-    folds: int = 5,
-    *,
-    model: Any = None,
-    data: Any = None,
-    optimizer: Any = None,
-    callbacks: Any = None,
-    data_dir: str | Path | None = None,
-    runs_dir: str | Path | None = None,
-    name: str = "folds",
-    group: str | None = None,
-    trust: bool = False,
-    progress: "Progress | Literal['auto'] | None" = "auto",
-    **tables: Mapping[str, Any] | int,
-) -> "Folds":
-    """Train a recipe once for each fold of its training images, holding that fold out.
-
-    So every training image is predicted by a network that has not seen it. The test split is not
-    used. What the runs found together is also written, into ``<name>-folds`` of the runs folder.
-
-    Args:
-        recipe: as in ``train``, like the arguments that are not named here.
-        folds: how many parts; the seed decides which image is in which.
-        model: as in ``train``.
-        data: as in ``train``.
-        optimizer: as in ``train``.
-        callbacks: as in ``train``.
-        data_dir: as in ``train``.
-        runs_dir: as in ``train``.
-        name: of the runs, with ``-f1`` and so on added.
-        group: a label that comparisons can use.
-        trust: as in ``train``.
-        progress: as in ``train``.
-        **tables: as in ``train``.
-
-    Returns:
-        The accuracies with the interval of their mean, the predictions, and doubtful labels.
-
-    Raises:
-        SystemExit: as in ``train``.
-        UserError: as in ``train``; or if a run did not finish.
-        StorageError: if the disk is full or the runs folder cannot be written.
-
-    Examples:
-        >>> import mlplab, tempfile
-        >>> quick = mlplab.recipe("quickstart", training={"epochs": 2})
-        >>> found = mlplab.cross_validate(quick, folds=3, runs_dir=tempfile.mkdtemp())
-        >>> len(found.accuracies), found.predictions["probabilities"].shape
-        (3, (1438, 10))
-    """
-    from mlplab.experiment import execute, interrupt
-    from mlplab.experiment.options import Options
-    from mlplab.report import folds as over_folds
-
-    variants = recipes.over_folds(changed(recipe, model, data, optimizer, callbacks, tables), folds)
-    place = runs_folder(runs_dir)
-    done = []
-    for number, variant in enumerate(variants, start=1):
-        options = Options(
-            data_dir=folder(data_dir),
-            runs_dir=place,
-            name=f"{name}-f{number}",
-            group=group,
-            recipe_name=_title(recipe, model),
-            test=False,
-            trust=trust,
-        )
-        done.append(execute.run(variant, options, watching(progress, variant)))
-        interrupt.end_if_asked()
-    found = over_folds.together(done)
-    over_folds.write(found, place / f"{done[0].name.removesuffix('-f1')}-folds")
-    return found
 
 
 def train_population(
@@ -364,7 +288,7 @@ def _given(
     return found
 
 
-def _title(recipe: Recipe | str | None, model: Any) -> str:
+def title_of(recipe: Recipe | str | None, model: Any) -> str:
     if isinstance(recipe, str):
         return recipes.title(recipe)
     if recipe is not None or model is None or isinstance(model, Mapping):

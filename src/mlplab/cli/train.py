@@ -194,7 +194,9 @@ def train(
     elif population:
         members.show(out, [run.record for run in done])
     elif whole:
-        show.folds(out, whole, _place(done[0], runs_dir))
+        from mlplab.report.folds import place
+
+        show.folds(out, whole, place(done, runs_dir))
     elif len(done) > 1:
         show.replicates(out, [run.record for run in done])
     end_by_status(done)
@@ -207,13 +209,8 @@ def _over_folds(done: "list[Run]", runs_dir: Path) -> "Folds | None":
     if any(run.record.status != "finished" for run in done):
         return None
     found = folds.together(done)
-    folds.write(found, _place(done[0], runs_dir))
+    folds.write(found, folds.place(done, runs_dir))
     return found
-
-
-def _place(first: "Run", runs_dir: Path) -> Path:
-    """Return the folder for what the runs over all folds found, beside them."""
-    return runs_dir / f"{first.name.removesuffix('-f1')}-folds"
 
 
 def end_by_status(done: "list[Run]") -> None:

@@ -154,6 +154,11 @@ def doubted(folder: Path) -> list[dict[str, str]]:
     return rows
 
 
+def place(runs: Sequence[Run], runs_dir: Path) -> Path:
+    """Return the folder for what the runs over all folds found, beside them."""
+    return runs_dir / f"{runs[0].name.removesuffix('-f1')}-folds"
+
+
 def write(found: Folds, folder: Path) -> None:
     """Write ``folds.json``, ``predictions-validation.npz`` and ``labels.csv`` into a folder.
 
